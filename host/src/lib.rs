@@ -1,0 +1,16 @@
+//! Sealnet's host library: data, vault, training, quantisation, export. It knows no terminal.
+#![forbid(unsafe_code)]
+
+pub mod dataset;
+pub mod dsse;
+pub mod error;
+pub mod export;
+pub mod files;
+pub mod keys;
+pub mod progress;
+pub mod quantise;
+pub mod receipt;
+pub mod state;
+pub mod store;
+pub mod train;
+pub mod vault;
