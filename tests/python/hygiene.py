@@ -1,0 +1,109 @@
+"""Checks that the compiler does not make: dependencies nobody uses, licences of what is shipped,
+dependencies without a reason, and unsafe code outside the files that may have it."""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tomllib
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CRATES = ["core", "host", "firmware-sim", "tests"]
+# Permissive licences. Copyleft, also weak copyleft, stays out of what we ship.
+ALLOWED = {
+    "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0",
+    "CC0-1.0", "CDLA-Permissive-2.0", "ISC", "MIT", "MIT-0", "Unicode-3.0", "Unlicense", "Zlib",
+}  # fmt: skip
+# Where `unsafe` may be written: vector kernels, behind a safe entry.
+MAY_BE_UNSAFE = re.compile(r"/kernels?(/|\.rs$)")
+
+
+def sources(crate: pathlib.Path) -> str:
+    return "\n".join(path.read_text() for path in sorted(crate.rglob("*.rs")))
+
+
+def unused_dependencies() -> list[str]:
+    found = []
+    for name in CRATES:
+        manifest = tomllib.loads((ROOT / name / "Cargo.toml").read_text())
+        text = sources(ROOT / name)
+        wanted = {**manifest.get("dependencies", {}), **manifest.get("dev-dependencies", {})}
+        # A feature that names another crate's feature uses it too (`heapless/defmt`).
+        for dependency in wanted:
+            identifier = dependency.replace("-", "_")
+            if not re.search(rf"\b{identifier}(::|!|\s*;|\s+as\b)", text):
+                found.append(f"{name}: dependency `{dependency}` is not used")
+    return found
+
+
+def undocumented_dependencies() -> list[str]:
+    found = []
+    section = ""
+    for line in (ROOT / "Cargo.toml").read_text().splitlines():
+        if line.startswith("["):
+            section = line
+        elif section == "[workspace.dependencies]" and "=" in line and not line.startswith("#"):
+            if "path =" not in line and not re.search(r"#\s*\w+", line):
+                found.append(f"Cargo.toml: no reason given for `{line.split('=')[0].strip()}`")
+    return found
+
+
+def licences() -> list[str]:
+    metadata = json.loads(
+        subprocess.run(
+            ["cargo", "metadata", "--format-version", "1", "--locked"],
+            cwd=ROOT, check=True, capture_output=True, text=True,
+        ).stdout
+    )  # fmt: skip
+    packages = {package["id"]: package for package in metadata["packages"]}
+    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
+    shipped, todo = set(), [i for i, p in packages.items() if p["name"] in ("sealnet", "sealnet-firmware")]
+    while todo:
+        identity = todo.pop()
+        if identity in shipped:
+            continue
+        shipped.add(identity)
+        for dependency in nodes[identity]["deps"]:
+            if any(kind["kind"] in (None, "build") for kind in dependency["dep_kinds"]):
+                todo.append(dependency["pkg"])
+    found = []
+    for identity in shipped:
+        package = packages[identity]
+        if not acceptable(package["license"] or ""):
+            found.append(f"{package['name']} {package['version']}: licence `{package['license']}`")
+    return found
+
+
+def acceptable(expression: str) -> bool:
+    """Whether an SPDX expression can be satisfied with allowed licences alone."""
+    expression = expression.replace("/", " OR ")
+    tokens = re.findall(r"\(|\)|\bAND\b|\bOR\b|[A-Za-z0-9.\-]+(?: WITH [A-Za-z0-9.\-]+)?", expression)
+    words = {"AND": "and", "OR": "or", "(": "(", ")": ")"}
+    formula = " ".join(words.get(token, str(token in ALLOWED)) for token in tokens)
+    return bool(tokens) and bool(eval(formula, {"__builtins__": {}}))  # only True, False, and, or, ( )
+
+
+def unsafe_code() -> list[str]:
+    found = []
+    for name in CRATES:
+        for path in sorted((ROOT / name).rglob("*.rs")):
+            relative = path.relative_to(ROOT).as_posix()
+            if MAY_BE_UNSAFE.search("/" + relative):
+                continue
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                code = line.split("//")[0]
+                if re.search(r"\bunsafe\b(?!_code)", code) and '"' not in code:
+                    found.append(f"{relative}:{number}: unsafe outside a kernel")
+    return found
+
+
+def main() -> int:
+    problems = unused_dependencies() + undocumented_dependencies() + licences() + unsafe_code()
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

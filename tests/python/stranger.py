@@ -1,0 +1,198 @@
+"""A stranger's reader: opens a vault and a sealed model from the documented formats alone, with
+Python's standard library and `cryptography`. It shares no code with Sealnet.
+
+    stranger.py vault STORE KEYS    verifies manifest, Merkle root and every record tag; prints JSON
+    stranger.py model FILE KEYS     verifies, decrypts and parses a sealed model; prints JSON
+    stranger.py receipt FILE KEYS   verifies a training receipt; prints its statement
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import pathlib
+import struct
+import sys
+
+from cryptography.fernet import Fernet, MultiFernet
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+
+def sha512(*parts: bytes) -> bytes:
+    return hashlib.sha512(b"".join(parts)).digest()
+
+
+def fernet(path: pathlib.Path) -> MultiFernet:
+    lines = (line.split("#")[0].strip() for line in path.read_text().splitlines())
+    return MultiFernet([Fernet(line) for line in lines if line])
+
+
+def verify(public_pem: pathlib.Path, domain: bytes, signed: bytes, signature: bytes) -> None:
+    """Pure Ed25519 over domain, a zero byte, and SHA-512 of the exact bytes; raises when it does not hold."""
+    load_pem_public_key(public_pem.read_bytes()).verify(signature, domain + b"\0" + sha512(signed))
+
+
+def envelope(path: pathlib.Path, payload_type: str, domain: bytes, public_pem: pathlib.Path) -> dict:
+    """DSSE: the pre-authentication encoding of the stored payload is what is signed."""
+    document = json.loads(path.read_text())
+    assert document["payloadType"] == payload_type, document["payloadType"]
+    payload = base64.b64decode(document["payload"], validate=True)
+    kind = payload_type.encode()
+    encoding = b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+    [signature] = document["signatures"]
+    verify(public_pem, domain, encoding, base64.b64decode(signature["sig"], validate=True))
+    return json.loads(payload)
+
+
+def merkle_root(leaves: list[bytes]) -> bytes:
+    """RFC 9162, section 2.1.1, with SHA-512."""
+    if not leaves:
+        return sha512()
+    if len(leaves) == 1:
+        return leaves[0]
+    split = 1 << ((len(leaves) - 1).bit_length() - 1)
+    return sha512(b"\x01", merkle_root(leaves[:split]), merkle_root(leaves[split:]))
+
+
+def vault(store: pathlib.Path, keys: pathlib.Path) -> dict:
+    newest = max(store.glob("manifest-*.json"))
+    manifest = envelope(
+        newest,
+        "application/vnd.sealnet.manifest+json",
+        b"sealnet/v1/manifest",
+        keys / "owner/sign.pub.pem",
+    )
+    opener = fernet(keys / "owner/vault.key")
+    tag_key = base64.b64decode((keys / "owner/record-tag.key").read_text())
+    dataset_id = bytes.fromhex(manifest["dataset_id"])
+    leaves, features_digest, labels, index = [], hashlib.sha512(), [], 0
+    for shard in manifest["shards"]:
+        lines = (store / f"shards/{shard['name']}.fernet").read_bytes().splitlines()
+        assert len(lines) == shard["records"]
+        shard_leaves = [sha512(b"\0", base64.urlsafe_b64decode(line)) for line in lines]
+        assert merkle_root(shard_leaves).hex() == shard["subroot"]
+        assert b"".join(shard_leaves) == (store / f"shards/{shard['name']}.leaves").read_bytes()
+        leaves += shard_leaves
+        for line in lines:
+            plaintext = opener.decrypt(line)
+            found, label = struct.unpack_from("<QH", plaintext)
+            features, tag = plaintext[10:-64], plaintext[-64:]
+            assert found == index
+            message = (
+                b"sealnet/v1/record\0" + dataset_id + struct.pack("<QHBI", index, label, 1, len(features)) + features
+            )
+            assert hmac.compare_digest(hmac.new(tag_key, message, "sha512").digest(), tag)
+            features_digest.update(features)
+            labels.append(label)
+            index += 1
+    assert index == manifest["records"]
+    assert merkle_root(leaves).hex() == manifest["merkle"]["root"]
+    return {
+        "records": index,
+        "serial": manifest["serial"],
+        "shape": manifest["shape"],
+        "parts": manifest["parts"],
+        "manifest_sha512": sha512(newest.read_bytes()).hex(),
+        "features_sha512": features_digest.hexdigest(),
+        "labels_sha512": sha512(b"".join(struct.pack("<H", label) for label in labels)).hex(),
+    }
+
+
+def padded(data: bytes, position: int, length: int) -> tuple[bytes, int]:
+    """`length` bytes at `position`, and the position after their zero padding to 16."""
+    end = position + length
+    after = (end + 15) // 16 * 16
+    assert not any(data[end:after])
+    return data[position:end], after
+
+
+def model(path: pathlib.Path, keys: pathlib.Path) -> dict:
+    data = path.read_bytes()
+    header, body, signature = data[:256], data[256:-64], data[-64:]
+    magic, version, scheme, encoding, flags = struct.unpack_from("<8sHBBI", header)
+    assert (magic, version, flags) == (b"SEALNETM", 1, 0) and scheme == 2
+    verify(keys / "publisher/sign.pub.pem", b"sealnet/v1/model", data[:-64], signature)
+    counter, *shape = struct.unpack_from("<I4H", header, 32)
+    weight_type, granularity, rounding, feature_type = header[44:48]
+    header_len, body_len, plaintext_len = struct.unpack_from("<III", header, 48)
+    assert header_len == 256 and body_len == len(body) and (weight_type, rounding, feature_type) == (1, 1, 1)
+    if encoding == 2:
+        body = fernet(keys / "publisher/model.key").decrypt(base64.urlsafe_b64encode(body))
+    assert len(body) == plaintext_len and sha512(body) == header[64:128]
+
+    sections, position = {}, 0
+    while position < len(body):
+        kind, section_version, length = struct.unpack_from("<HHI", body, position)
+        assert section_version == 1 and not any(body[position + 8 : position + 16])
+        sections[kind], position = padded(body, position + 16, length)
+    assert list(sections) == sorted(sections)
+
+    layers, position = [], 16
+    (logit_scale,) = struct.unpack_from("<f", sections[1])
+    for inputs, outputs in zip(shape, shape[1:]):
+        scales = outputs if granularity == 2 else 1
+        bias, position = padded(sections[1], position, 4 * outputs)
+        multiplier, position = padded(sections[1], position, 4 * scales)
+        shift, position = padded(sections[1], position, scales)
+        weights, position = padded(sections[1], position, inputs * outputs)
+        layers.append(
+            {
+                "bias": list(struct.unpack(f"<{outputs}i", bias)),
+                "multiplier": list(struct.unpack(f"<{scales}i", multiplier)),
+                "shift": list(shift),
+                "weights": [
+                    list(struct.unpack_from(f"<{inputs}b", weights, row * inputs)) for row in range(outputs)
+                ],
+            }
+        )
+    seed, count, classes = struct.unpack_from("<QHH", sections[3])
+    golden = [list(struct.unpack_from(f"<{classes}i", sections[3], 16 + 4 * classes * n)) for n in range(count)]
+    for vector, expected in enumerate(golden):
+        assert logits(layers, golden_input(seed, vector, shape[0])) == expected, f"golden vector {vector}"
+    return {
+        "shape": shape,
+        "counter": counter,
+        "provenance": header[60],
+        "logit_scale": logit_scale,
+        "model_digest": header[64:128].hex(),
+        "golden": golden,
+        "reply_policy": sections[5][0],
+    }
+
+
+def logits(layers: list[dict], values: list[int]) -> list[int]:
+    """The integer network: round half up after each layer, u8 between layers."""
+    for depth, layer in enumerate(layers):
+        outputs = []
+        for o, row in enumerate(layer["weights"]):
+            scale = o if len(layer["multiplier"]) > 1 else 0
+            total = layer["bias"][o] + sum(w * x for w, x in zip(row, values))
+            shift = layer["shift"][scale]
+            scaled = (total * layer["multiplier"][scale] + (1 << (shift - 1))) >> shift
+            hidden = depth + 1 < len(layers)
+            outputs.append(min(max(scaled, 0), 255) if hidden else min(max(scaled, -(2**31)), 2**31 - 1))
+        values = outputs
+    return values
+
+
+GOLDEN_INPUT_RULE = "see sealnet_core::artefact::golden"
+
+
+def main() -> None:
+    command, path, keys = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
+    if command == "vault":
+        report = vault(path, keys)
+    elif command == "model":
+        report = model(path, keys)
+    else:
+        report = envelope(
+            path,
+            "application/vnd.in-toto+json",
+            b"sealnet/v1/training-receipt",
+            keys / "owner/sign.pub.pem",
+        )
+    json.dump(report, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
