@@ -1,1 +1,337 @@
-//! mlp
+//! The integer network: three dense layers, `input → hidden 1 (ReLU) → hidden 2 (ReLU) → logits`.
+//!
+//! Everything is integer, and everything but the accumulators is a byte:
+//!
+//! - input: unsigned 8-bit features, zero point 0. A normalisation such as `x / 255 - 0.5` is
+//!   folded into the first layer's bias by the exporter, so the network takes raw pixels.
+//! - hidden activations: unsigned 8-bit, zero point 0. ReLU is the clamp at 0 of [`Requant::to_u8`].
+//! - weights: signed 8-bit in `[-127, 127]`, row-major `[outputs][inputs]`.
+//! - biases and accumulators: `i32`. Every row satisfies `255 * sum(|w|) + |bias| <= i32::MAX`,
+//!   checked when a [`DenseRef`] is made, so no partial sum overflows in any order.
+//! - logits: `i32` on one common scale; `real logit = logit_scale * logit`.
+//!
+//! [`Network`] takes its shape at run time and its buffers from the caller: the host runs any
+//! model with it. [`Mlp`] takes its shape at compile time and keeps its activations on the stack:
+//! the device runs one shape with it. Both call the same [`kernel`] and cannot differ.
+//!
+//! [`Requant::to_u8`]: crate::quant::Requant::to_u8
+
+pub mod kernel;
+mod layer;
+
+use core::fmt;
+
+pub use layer::{Dense, DenseRef, Granularity, LayerBytes, LayerError, Row};
+
+/// The four widths of a network, each at least 1.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Shape {
+    widths: [u16; 4],
+}
+
+impl Shape {
+    /// Widths from input to output.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::Zero`] if one of them is 0.
+    pub const fn new(
+        input: u16,
+        hidden1: u16,
+        hidden2: u16,
+        output: u16,
+    ) -> Result<Self, ShapeError> {
+        if input == 0 || hidden1 == 0 || hidden2 == 0 || output == 0 {
+            return Err(ShapeError::Zero);
+        }
+        Ok(Self {
+            widths: [input, hidden1, hidden2, output],
+        })
+    }
+
+    /// `[input, hidden1, hidden2, output]`, each at least 1.
+    #[must_use]
+    pub const fn widths(&self) -> [u16; 4] {
+        self.widths
+    }
+
+    /// Number of features.
+    #[must_use]
+    pub const fn input(&self) -> u16 {
+        let [input, _, _, _] = self.widths;
+        input
+    }
+
+    /// Width of the first hidden layer.
+    #[must_use]
+    pub const fn hidden1(&self) -> u16 {
+        let [_, hidden1, _, _] = self.widths;
+        hidden1
+    }
+
+    /// Width of the second hidden layer.
+    #[must_use]
+    pub const fn hidden2(&self) -> u16 {
+        let [_, _, hidden2, _] = self.widths;
+        hidden2
+    }
+
+    /// Number of classes.
+    #[must_use]
+    pub const fn output(&self) -> u16 {
+        let [_, _, _, output] = self.widths;
+        output
+    }
+
+    /// `(inputs, outputs)` of the three layers.
+    #[must_use]
+    pub const fn layers(&self) -> [(usize, usize); 3] {
+        let [input, hidden1, hidden2, output] = self.widths;
+        [
+            (input as usize, hidden1 as usize),
+            (hidden1 as usize, hidden2 as usize),
+            (hidden2 as usize, output as usize),
+        ]
+    }
+
+    /// Bytes of scratch that [`Network::infer`] needs: both hidden layers' activations.
+    #[must_use]
+    pub const fn scratch_len(&self) -> usize {
+        self.hidden1() as usize + self.hidden2() as usize
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [input, hidden1, hidden2, output] = self.widths;
+        write!(f, "{input}-{hidden1}-{hidden2}-{output}")
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Shape {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let [input, hidden1, hidden2, output] = self.widths;
+        defmt::write!(f, "{}-{}-{}-{}", input, hidden1, hidden2, output);
+    }
+}
+
+/// Why layers or buffers do not fit together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum ShapeError {
+    /// A width is 0.
+    Zero,
+    /// A width does not fit 16 bits.
+    TooWide,
+    /// A layer's inputs are not the outputs of the layer before it.
+    Chain,
+    /// The layers do not all have one granularity.
+    Granularity,
+    /// The network's shape is not the one asked for at compile time.
+    Dimensions,
+    /// The features are not as many as the network's inputs.
+    Features,
+    /// The scratch buffer is shorter than [`Shape::scratch_len`].
+    Scratch,
+    /// The logits buffer is not as long as the network's outputs.
+    Logits,
+}
+
+impl fmt::Display for ShapeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Zero => "a width is 0",
+            Self::TooWide => "a width does not fit 16 bits",
+            Self::Chain => "a layer's inputs are not the outputs of the layer before it",
+            Self::Granularity => "the layers do not all have the same granularity",
+            Self::Dimensions => "the network does not have the shape asked for",
+            Self::Features => "the number of features is not the network's number of inputs",
+            Self::Scratch => "the scratch buffer is too short",
+            Self::Logits => "the logits buffer is not as long as the number of classes",
+        })
+    }
+}
+
+impl core::error::Error for ShapeError {}
+
+/// A network whose shape is known at run time. Its weights lie where the caller keeps them.
+#[derive(Debug, Clone, Copy)]
+pub struct Network<'w> {
+    shape: Shape,
+    layers: [DenseRef<'w>; 3],
+}
+
+impl<'w> Network<'w> {
+    /// Joins three layers, first to last.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError`] if they do not follow on from each other, differ in granularity, or have a
+    /// width above 65,535.
+    pub fn new(layers: [DenseRef<'w>; 3]) -> Result<Self, ShapeError> {
+        let [first, second, third] = &layers;
+        if first.outputs() != second.inputs() || second.outputs() != third.inputs() {
+            return Err(ShapeError::Chain);
+        }
+        if first.granularity() != second.granularity()
+            || second.granularity() != third.granularity()
+        {
+            return Err(ShapeError::Granularity);
+        }
+        let width = |n: usize| u16::try_from(n).map_err(|_| ShapeError::TooWide);
+        let shape = Shape::new(
+            width(first.inputs())?,
+            width(second.inputs())?,
+            width(third.inputs())?,
+            width(third.outputs())?,
+        )?;
+        Ok(Self { shape, layers })
+    }
+
+    /// The four widths.
+    #[must_use]
+    pub const fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The layers' common granularity.
+    #[must_use]
+    pub const fn granularity(&self) -> Granularity {
+        let [first, _, _] = &self.layers;
+        first.granularity()
+    }
+
+    /// The three layers, first to last.
+    #[must_use]
+    pub const fn layers(&self) -> &[DenseRef<'w>; 3] {
+        &self.layers
+    }
+
+    /// Runs the network: `features[input]` to `logits[output]`, on the model's logit scale.
+    ///
+    /// `scratch` holds at least [`Shape::scratch_len`] bytes; what it held is overwritten.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError`] if a buffer has the wrong length; nothing is computed then.
+    pub fn infer(
+        &self,
+        features: &[u8],
+        scratch: &mut [u8],
+        logits: &mut [i32],
+    ) -> Result<(), ShapeError> {
+        let [first, second, third] = &self.layers;
+        if features.len() != first.inputs() {
+            return Err(ShapeError::Features);
+        }
+        if logits.len() != third.outputs() {
+            return Err(ShapeError::Logits);
+        }
+        let (hidden1, rest) = scratch
+            .split_at_mut_checked(first.outputs())
+            .ok_or(ShapeError::Scratch)?;
+        let hidden2 = rest
+            .get_mut(..second.outputs())
+            .ok_or(ShapeError::Scratch)?;
+        kernel::hidden(first, features, hidden1);
+        kernel::hidden(second, hidden1, hidden2);
+        kernel::output(third, hidden2, logits);
+        Ok(())
+    }
+}
+
+/// A network whose shape is known at compile time: `IN → H1 → H2 → OUT`.
+#[derive(Debug, Clone, Copy)]
+pub struct Mlp<'w, const IN: usize, const H1: usize, const H2: usize, const OUT: usize> {
+    first: Dense<'w, IN, H1>,
+    second: Dense<'w, H1, H2>,
+    third: Dense<'w, H2, OUT>,
+}
+
+impl<'w, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>
+    Mlp<'w, IN, H1, H2, OUT>
+{
+    /// Joins three layers; their types make sure that they follow on from each other.
+    #[must_use]
+    pub const fn new(
+        first: Dense<'w, IN, H1>,
+        second: Dense<'w, H1, H2>,
+        third: Dense<'w, H2, OUT>,
+    ) -> Self {
+        Self {
+            first,
+            second,
+            third,
+        }
+    }
+
+    /// `[OUT]` logits of `[IN]` features, on the model's logit scale.
+    ///
+    /// Stack: `H1 + H2 + 4 * OUT` bytes for activations and logits, plus a small frame.
+    #[must_use]
+    pub fn logits(&self, features: &[u8; IN]) -> [i32; OUT] {
+        let hidden1 = self.first.hidden(features);
+        let hidden2 = self.second.hidden(&hidden1);
+        self.third.output(&hidden2)
+    }
+}
+
+impl<'w, const IN: usize, const H1: usize, const H2: usize, const OUT: usize> TryFrom<Network<'w>>
+    for Mlp<'w, IN, H1, H2, OUT>
+{
+    type Error = ShapeError;
+
+    /// # Errors
+    ///
+    /// [`ShapeError::Dimensions`] if the network has another shape.
+    fn try_from(network: Network<'w>) -> Result<Self, ShapeError> {
+        let [first, second, third] = network.layers;
+        Ok(Self::new(
+            first.try_into()?,
+            second.try_into()?,
+            third.try_into()?,
+        ))
+    }
+}
+
+/// The index of the largest logit; the first of equals, and 0 for an empty slice.
+#[must_use]
+pub fn argmax(logits: &[i32]) -> usize {
+    let mut best = 0;
+    let mut highest = i32::MIN;
+    for (index, &logit) in logits.iter().enumerate() {
+        if logit > highest {
+            best = index;
+            highest = logit;
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn argmax_takes_the_first_of_equals() {
+        assert_eq!(argmax(&[]), 0);
+        assert_eq!(argmax(&[i32::MIN, i32::MIN]), 0);
+        assert_eq!(argmax(&[-3, 7, 7, 2]), 1);
+        assert_eq!(argmax(&[i32::MIN, i32::MIN + 1]), 1);
+    }
+
+    #[test]
+    fn a_shape_has_no_zero() {
+        assert_eq!(Shape::new(1, 1, 0, 1), Err(ShapeError::Zero));
+        let shape = Shape::new(784, 64, 32, 10).unwrap();
+        assert_eq!(shape.layers(), [(784, 64), (64, 32), (32, 10)]);
+        assert_eq!(shape.scratch_len(), 96);
+    }
+}

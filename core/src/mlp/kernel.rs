@@ -1,0 +1,34 @@
+//! The one entry to the arithmetic of a layer.
+//!
+//! `portable` is the reference: it is compiled everywhere and every other kernel must equal it,
+//! bit for bit. A layer is proved when its [`DenseRef`] is made, so a kernel may add its products
+//! in any order and any grouping without overflow.
+
+mod portable;
+
+use super::DenseRef;
+
+/// A hidden layer: `out[o] = clamp(requant(sum(w[o][i] * input[i]) + bias[o]), 0, 255)`.
+///
+/// `input` has the layer's `inputs` bytes and `out` its `outputs`; of a longer or shorter slice
+/// only the common part is used.
+#[inline]
+pub fn hidden(layer: &DenseRef<'_>, input: &[u8], out: &mut [u8]) {
+    for (row, activation) in layer.rows().zip(out) {
+        *activation = row
+            .requant
+            .to_u8(portable::accumulate(row.weights, input, row.bias));
+    }
+}
+
+/// The output layer: `out[o] = saturate(requant(sum(w[o][i] * input[i]) + bias[o]))`.
+///
+/// Lengths as for [`hidden`].
+#[inline]
+pub fn output(layer: &DenseRef<'_>, input: &[u8], out: &mut [i32]) {
+    for (row, logit) in layer.rows().zip(out) {
+        *logit = row
+            .requant
+            .to_i32(portable::accumulate(row.weights, input, row.bias));
+    }
+}
