@@ -1,0 +1,165 @@
+//! Pure Ed25519 (RFC 8032, section 5.1), verified strictly.
+//!
+//! Strict means: the public key and the signature's point `R` are not of small order, `S` is below the
+//! group order, every encoding is canonical, and the equation is checked without the cofactor. With that,
+//! one message has one signature that verifies, under one key (Chalkias, Garillot, Nikolaenko: "Taming the
+//! many EdDSAs", 2020).
+
+use core::fmt;
+
+use ed25519_dalek::{Signer, VerifyingKey};
+use zeroize::{ZeroizeOnDrop, Zeroizing};
+
+use super::{BadSignature, KeyId, KeyKind, Signature};
+
+/// An Ed25519 private key, wiped when dropped.
+#[derive(Clone)]
+pub struct Ed25519SigningKey(ed25519_dalek::SigningKey);
+
+impl Ed25519SigningKey {
+    /// Takes the 32-byte seed that RFC 8032 calls the private key.
+    #[must_use]
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(ed25519_dalek::SigningKey::from_bytes(seed))
+    }
+
+    /// The seed, to be written to a key file. Secret.
+    #[must_use]
+    pub fn to_seed(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_bytes())
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn public(&self) -> Ed25519PublicKey {
+        // Canonical and of large order: a clamped multiple of the base point.
+        Ed25519PublicKey(self.0.verifying_key())
+    }
+
+    pub(super) fn sign(&self, message: &[u8]) -> Signature {
+        Signature(self.0.sign(message).to_bytes())
+    }
+
+    /// Signs bare bytes, without a domain: for published test vectors only.
+    #[cfg(feature = "hazmat")]
+    #[must_use]
+    pub fn sign_raw(&self, message: &[u8]) -> Signature {
+        self.sign(message)
+    }
+}
+
+impl ZeroizeOnDrop for Ed25519SigningKey {}
+
+impl fmt::Debug for Ed25519SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ed25519SigningKey(..)")
+    }
+}
+
+/// An Ed25519 public key that is a canonical point of large order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Ed25519PublicKey(VerifyingKey);
+
+impl Ed25519PublicKey {
+    /// Takes the 32 bytes of RFC 8032, section 5.1.2.
+    ///
+    /// # Errors
+    /// [`BadPublicKey`] if they are not a point of the curve, not its canonical encoding, or a point of small
+    /// order, under which one signature would verify for any message.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, BadPublicKey> {
+        if !canonical_y(bytes) {
+            return Err(BadPublicKey);
+        }
+        let key = VerifyingKey::from_bytes(bytes).map_err(|_| BadPublicKey)?;
+        // Small order also covers x = 0 with the sign bit set, the other encoding that is not canonical.
+        if key.is_weak() {
+            return Err(BadPublicKey);
+        }
+        Ok(Self(key))
+    }
+
+    /// The 32 bytes of RFC 8032, section 5.1.2.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; 32] {
+        self.0.to_bytes()
+    }
+
+    /// The id that names this key.
+    #[must_use]
+    pub fn key_id(&self) -> KeyId {
+        KeyId::of(KeyKind::Ed25519, self.0.as_bytes())
+    }
+
+    pub(super) fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), BadSignature> {
+        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
+        self.0
+            .verify_strict(message, &signature)
+            .map_err(|_| BadSignature)
+    }
+
+    /// Verifies bare bytes, without a domain: for published test vectors only.
+    ///
+    /// # Errors
+    /// [`BadSignature`] for any reason whatever.
+    #[cfg(feature = "hazmat")]
+    pub fn verify_raw(&self, message: &[u8], signature: &Signature) -> Result<(), BadSignature> {
+        self.verify(message, signature)
+    }
+}
+
+impl fmt::Debug for Ed25519PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ed25519PublicKey(")?;
+        super::hex(f, self.0.as_bytes())?;
+        f.write_str(")")
+    }
+}
+
+/// The bytes are not a public key that may be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct BadPublicKey;
+
+impl fmt::Display for BadPublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a usable Ed25519 public key")
+    }
+}
+
+impl core::error::Error for BadPublicKey {}
+
+/// Whether the y coordinate is below p = 2^255 - 19, whose little-endian bytes are ed ff … ff 7f.
+fn canonical_y(bytes: &[u8; 32]) -> bool {
+    let [low, middle @ .., high] = bytes;
+    *low < 0xed || high & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BadPublicKey, Ed25519PublicKey};
+
+    #[test]
+    fn weak_and_uncanonical_keys_are_refused() {
+        // y = 1, the neutral element; y = 0, of order 4; y = -1, of order 2.
+        let mut one = [0; 32];
+        one[0] = 1;
+        let mut minus_one = [0xff; 32];
+        minus_one[0] = 0xec;
+        minus_one[31] = 0x7f;
+        for weak in [one, [0; 32], minus_one] {
+            assert_eq!(Ed25519PublicKey::from_bytes(&weak), Err(BadPublicKey));
+            let mut signed = weak;
+            signed[31] |= 0x80;
+            assert_eq!(Ed25519PublicKey::from_bytes(&signed), Err(BadPublicKey));
+        }
+        // Every y in p..2^255, with either sign: some of them decompress, none may pass.
+        for low in 0xed..=0xff {
+            for high in [0x7f, 0xff] {
+                let mut bytes = [0xff; 32];
+                bytes[0] = low;
+                bytes[31] = high;
+                assert_eq!(Ed25519PublicKey::from_bytes(&bytes), Err(BadPublicKey));
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! HMAC-SHA-512 (RFC 2104, FIPS 198-1; vectors in RFC 4231).
+
+use core::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha512;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
+
+use super::{BadSignature, Digest512, KeyId, KeyKind, Signature};
+use crate::wire::copy;
+
+/// A 64-byte HMAC-SHA-512 key, wiped when dropped.
+#[derive(Clone)]
+pub struct HmacKey(Zeroizing<[u8; 64]>);
+
+impl HmacKey {
+    /// Takes 64 random bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 64]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The key's bytes, to be written to a key file. Secret.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 64] {
+        &self.0
+    }
+
+    /// The id that names this key.
+    #[must_use]
+    pub fn key_id(&self) -> KeyId {
+        KeyId::of(KeyKind::Hmac, self.0.as_slice())
+    }
+
+    pub(super) fn sign(&self, message: &[u8]) -> Signature {
+        let mut mac = keyed_sha512(self.0.as_slice());
+        mac.update(message);
+        Signature(mac.finalize().into_bytes().into())
+    }
+
+    pub(super) fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), BadSignature> {
+        let mut mac = keyed_sha512(self.0.as_slice());
+        mac.update(message);
+        // Compares in constant time.
+        mac.verify((&signature.0).into()).map_err(|_| BadSignature)
+    }
+}
+
+impl ZeroizeOnDrop for HmacKey {}
+
+impl fmt::Debug for HmacKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HmacKey(..)")
+    }
+}
+
+/// HMAC-SHA-512 ready to take a message. `key` is at most one block of 128 bytes; RFC 2104 fills it with
+/// zeros, and so does this.
+pub(crate) fn keyed_sha512(key: &[u8]) -> Hmac<Sha512> {
+    debug_assert!(key.len() <= BLOCK);
+    let mut block = Zeroizing::new([0; BLOCK]);
+    copy(block.as_mut_slice(), key);
+    Hmac::new((&*block).into())
+}
+
+/// Block length of SHA-512 in bytes (FIPS 180-4, figure 1).
+const BLOCK: usize = 128;
+const _: () = assert!(size_of::<Digest512>() <= BLOCK);
