@@ -17,7 +17,8 @@ pub struct Records<'a> {
 }
 
 impl Records<'_> {
-    fn features_of(&self, index: u32) -> &[u8] {
+    /// The features of record `index`, which must be there.
+    pub(crate) fn features_of(&self, index: u32) -> &[u8] {
         let start = index as usize * self.width;
         &self.features[start..start + self.width]
     }
@@ -63,9 +64,9 @@ impl Workspace {
         }
     }
 
-    /// The last layer's outputs of the batch, `[B][C]`.
-    pub(crate) fn logits(&self) -> &[f32] {
-        &self.outputs[2]
+    /// The layers' outputs of the last batch, `[B][O]` each.
+    pub(crate) fn outputs(&self) -> &[Vec<f32>; 3] {
+        &self.outputs
     }
 
     #[inline(always)]

@@ -143,7 +143,7 @@ pub fn evaluate(
     backend: Backend,
 ) -> Result<Metrics> {
     let mut metrics = Metrics::default();
-    for_each_batch(network, records, which, backend, &mut metrics, |_| ())?;
+    each_batch(network, records, which, backend, &mut metrics, |_| ())?;
     Ok(metrics)
 }
 
@@ -158,11 +158,32 @@ pub fn logits(
     backend: Backend,
 ) -> Result<Vec<f32>> {
     let mut all = Vec::with_capacity(which.len() * network.shape().classes);
-    let mut metrics = Metrics::default();
-    for_each_batch(network, records, which, backend, &mut metrics, |logits| {
+    for_each_batch(network, records, which, backend, |[_, _, logits]| {
         all.extend_from_slice(logits);
     })?;
     Ok(all)
+}
+
+/// Runs those of `records` that `which` names through the network, some at a time, and shows `each` batch
+/// what the layers gave: the two hidden layers after ReLU, `[B][H]`, and the logits, `[B][classes]`.
+///
+/// # Errors
+/// [`Error::Input`] when a record does not fit the network.
+pub fn for_each_batch(
+    network: &Network,
+    records: Records<'_>,
+    which: &[u32],
+    backend: Backend,
+    each: impl FnMut(&[Vec<f32>; 3]),
+) -> Result<()> {
+    each_batch(
+        network,
+        records,
+        which,
+        backend,
+        &mut Metrics::default(),
+        each,
+    )
 }
 
 /// The gradient of the mean loss over the records that `batch` names, and their metrics.
@@ -190,13 +211,13 @@ pub fn gradient(
     Ok((gradient, metrics))
 }
 
-fn for_each_batch(
+fn each_batch(
     network: &Network,
     records: Records<'_>,
     which: &[u32],
     backend: Backend,
     metrics: &mut Metrics,
-    mut each: impl FnMut(&[f32]),
+    mut each: impl FnMut(&[Vec<f32>; 3]),
 ) -> Result<()> {
     let shape = network.shape();
     check_records(&shape, &records, which)?;
@@ -209,7 +230,7 @@ fn for_each_batch(
             workspace: &mut workspace,
             metrics: &mut *metrics,
         });
-        each(workspace.logits());
+        each(workspace.outputs());
     }
     Ok(())
 }
