@@ -1,1 +1,324 @@
-//! state
+//! What this machine remembers of vaults between runs: the highest serial seen.
+//!
+//! A storage that keeps an old vault can replay it whole; every signature in it is genuine. What gives it
+//! away is its serial. So the highest serial that ever verified is kept for each data set and signer, with
+//! the digest of its manifest, in `serials.json` in the platform's state folder (`SEALNET_STATE_DIR`
+//! instead, where set). A lower serial is refused, and the same serial with another manifest too. A data
+//! set seen for the first time cannot be judged; [`Contact::First`] makes the caller say so.
+//!
+//! Beside that it remembers which places held vaults, so that plain files put in a vault's place are not
+//! quietly taken for unsealed data.
+//!
+//! ```json
+//! {"version": 1,
+//!  "serials": [{"dataset_id": "32 hex", "signer": "16 hex", "serial": 2, "manifest_digest": "128 hex"}],
+//!  "places":  [{"location": "/srv/vault", "dataset_id": "32 hex"}]}
+//! ```
+//!
+//! Changes are made under a file lock and appear whole by rename: two commands at once lose nothing. A
+//! file that cannot be read stops the command rather than count as "seen nothing".
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::files;
+
+/// The memory of serials, in a folder.
+#[derive(Debug, Clone)]
+pub struct SerialMemory {
+    folder: PathBuf,
+}
+
+/// One version of one data set, as its signer numbered it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Version {
+    /// The data set's id, 32 hexadecimal digits.
+    pub dataset_id: String,
+    /// The id of the key that signed the manifest, 16 hexadecimal digits.
+    pub signer: String,
+    /// Its serial, from 1.
+    pub serial: u64,
+    /// SHA-512 of the manifest object, 128 hexadecimal digits.
+    pub manifest_digest: String,
+}
+
+/// How a version stands to what was seen before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contact {
+    /// Nothing of this data set and signer was seen: that it is old cannot be known.
+    First,
+    /// It is the highest that was seen, or higher.
+    Known,
+    /// A higher serial was seen: this one is old.
+    Older {
+        /// The highest serial seen.
+        seen: u64,
+    },
+    /// The same serial was seen with another manifest: one signer, two truths.
+    Different,
+}
+
+impl SerialMemory {
+    /// The memory in the platform's state folder, or in `SEALNET_STATE_DIR`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when there is neither.
+    pub fn of_this_machine() -> Result<SerialMemory> {
+        if let Some(folder) = std::env::var_os(STATE_DIR_VARIABLE).filter(|v| !v.is_empty()) {
+            return Ok(SerialMemory::at(folder));
+        }
+        let platform = etcetera::choose_base_strategy().map_err(|_| {
+            Error::input(
+                "no home folder is known, so vaults seen before cannot be remembered",
+                format!("set {STATE_DIR_VARIABLE} to a folder that stays"),
+            )
+        })?;
+        let base = platform.state_dir().unwrap_or_else(|| platform.data_dir());
+        Ok(SerialMemory::at(base.join("sealnet")))
+    }
+
+    /// The memory in `folder`, which is made when something is first remembered.
+    pub fn at(folder: impl Into<PathBuf>) -> SerialMemory {
+        SerialMemory {
+            folder: folder.into(),
+        }
+    }
+
+    /// How `version` stands to what was seen before. Remembers nothing.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Input`] when the memory cannot be read.
+    pub fn compare(&self, version: &Version) -> Result<Contact> {
+        Ok(self.read()?.compare(version))
+    }
+
+    /// The highest serial seen of a data set and signer.
+    ///
+    /// # Errors
+    /// As [`SerialMemory::compare`].
+    pub fn highest(&self, dataset_id: &str, signer: &str) -> Result<Option<u64>> {
+        let memory = self.read()?;
+        Ok(memory.of(dataset_id, signer).map(|seen| seen.serial))
+    }
+
+    /// Remembers `version`, which has verified, at `location`, unless it is older than or different from
+    /// what another command has remembered meanwhile. The answer is how it stood before.
+    ///
+    /// # Errors
+    /// As [`SerialMemory::compare`], and [`Error::Io`] when the memory cannot be written.
+    pub fn remember(&self, version: &Version, location: &str) -> Result<Contact> {
+        let _lock = self.lock()?;
+        let mut memory = self.read()?;
+        let contact = memory.compare(version);
+        if matches!(contact, Contact::First | Contact::Known) && memory.take(version, location) {
+            let json = serde_json::to_vec_pretty(&memory)
+                .map_err(|e| Error::input(format!("cannot write what was seen: {e}"), ""))?;
+            files::write_atomic(&self.file(), &json)?;
+        }
+        Ok(contact)
+    }
+
+    /// Whether `location` held a vault when a command last looked, and of which data set.
+    ///
+    /// # Errors
+    /// As [`SerialMemory::compare`].
+    pub fn vault_at(&self, location: &str) -> Result<Option<String>> {
+        let memory = self.read()?;
+        let place = memory.places.into_iter().find(|p| p.location == location);
+        Ok(place.map(|p| p.dataset_id))
+    }
+
+    /// The file that holds the memory.
+    pub fn file(&self) -> PathBuf {
+        self.folder.join("serials.json")
+    }
+
+    fn read(&self) -> Result<Memory> {
+        let path = self.file();
+        let bytes = match files::read_limited(&path, MAX_MEMORY_BYTES) {
+            Ok(bytes) => bytes,
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Memory::default());
+            }
+            Err(e) => return Err(e),
+        };
+        serde_json::from_slice(&bytes)
+            .ok()
+            .filter(|memory: &Memory| memory.version == MEMORY_VERSION)
+            .ok_or_else(|| unreadable(&path))
+    }
+
+    fn lock(&self) -> Result<File> {
+        files::create_dir_all(&self.folder)?;
+        let path = self.folder.join("serials.lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(Error::io("open", &path))?;
+        file.lock().map_err(Error::io("lock", &path))?;
+        Ok(file)
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Memory {
+    version: u32,
+    serials: Vec<Version>,
+    places: Vec<Place>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Place {
+    location: String,
+    dataset_id: String,
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory {
+            version: MEMORY_VERSION,
+            serials: Vec::new(),
+            places: Vec::new(),
+        }
+    }
+}
+
+impl Memory {
+    fn of(&self, dataset_id: &str, signer: &str) -> Option<&Version> {
+        self.serials
+            .iter()
+            .find(|seen| seen.dataset_id == dataset_id && seen.signer == signer)
+    }
+
+    fn compare(&self, version: &Version) -> Contact {
+        match self.of(&version.dataset_id, &version.signer) {
+            None => Contact::First,
+            Some(seen) if seen.serial > version.serial => Contact::Older { seen: seen.serial },
+            Some(seen) if seen.serial < version.serial => Contact::Known,
+            Some(seen) if seen.manifest_digest == version.manifest_digest => Contact::Known,
+            Some(_) => Contact::Different,
+        }
+    }
+
+    /// Takes in a version that is not older; whether that changed anything.
+    fn take(&mut self, version: &Version, location: &str) -> bool {
+        let place = Place {
+            location: location.to_owned(),
+            dataset_id: version.dataset_id.clone(),
+        };
+        if self.of(&version.dataset_id, &version.signer) == Some(version)
+            && self.places.contains(&place)
+        {
+            return false;
+        }
+        self.serials
+            .retain(|s| s.dataset_id != version.dataset_id || s.signer != version.signer);
+        self.serials.push(version.clone());
+        self.places.retain(|p| p.location != location);
+        self.places.push(place);
+        // Places are a convenience: the oldest may be forgotten, serials never.
+        let surplus = self.places.len().saturating_sub(MAX_PLACES);
+        self.places.drain(..surplus);
+        true
+    }
+}
+
+fn unreadable(path: &Path) -> Error {
+    Error::input(
+        format!("{} is damaged or of a newer version", path.display()),
+        "it keeps the highest serials seen; without it old vaults cannot be told: restore it, or move it \
+         away to begin anew",
+    )
+}
+
+/// Overrides the platform's state folder.
+pub const STATE_DIR_VARIABLE: &str = "SEALNET_STATE_DIR";
+
+const MEMORY_VERSION: u32 = 1;
+
+/// Some 200,000 data sets.
+const MAX_MEMORY_BYTES: u64 = 64 << 20;
+
+const MAX_PLACES: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(serial: u64, manifest: char) -> Version {
+        Version {
+            dataset_id: "a".repeat(32),
+            signer: "b".repeat(16),
+            serial,
+            manifest_digest: manifest.to_string().repeat(128),
+        }
+    }
+
+    #[test]
+    fn serials_only_rise() {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = SerialMemory::at(folder.path().join("state"));
+        let v2 = version(2, 'c');
+        assert_eq!(memory.compare(&v2).unwrap(), Contact::First);
+        assert_eq!(memory.remember(&v2, "/v").unwrap(), Contact::First);
+        assert_eq!(memory.remember(&v2, "/v").unwrap(), Contact::Known);
+        let older = memory.remember(&version(1, 'd'), "/v").unwrap();
+        assert_eq!(older, Contact::Older { seen: 2 });
+        let different = memory.remember(&version(2, 'd'), "/v").unwrap();
+        assert_eq!(different, Contact::Different);
+        assert_eq!(memory.remember(&version(3, 'd'), "/v").unwrap(), Contact::Known);
+        assert_eq!(memory.compare(&v2).unwrap(), Contact::Older { seen: 3 });
+        let other_signer = Version {
+            signer: "e".repeat(16),
+            ..v2
+        };
+        assert_eq!(memory.compare(&other_signer).unwrap(), Contact::First);
+        assert_eq!(memory.vault_at("/v").unwrap(), Some("a".repeat(32)));
+        assert_eq!(memory.vault_at("/w").unwrap(), None);
+    }
+
+    #[test]
+    fn damage_is_not_taken_for_a_blank_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = SerialMemory::at(folder.path());
+        for damaged in [
+            "",
+            "{",
+            r#"{"version":2,"serials":[],"places":[]}"#,
+            r#"{"version":1,"serials":[]}"#,
+        ] {
+            std::fs::write(memory.file(), damaged).unwrap();
+            let error = memory.compare(&version(1, 'c')).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{damaged}");
+        }
+    }
+
+    #[test]
+    fn writers_at_once_lose_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = SerialMemory::at(folder.path());
+        std::thread::scope(|scope| {
+            for n in 0..8 {
+                let memory = &memory;
+                scope.spawn(move || {
+                    let mut one = version(1, 'c');
+                    one.signer = format!("{n:016}");
+                    memory.remember(&one, "/v").unwrap();
+                });
+            }
+        });
+        for n in 0..8 {
+            let seen = memory.highest(&"a".repeat(32), &format!("{n:016}"));
+            assert_eq!(seen.unwrap(), Some(1));
+        }
+    }
+}
