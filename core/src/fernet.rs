@@ -39,8 +39,8 @@ pub use key::{DerivationKey, FERNET_KEY_TEXT_LEN, FernetKey, Iv};
 pub use keyring::Keyring;
 pub use stream::{PlaintextReader, VerifiedToken};
 pub use token::{
-    Decrypted, binary_len, decode_text_in_place, decrypt_in_place, decrypt_text_in_place, encrypt,
-    encrypt_text, text_len, untrusted_timestamp,
+    Decrypted, binary_len, decode_text_in_place, decrypt_in_place, decrypt_text_in_place,
+    encode_text, encrypt, encrypt_text, text_len, untrusted_timestamp,
 };
 
 /// How far, in seconds, a token's time may lie ahead of ours when a [`Ttl`] is given.

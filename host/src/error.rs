@@ -66,6 +66,12 @@ pub struct Failure {
     pub check: &'static str,
     /// What that check found.
     pub cause: String,
+    /// The record's index in its data set, if it is a record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
+    /// The shard's number in its vault, if it lies in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<u32>,
 }
 
 impl std::fmt::Display for Failure {
@@ -200,6 +206,8 @@ mod tests {
                 place: "record 3".into(),
                 check: "tag",
                 cause: "H1 differs from H0".into(),
+                index: Some(3),
+                shard: None,
             }],
         };
         assert_eq!(refused.exit_code(), 1);

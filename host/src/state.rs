@@ -275,7 +275,10 @@ mod tests {
         assert_eq!(older, Contact::Older { seen: 2 });
         let different = memory.remember(&version(2, 'd'), "/v").unwrap();
         assert_eq!(different, Contact::Different);
-        assert_eq!(memory.remember(&version(3, 'd'), "/v").unwrap(), Contact::Known);
+        assert_eq!(
+            memory.remember(&version(3, 'd'), "/v").unwrap(),
+            Contact::Known
+        );
         assert_eq!(memory.compare(&v2).unwrap(), Contact::Older { seen: 3 });
         let other_signer = Version {
             signer: "e".repeat(16),

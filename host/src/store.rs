@@ -110,7 +110,10 @@ impl Store {
 
     /// The store's place without links and relative parts: one name for one place.
     pub fn canonical_location(&self) -> String {
-        let path = self.root.canonicalize().unwrap_or_else(|_| self.root.clone());
+        let path = self
+            .root
+            .canonicalize()
+            .unwrap_or_else(|_| self.root.clone());
         path.display().to_string()
     }
 
@@ -192,7 +195,10 @@ impl Store {
 fn folder_of(location: &str) -> Result<PathBuf> {
     let Some((scheme, _)) = location.split_once("://") else {
         if location.is_empty() {
-            return Err(Error::input("the store has no name", "give a folder or a file:// URL"));
+            return Err(Error::input(
+                "the store has no name",
+                "give a folder or a file:// URL",
+            ));
         }
         return Ok(PathBuf::from(location));
     };
@@ -256,7 +262,10 @@ mod tests {
             assert_eq!(get(3).await.unwrap(), Fetched::Found(Bytes::from("one")));
             assert_eq!(get(2).await.unwrap(), Fetched::TooLarge(3));
             assert_eq!(store.get("shards/b", 9).await.unwrap(), Fetched::Absent);
-            assert!(store.get("shards", 9).await.is_err(), "a folder is no object");
+            assert!(
+                store.get("shards", 9).await.is_err(),
+                "a folder is no object"
+            );
             store.put_new("top", "x".as_bytes()).await.unwrap();
             std::fs::write(Path::new(location).join("half#1"), "").unwrap();
             assert_eq!(store.names().await.unwrap(), ["top"]);

@@ -70,6 +70,22 @@ pub fn encrypt_text(
     Ok(text_len)
 }
 
+/// Writes the text form of a binary token to the start of `out` and returns its length,
+/// [`text_len`]`(token.len())`. Whether the bytes are a token is not looked at.
+///
+/// # Errors
+/// [`FernetError::BufferTooSmall`]; `out` is untouched then.
+pub fn encode_text(token: &[u8], out: &mut [u8]) -> Result<usize, FernetError> {
+    let text_len = text_len(token.len());
+    let text = out.get_mut(..text_len).ok_or(FernetError::BufferTooSmall)?;
+    let tail = text
+        .get_mut(text_len.saturating_sub(token.len())..)
+        .ok_or(FernetError::BufferTooSmall)?;
+    copy(tail, token);
+    base64url::encode_from_tail(text, token.len());
+    Ok(text_len)
+}
+
 /// Decrypts a binary token where it lies.
 ///
 /// Form, MAC, time (if `ttl` is given) and padding are checked before the first byte of `token` changes: a
@@ -323,6 +339,16 @@ mod tests {
         let len = encrypt_text(&key, TIME, iv, b"hello", &mut text);
         assert_eq!(len, Ok(100));
         assert_eq!(text, *TOKEN);
+
+        let mut binary = text;
+        let binary = decode_text_in_place(&mut binary).unwrap();
+        let mut again = [0; 100];
+        assert_eq!(encode_text(binary, &mut again), Ok(100));
+        assert_eq!(again, *TOKEN);
+        assert_eq!(
+            encode_text(binary, &mut again[..99]),
+            Err(FernetError::BufferTooSmall)
+        );
 
         let decrypted = decrypt_text_in_place(&key, &mut text, None).unwrap();
         assert_eq!(decrypted.plaintext(), b"hello");
