@@ -67,7 +67,8 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
     let json = std::env::args_os().any(|argument| argument == "--json");
     let text = error.render().to_string();
-    let message = text.lines().next().unwrap_or_default();
+    let said = text.lines().take_while(|line| !line.is_empty());
+    let message = said.map(str::trim).collect::<Vec<_>>().join(" ");
     let _ = Ui::new(OutputOptions { json, quiet: true }).document(&serde_json::json!({
         "error": {
             "kind": "usage",
