@@ -192,6 +192,16 @@ impl Iv {
 
 const REPLY_IV_LABEL: &[u8] = b"sealnet/v1/reply-iv";
 
+/// What the primitives keep of a key is wiped as well: without their `zeroize` features this does not
+/// compile. HMAC is a pair of hashes and wipes what they wipe.
+const _: () = {
+    const fn wiped_on_drop<T: ZeroizeOnDrop>() {}
+    wiped_on_drop::<Sha256>();
+    wiped_on_drop::<Aes128Dec>();
+    wiped_on_drop::<cbc::Encryptor<Aes128Enc>>();
+    wiped_on_drop::<cbc::Decryptor<Aes128Dec>>();
+};
+
 #[cfg(test)]
 mod tests {
     extern crate std;

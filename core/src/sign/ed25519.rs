@@ -134,6 +134,12 @@ fn canonical_y(bytes: &[u8; 32]) -> bool {
     *low < 0xed || high & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff)
 }
 
+/// What the crate keeps of the key is wiped as well. Without its `zeroize` feature this does not compile.
+const _: () = {
+    const fn wiped_on_drop<T: ZeroizeOnDrop>() {}
+    wiped_on_drop::<ed25519_dalek::SigningKey>();
+};
+
 #[cfg(test)]
 mod tests {
     use super::{BadPublicKey, Ed25519PublicKey};

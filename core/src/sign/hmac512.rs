@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha512;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
-use super::{BadSignature, Digest512, KeyId, KeyKind, Signature};
+use super::{BadSignature, KeyId, KeyKind, Signature};
 use crate::wire::copy;
 
 /// A 64-byte HMAC-SHA-512 key, wiped when dropped.
@@ -44,6 +44,22 @@ impl HmacKey {
         // Compares in constant time.
         mac.verify((&signature.0).into()).map_err(|_| BadSignature)
     }
+
+    /// Signs bare bytes, without a domain: for published test vectors only.
+    #[cfg(feature = "hazmat")]
+    #[must_use]
+    pub fn sign_raw(&self, message: &[u8]) -> Signature {
+        self.sign(message)
+    }
+
+    /// Verifies bare bytes, without a domain: for published test vectors only.
+    ///
+    /// # Errors
+    /// [`BadSignature`] for any reason whatever.
+    #[cfg(feature = "hazmat")]
+    pub fn verify_raw(&self, message: &[u8], signature: &Signature) -> Result<(), BadSignature> {
+        self.verify(message, signature)
+    }
 }
 
 impl ZeroizeOnDrop for HmacKey {}
@@ -65,4 +81,10 @@ pub(crate) fn keyed_sha512(key: &[u8]) -> Hmac<Sha512> {
 
 /// Block length of SHA-512 in bytes (FIPS 180-4, figure 1).
 const BLOCK: usize = 128;
-const _: () = assert!(size_of::<Digest512>() <= BLOCK);
+
+/// What the primitive keeps of the key is wiped as well: without its `zeroize` feature this does not
+/// compile. HMAC is a pair of hashes and wipes what they wipe.
+const _: () = {
+    const fn wiped_on_drop<T: ZeroizeOnDrop>() {}
+    wiped_on_drop::<Sha512>();
+};
