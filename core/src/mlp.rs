@@ -99,6 +99,12 @@ impl Shape {
     pub const fn scratch_len(&self) -> usize {
         self.hidden1() as usize + self.hidden2() as usize
     }
+
+    /// Bytes of scratch that a golden vector needs: its features, and [`scratch_len`](Self::scratch_len).
+    #[must_use]
+    pub const fn golden_scratch_len(&self) -> usize {
+        self.input() as usize + self.scratch_len()
+    }
 }
 
 impl fmt::Debug for Shape {
@@ -304,9 +310,14 @@ impl<'w, const IN: usize, const H1: usize, const H2: usize, const OUT: usize> Tr
 /// The index of the largest logit; the first of equals, and 0 for an empty slice.
 #[must_use]
 pub fn argmax(logits: &[i32]) -> usize {
+    argmax_of(logits.iter().copied())
+}
+
+/// [`argmax`] of logits that are not in a slice.
+pub(crate) fn argmax_of(logits: impl Iterator<Item = i32>) -> usize {
     let mut best = 0;
     let mut highest = i32::MIN;
-    for (index, &logit) in logits.iter().enumerate() {
+    for (index, logit) in logits.enumerate() {
         if logit > highest {
             best = index;
             highest = logit;

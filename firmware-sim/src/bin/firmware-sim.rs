@@ -1,3 +1,1 @@
-//! Runs the simulated device.
-
 fn main() {}

@@ -1,0 +1,90 @@
+//! `Verified → Opened`: the plaintext body, with the digest that the header promises.
+
+use super::{ArtefactError, BodyEncoding, HEADER_LEN, Header, Verified};
+use crate::fernet::{FernetKey, VerifiedToken};
+use crate::sign::sha512;
+
+/// A model's plaintext body, authentic and with the right digest.
+/// Only [`Verified::open`] and [`Verified::open_in_place`] make one.
+#[derive(Debug)]
+pub struct Opened<'b> {
+    pub(super) header: Header,
+    pub(super) body: &'b [u8],
+}
+
+impl<'a> Verified<'a> {
+    /// Decrypts the body into `buffer`, which needs [`Header::plaintext_len`] bytes.
+    ///
+    /// The token's MAC is checked over all of it before the first plaintext byte is written; its
+    /// time is not judged. On an error the buffer holds nothing of the plaintext.
+    ///
+    /// # Errors
+    ///
+    /// [`ArtefactError::BodyIsClear`], [`ModelKey`](ArtefactError::ModelKey),
+    /// [`BufferTooSmall`](ArtefactError::BufferTooSmall), [`Decrypt`](ArtefactError::Decrypt) or
+    /// [`ModelDigest`](ArtefactError::ModelDigest), checked in this order.
+    pub fn open<'b>(
+        self,
+        key: &FernetKey,
+        buffer: &'b mut [u8],
+    ) -> Result<Opened<'b>, ArtefactError> {
+        let header = self.header;
+        let BodyEncoding::Fernet { key: found } = header.encoding else {
+            return Err(ArtefactError::BodyIsClear);
+        };
+        let given = key.key_id();
+        if given != found {
+            return Err(ArtefactError::ModelKey { given, found });
+        }
+        let buffer = buffer.get_mut(..header.plaintext_len as usize).ok_or(
+            ArtefactError::BufferTooSmall {
+                needed: header.plaintext_len,
+            },
+        )?;
+        let token = self.body()?;
+        let token = VerifiedToken::verify(key, token, None).map_err(|_| ArtefactError::Decrypt)?;
+        // The last block's padding, read by the verification, decides the true length.
+        if token.plaintext_len() != buffer.len() {
+            return Err(ArtefactError::Decrypt);
+        }
+        let body = token
+            .decrypt_into(buffer)
+            .map_err(|_| ArtefactError::Decrypt)?;
+        if sha512(&[body]) != header.model_digest {
+            body.fill(0);
+            return Err(ArtefactError::ModelDigest);
+        }
+        Ok(Opened { header, body })
+    }
+
+    /// Takes a clear body where it lies, without copying it.
+    ///
+    /// # Errors
+    ///
+    /// [`ArtefactError::BodyIsEncrypted`] or [`ModelDigest`](ArtefactError::ModelDigest).
+    pub fn open_in_place(self) -> Result<Opened<'a>, ArtefactError> {
+        let header = self.header;
+        if header.encoding != BodyEncoding::Clear {
+            return Err(ArtefactError::BodyIsEncrypted);
+        }
+        let body = self.body()?;
+        if sha512(&[body]) != header.model_digest {
+            return Err(ArtefactError::ModelDigest);
+        }
+        Ok(Opened { header, body })
+    }
+
+    /// The body as stored: what was signed, after the header.
+    fn body(&self) -> Result<&'a [u8], ArtefactError> {
+        let signed = self.signed.bytes();
+        signed.get(HEADER_LEN..).ok_or(ArtefactError::Truncated)
+    }
+}
+
+impl Opened<'_> {
+    /// What the publisher says about the model.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+}

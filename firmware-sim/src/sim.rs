@@ -1,3 +1,0 @@
-//! A board in this process.
-
-pub mod flash;
