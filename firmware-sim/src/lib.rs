@@ -1,3 +1,39 @@
-//! Sealnet's device: boot, verify, self-test, serve.
+//! Sealnet's device: it verifies a sealed model, tests itself, answers sealed requests and signs what
+//! it answered. The `no_std` half allocates nothing, recurses nowhere and contains no panic; it is
+//! generic over its board, so the same code runs in the simulator and on a microcontroller.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`shape`] | the network this build runs, 784-64-64-10 unless `SEALNET_SHAPE` says otherwise |
+//! | [`layout`] | the flash map |
+//! | [`identity`] | the device's keys as they lie in flash |
+//! | [`journal`] | counters that survive resets and power cuts |
+//!
+//! With feature `std` (default) also:
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`sim`] | a board in this process: flash under NOR rules, faults at any operation |
+//! | [`provision`] | key files, and the flash image made from them |
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
+
+mod crc;
+pub mod identity;
+pub mod journal;
+pub mod layout;
+#[cfg(feature = "std")]
+pub mod provision;
+pub mod shape;
+#[cfg(feature = "std")]
+pub mod sim;

@@ -57,14 +57,21 @@ impl FernetKey {
         }
     }
 
-    /// The key as text, to be written to a key file. Secret.
+    /// The key's bytes, to be written where a device keeps its keys. Secret.
     #[must_use]
-    pub fn encode(&self) -> Zeroizing<[u8; FERNET_KEY_TEXT_LEN]> {
+    pub fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
         let mut bytes = Zeroizing::new([0; 32]);
         let halves = self.signing.iter().chain(self.encryption.iter());
         for (to, from) in bytes.iter_mut().zip(halves) {
             *to = *from;
         }
+        bytes
+    }
+
+    /// The key as text, to be written to a key file. Secret.
+    #[must_use]
+    pub fn encode(&self) -> Zeroizing<[u8; FERNET_KEY_TEXT_LEN]> {
+        let bytes = self.to_bytes();
         let mut text = Zeroizing::new([0; FERNET_KEY_TEXT_LEN]);
         let encoded = Base64Url::encode(bytes.as_slice(), text.as_mut_slice());
         debug_assert!(encoded.is_ok(), "44 characters hold 32 bytes");
@@ -74,12 +81,7 @@ impl FernetKey {
     /// The id that names this key.
     #[must_use]
     pub fn key_id(&self) -> KeyId {
-        let mut bytes = Zeroizing::new([0; 32]);
-        let halves = self.signing.iter().chain(self.encryption.iter());
-        for (to, from) in bytes.iter_mut().zip(halves) {
-            *to = *from;
-        }
-        KeyId::of(KeyKind::Fernet, bytes.as_slice())
+        KeyId::of(KeyKind::Fernet, self.to_bytes().as_slice())
     }
 
     /// HMAC-SHA-256 over `signed`, ready to be output or compared.

@@ -1,1 +1,3 @@
+//! Runs the simulated device.
+
 fn main() {}

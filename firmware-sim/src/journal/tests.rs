@@ -1,0 +1,229 @@
+use super::*;
+use crate::sim::flash::{Fault, FaultKind, PAGE_LEN, SimFlash};
+
+const REGION: usize = 2 * PAGE_LEN;
+const SLOTS: usize = PAGE_LEN / RECORD_LEN;
+
+fn formatted() -> SimFlash {
+    let mut flash = SimFlash::new(vec![0xFF; REGION]);
+    Journal::format(flash.split(0, REGION).unwrap().1, 0).unwrap();
+    flash
+}
+
+fn open(flash: &mut SimFlash) -> Result<Journal<crate::sim::flash::NorRegion<'_>>, JournalError> {
+    Journal::open(flash.split(0, REGION).unwrap().1)
+}
+
+#[test]
+fn counters_survive_many_page_changes() {
+    let mut flash = formatted();
+    for boot in 1..=5 * SLOTS as u32 {
+        let mut journal = open(&mut flash).unwrap();
+        let before = journal.counters();
+        assert_eq!(journal.begin_boot(), Ok(boot));
+        journal.raise_security(boot / 3).unwrap();
+        journal.raise_security(boot / 9).unwrap();
+        assert_eq!(journal.admit(before.requests), Err(AdmitError::OutOfWindow));
+        journal.admit(before.requests + 1).unwrap();
+        assert_eq!(
+            journal.admit(before.requests + 1),
+            Err(AdmitError::OutOfWindow)
+        );
+        let counters = Counters {
+            boot,
+            security: boot / 3,
+            requests: before.requests + REQUEST_BLOCK,
+        };
+        assert_eq!(journal.counters(), counters);
+    }
+}
+
+#[test]
+fn one_write_serves_a_block_of_requests() {
+    let mut flash = formatted();
+    let before = flash.operations();
+    let mut journal = open(&mut flash).unwrap();
+    for counter in 1..=REQUEST_BLOCK {
+        journal.admit(counter).unwrap();
+    }
+    assert_eq!(flash.operations() - before, (RECORD_LEN / 8) as u64);
+    assert_eq!(open(&mut flash).unwrap().highest_request(), REQUEST_BLOCK);
+}
+
+#[test]
+fn a_counter_far_ahead_is_not_admitted() {
+    let mut flash = formatted();
+    let mut journal = open(&mut flash).unwrap();
+    for counter in [0, MAX_REQUEST_STEP + 1, u64::MAX] {
+        assert_eq!(journal.admit(counter), Err(AdmitError::OutOfWindow));
+    }
+    journal.admit(MAX_REQUEST_STEP).unwrap();
+    journal.admit(2 * MAX_REQUEST_STEP).unwrap();
+}
+
+#[test]
+fn a_region_without_a_record_is_not_a_fresh_device() {
+    for fill in [0xFF, 0x00, 0x53] {
+        let mut flash = SimFlash::new(vec![fill; REGION]);
+        assert_eq!(
+            open(&mut flash).map(|journal| journal.counters()),
+            Err(JournalError::NoRecord)
+        );
+    }
+    let mut flash = SimFlash::new(vec![0xFF; PAGE_LEN]);
+    let region = flash.split(0, PAGE_LEN).unwrap().1;
+    assert_eq!(
+        Journal::open(region).map(|journal| journal.counters()),
+        Err(JournalError::Geometry)
+    );
+}
+
+#[test]
+fn counters_end_instead_of_wrapping() {
+    let mut flash = formatted();
+    let mut journal = open(&mut flash).unwrap();
+    journal
+        .append(Counters {
+            boot: u32::MAX,
+            security: u32::MAX,
+            requests: u64::MAX - 1,
+        })
+        .unwrap();
+    let mut journal = open(&mut flash).unwrap();
+    assert_eq!(journal.begin_boot(), Err(JournalError::Exhausted));
+    journal.admit(u64::MAX).unwrap();
+    assert_eq!(journal.admit(u64::MAX), Err(AdmitError::OutOfWindow));
+    journal.sequence = u32::MAX;
+    assert_eq!(
+        journal.append(Counters::default()),
+        Err(JournalError::Exhausted)
+    );
+}
+
+/// What a device has let out: nothing of it may ever come again.
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    boot: u32,
+    security: u32,
+    request: u64,
+}
+
+/// One life of a device: boots, raises its security counter, admits requests until power goes.
+fn live(flash: &mut SimFlash, seen: &mut Seen, requests: u64) -> Result<(), AdmitError> {
+    let mut journal = open(flash).map_err(AdmitError::Journal)?;
+    let found = journal.counters();
+    assert!(
+        found.boot >= seen.boot && found.security >= seen.security,
+        "{found:?} after {seen:?}"
+    );
+    assert!(
+        journal.highest_request() >= seen.request,
+        "{found:?} after {seen:?}"
+    );
+    let boot = journal.begin_boot().map_err(AdmitError::Journal)?;
+    assert!(boot > seen.boot, "boot {boot} after {seen:?}");
+    seen.boot = boot;
+    journal
+        .raise_security(boot / 2)
+        .map_err(AdmitError::Journal)?;
+    seen.security = boot / 2;
+    for _ in 0..requests {
+        let counter = journal.highest_request() + REQUEST_BLOCK;
+        journal.admit(counter)?;
+        assert!(counter > seen.request);
+        seen.request = counter;
+    }
+    Ok(())
+}
+
+/// Power is cut before, halfway through and after every single operation of lives that fill and leave
+/// pages; then again at each operation of the recovery. No counter ever goes back or comes twice.
+#[test]
+fn power_cuts_at_every_operation_and_again_in_recovery() {
+    let kinds = [
+        FaultKind::CutBefore,
+        FaultKind::CutMidway(1),
+        FaultKind::CutMidway(2),
+        FaultKind::CutMidway(3),
+        FaultKind::CutAfter,
+        FaultKind::Fails,
+    ];
+    // Nearly full, so that the lives below cross the change of pages, in both directions.
+    for full in [Page::First, Page::Second] {
+        let mut start = formatted();
+        let mut seen_before = Seen::default();
+        loop {
+            live(&mut start, &mut seen_before, 5).unwrap();
+            let journal = open(&mut start).unwrap();
+            if journal.page == full && journal.next_slot as usize > SLOTS - 10 {
+                break;
+            }
+        }
+        let start = start.bytes().to_vec();
+        let total = {
+            let mut flash = SimFlash::new(start.clone());
+            let mut seen = seen_before.clone();
+            for _ in 0..3 {
+                live(&mut flash, &mut seen, 5).unwrap();
+            }
+            assert_eq!(open(&mut flash).unwrap().page, full.other());
+            flash.operations()
+        };
+        for operation in 0..total {
+            for kind in kinds {
+                for second in 0..16 {
+                    let mut flash = SimFlash::new(start.clone());
+                    let mut seen = seen_before.clone();
+                    flash.inject(Some(Fault { operation, kind }));
+                    while !flash.power_lost() && flash.operations() < total {
+                        let result = live(&mut flash, &mut seen, 5);
+                        assert!(
+                            result.is_ok() || flash.power_lost() || kind == FaultKind::Fails,
+                            "{result:?} at {operation}, {kind:?}"
+                        );
+                    }
+                    flash.power_on();
+                    let operation = flash.operations() + second;
+                    flash.inject(Some(Fault {
+                        operation,
+                        kind: kinds[second as usize % kinds.len()],
+                    }));
+                    let _ = live(&mut flash, &mut seen, 2);
+                    flash.power_on();
+                    for _ in 0..2 {
+                        live(&mut flash, &mut seen, 2).unwrap();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Flash that takes no more writes: nothing is admitted, nothing goes back.
+#[test]
+fn dead_flash_admits_nothing() {
+    let mut flash = formatted();
+    live(&mut flash, &mut Seen::default(), 3).unwrap();
+    let operation = flash.operations();
+    flash.inject(Some(Fault {
+        operation,
+        kind: FaultKind::Dies,
+    }));
+    let mut journal = open(&mut flash).unwrap();
+    let before = journal.counters();
+    for _ in 0..SLOTS {
+        let counter = before.requests + 1;
+        assert_eq!(
+            journal.admit(counter),
+            Err(AdmitError::Journal(JournalError::Flash))
+        );
+        assert_eq!(journal.begin_boot(), Err(JournalError::Flash));
+        assert_eq!(journal.raise_security(u32::MAX), Err(JournalError::Flash));
+    }
+    assert_eq!(
+        (journal.counters(), journal.highest_request()),
+        (before, before.requests)
+    );
+    flash.power_on();
+    assert_eq!(open(&mut flash).unwrap().counters(), before);
+}

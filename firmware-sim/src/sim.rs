@@ -1,0 +1,3 @@
+//! A board in this process.
+
+pub mod flash;

@@ -1,0 +1,350 @@
+//! Flash in this process, under the rules of NOR flash, with faults at any operation.
+//!
+//! - Erasing sets a whole page of [`PAGE_LEN`] bytes to ones. Programming clears bits, in words of
+//!   [`WORD_LEN`] bytes, each word once between two erasures, as flash with an error-correcting code
+//!   demands: so no zero is ever programmed back to a one, nor a word changed in place. Breaking the
+//!   rule is [`FlashError::Rule`] and changes nothing.
+//! - Each word programmed and each page erased is one operation. A [`Fault`] strikes at the
+//!   operation it names: power is cut before it, halfway through it or after it, or the
+//!   operation fails. After a cut every access fails until [`SimFlash::power_on`].
+//! - Halfway through, a word has some of its bits cleared and a page some of its bits set, in a manner
+//!   drawn from the fault's seed.
+//! - [`SimFlash::attach`] writes each operation through to a file, so that killing the process is a
+//!   power cut too.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+
+use embedded_storage::nor_flash::{
+    ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash, check_erase, check_read,
+    check_write,
+};
+
+/// Bytes that are programmed at once.
+pub const WORD_LEN: usize = 8;
+/// Bytes that are erased at once.
+pub const PAGE_LEN: usize = 4096;
+
+/// A whole flash chip: contents, rules, faults.
+#[derive(Debug)]
+pub struct SimFlash {
+    bytes: Vec<u8>,
+    /// Whether each word was programmed since its page was erased.
+    programmed: Vec<bool>,
+    supply: Supply,
+}
+
+/// What the operations need beside the cells: power, faults, the file behind them.
+#[derive(Debug, Default)]
+struct Supply {
+    operations: u64,
+    fault: Option<Fault>,
+    power_lost: bool,
+    file: Option<File>,
+    file_error: Option<io::Error>,
+}
+
+/// What goes wrong at one operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// The operation that it strikes, counted as [`SimFlash::operations`] counts.
+    pub operation: u64,
+    /// What happens there.
+    pub kind: FaultKind,
+}
+
+/// The kinds of [`Fault`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// Power is cut before the operation changes anything.
+    CutBefore,
+    /// Power is cut halfway: a torn word or a page partly erased, drawn from the seed.
+    CutMidway(u64),
+    /// Power is cut when the operation is complete, before the device learns of it.
+    CutAfter,
+    /// The operation fails and changes nothing; power stays.
+    Fails,
+    /// This operation and every later one fails; reading still works.
+    Dies,
+}
+
+/// Why an access failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FlashError {
+    /// Out of bounds or not aligned.
+    #[error("flash access out of bounds or not aligned")]
+    Access(NorFlashErrorKind),
+    /// A word was programmed twice without an erasure between.
+    #[error("the flash word at {offset:#x} was programmed twice without being erased")]
+    Rule {
+        /// Where.
+        offset: u32,
+    },
+    /// The operation failed, as a [`FaultKind::Fails`] told it to.
+    #[error("the flash operation failed")]
+    Failed,
+    /// Power is off.
+    #[error("power was cut")]
+    PowerLost,
+}
+
+impl NorFlashError for FlashError {
+    fn kind(&self) -> NorFlashErrorKind {
+        match self {
+            Self::Access(kind) => *kind,
+            Self::Rule { .. } | Self::Failed | Self::PowerLost => NorFlashErrorKind::Other,
+        }
+    }
+}
+
+impl SimFlash {
+    /// A flash that holds `bytes`. Words that are not all ones count as programmed.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        let programmed = bytes
+            .chunks(WORD_LEN)
+            .map(|word| word.iter().any(|byte| *byte != 0xFF))
+            .collect();
+        Self {
+            bytes,
+            programmed,
+            supply: Supply::default(),
+        }
+    }
+
+    /// The contents.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Words programmed and pages erased so far.
+    pub fn operations(&self) -> u64 {
+        self.supply.operations
+    }
+
+    /// Arms a fault, or none. It strikes once; [`FaultKind::Dies`] stays.
+    pub fn inject(&mut self, fault: Option<Fault>) {
+        self.supply.fault = fault;
+    }
+
+    /// Whether a fault has cut the power.
+    pub fn power_lost(&self) -> bool {
+        self.supply.power_lost
+    }
+
+    /// Power comes back. Any fault that has not struck is disarmed.
+    pub fn power_on(&mut self) {
+        self.supply.power_lost = false;
+        self.supply.fault = None;
+    }
+
+    /// Writes every operation from now on through to `file`, which must already hold [`Self::bytes`].
+    pub fn attach(&mut self, file: File) {
+        self.supply.file = Some(file);
+    }
+
+    /// The error that the file gave, if it gave one. To the device it was a power cut.
+    pub fn take_file_error(&mut self) -> Option<io::Error> {
+        self.supply.file_error.take()
+    }
+
+    /// Splits the chip at `offset`: what lies before is mapped into memory for reading, what lies from
+    /// there on, up to `end`, is a region to program and erase. `None` if the chip is shorter.
+    pub fn split(&mut self, offset: usize, end: usize) -> Option<(&[u8], NorRegion<'_>)> {
+        let (mapped, rest) = self.bytes.split_at_mut_checked(offset)?;
+        let bytes = rest.get_mut(..end.checked_sub(offset)?)?;
+        let programmed = self.programmed.get_mut(offset / WORD_LEN..end / WORD_LEN)?;
+        Some((
+            mapped,
+            NorRegion {
+                bytes,
+                programmed,
+                offset,
+                supply: &mut self.supply,
+            },
+        ))
+    }
+}
+
+/// A region of a [`SimFlash`].
+#[derive(Debug)]
+pub struct NorRegion<'f> {
+    bytes: &'f mut [u8],
+    programmed: &'f mut [bool],
+    /// Where the region lies in the chip.
+    offset: usize,
+    supply: &'f mut Supply,
+}
+
+impl NorRegion<'_> {
+    /// Whether a fault has cut the power.
+    pub fn power_lost(&self) -> bool {
+        self.supply.power_lost
+    }
+
+    /// Counts an operation and says how far it will get.
+    fn begin(&mut self) -> Result<Extent, FlashError> {
+        let Supply {
+            operations,
+            fault,
+            power_lost,
+            ..
+        } = &mut *self.supply;
+        if *power_lost {
+            return Err(FlashError::PowerLost);
+        }
+        let struck = fault
+            .filter(|fault| fault.operation <= *operations)
+            .map(|fault| fault.kind);
+        *operations += 1;
+        if struck != Some(FaultKind::Dies) {
+            fault.take_if(|_| struck.is_some());
+        }
+        match struck {
+            None => Ok(Extent::Whole),
+            Some(FaultKind::CutAfter) => Ok(Extent::WholeThenCut),
+            Some(FaultKind::CutMidway(seed)) => Ok(Extent::Half(seed)),
+            Some(FaultKind::Fails | FaultKind::Dies) => Err(FlashError::Failed),
+            Some(FaultKind::CutBefore) => {
+                *power_lost = true;
+                Err(FlashError::PowerLost)
+            }
+        }
+    }
+
+    /// Brings `target.len()` bytes from `start` on towards `target`, as far as `extent` lets it.
+    fn finish(
+        &mut self,
+        start: usize,
+        target: &[u8],
+        mut extent: Extent,
+    ) -> Result<(), FlashError> {
+        let Supply {
+            power_lost,
+            file,
+            file_error,
+            ..
+        } = &mut *self.supply;
+        let cells = self.bytes.get_mut(start..start + target.len());
+        let cells = cells.ok_or(FlashError::Access(NorFlashErrorKind::OutOfBounds))?;
+        for (cell, target) in cells.iter_mut().zip(target) {
+            *cell ^= (*cell ^ target) & extent.mask();
+        }
+        if let Some(file) = file
+            && let Err(error) = write_through(file, self.offset + start, cells)
+        {
+            *file_error = Some(error);
+            *power_lost = true;
+        }
+        *power_lost |= extent != Extent::Whole;
+        if *power_lost {
+            Err(FlashError::PowerLost)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// How far an operation gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    Whole,
+    WholeThenCut,
+    /// Each bit changes or not, as the random state says.
+    Half(u64),
+}
+
+impl Extent {
+    /// The bits of the next byte that change.
+    fn mask(&mut self) -> u8 {
+        match self {
+            Self::Whole | Self::WholeThenCut => 0xFF,
+            Self::Half(state) => split_mix_64(state) as u8,
+        }
+    }
+}
+
+impl ErrorType for NorRegion<'_> {
+    type Error = FlashError;
+}
+
+impl ReadNorFlash for NorRegion<'_> {
+    const READ_SIZE: usize = 1;
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
+        check_read(self, offset, bytes.len()).map_err(FlashError::Access)?;
+        if self.supply.power_lost {
+            return Err(FlashError::PowerLost);
+        }
+        for (to, from) in bytes
+            .iter_mut()
+            .zip(self.bytes.iter().skip(offset as usize))
+        {
+            *to = *from;
+        }
+        Ok(())
+    }
+
+    fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl NorFlash for NorRegion<'_> {
+    const WRITE_SIZE: usize = WORD_LEN;
+    const ERASE_SIZE: usize = PAGE_LEN;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), FlashError> {
+        check_erase(self, from, to).map_err(FlashError::Access)?;
+        for start in (from as usize..to as usize).step_by(PAGE_LEN) {
+            let extent = self.begin()?;
+            let words = self
+                .programmed
+                .iter_mut()
+                .skip(start / WORD_LEN)
+                .take(PAGE_LEN / WORD_LEN);
+            for word in words {
+                // The cells of a page erased halfway are in no defined state: it takes no word.
+                *word = matches!(extent, Extent::Half(_));
+            }
+            self.finish(start, &[0xFF; PAGE_LEN], extent)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), FlashError> {
+        check_write(self, offset, bytes.len()).map_err(FlashError::Access)?;
+        for (start, word) in (offset as usize..)
+            .step_by(WORD_LEN)
+            .zip(bytes.chunks(WORD_LEN))
+        {
+            if self.programmed.get(start / WORD_LEN) != Some(&false) {
+                return Err(FlashError::Rule {
+                    offset: (self.offset + start) as u32,
+                });
+            }
+            let extent = self.begin()?;
+            if let Some(programmed) = self.programmed.get_mut(start / WORD_LEN) {
+                *programmed = true;
+            }
+            self.finish(start, word, extent)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_through(file: &mut File, offset: usize, bytes: &[u8]) -> io::Result<()> {
+    file.seek(SeekFrom::Start(offset as u64))?;
+    file.write_all(bytes)?;
+    file.sync_data()
+}
+
+/// Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
+fn split_mix_64(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let z = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+use super::*;
+
+fn flash() -> SimFlash {
+    SimFlash::new(vec![0xFF; 3 * PAGE_LEN])
+}
+
+#[test]
+fn a_word_is_programmed_once_between_erasures() {
+    let mut flash = flash();
+    let (mapped, mut region) = flash.split(PAGE_LEN, 3 * PAGE_LEN).unwrap();
+    assert_eq!(mapped.len(), PAGE_LEN);
+    region.write(8, &[0x0F; 16]).unwrap();
+    assert_eq!(
+        region.write(16, &[0; 8]),
+        Err(FlashError::Rule {
+            offset: PAGE_LEN as u32 + 16
+        })
+    );
+    assert_eq!(
+        region.write(0, &[0; 16]),
+        Err(FlashError::Rule {
+            offset: PAGE_LEN as u32 + 8
+        })
+    );
+    region.erase(0, PAGE_LEN as u32).unwrap();
+    region.write(0, &[0; 24]).unwrap();
+    assert_eq!(
+        region.write(4, &[0; 8]),
+        Err(FlashError::Access(NorFlashErrorKind::NotAligned))
+    );
+    assert_eq!(
+        region.write(2 * PAGE_LEN as u32, &[0; 8]),
+        Err(FlashError::Access(NorFlashErrorKind::OutOfBounds))
+    );
+    assert_eq!(
+        flash.bytes()[PAGE_LEN..PAGE_LEN + 32],
+        [[0; 24].as_slice(), &[0xFF; 8]].concat()
+    );
+}
+
+#[test]
+fn contents_that_were_there_count_as_programmed() {
+    let mut flash =
+        SimFlash::new([vec![0xFF; 8], vec![0xFE; 8], vec![0xFF; PAGE_LEN - 16]].concat());
+    let (_, mut region) = flash.split(0, PAGE_LEN).unwrap();
+    assert!(region.write(0, &[0; 8]).is_ok());
+    assert!(region.write(8, &[0; 8]).is_err());
+}
+
+#[test]
+fn faults_strike_once_where_they_were_told_to() {
+    let kinds = [
+        FaultKind::CutBefore,
+        FaultKind::CutMidway(1),
+        FaultKind::CutAfter,
+        FaultKind::Fails,
+        FaultKind::Dies,
+    ];
+    for kind in kinds {
+        let mut flash = flash();
+        flash.inject(Some(Fault { operation: 1, kind }));
+        let (_, mut region) = flash.split(0, PAGE_LEN).unwrap();
+        let result = region.write(0, &[0; 24]);
+        let again = region.write(24, &[0; 8]);
+        let second = flash.bytes()[8..16].to_vec();
+        assert_eq!(flash.bytes()[..8], [0; 8]);
+        assert_eq!(flash.bytes()[16..24], [0xFF; 8]);
+        match kind {
+            FaultKind::Fails => assert_eq!((result, again), (Err(FlashError::Failed), Ok(()))),
+            FaultKind::Dies => assert_eq!(
+                (result, again),
+                (Err(FlashError::Failed), Err(FlashError::Failed))
+            ),
+            _ => assert_eq!(
+                (result, again),
+                (Err(FlashError::PowerLost), Err(FlashError::PowerLost))
+            ),
+        }
+        match kind {
+            FaultKind::CutBefore | FaultKind::Fails | FaultKind::Dies => {
+                assert_eq!(second, [0xFF; 8]);
+            }
+            FaultKind::CutMidway(_) => assert!(second != [0xFF; 8] && second != [0; 8]),
+            FaultKind::CutAfter => assert_eq!(second, [0; 8]),
+        }
+        flash.power_on();
+        let (_, mut region) = flash.split(0, PAGE_LEN).unwrap();
+        assert!(region.write(32, &[0; 8]).is_ok());
+    }
+}
+
+#[test]
+fn a_page_erased_halfway_must_be_erased_again() {
+    let mut flash = flash();
+    let (_, mut region) = flash.split(0, PAGE_LEN).unwrap();
+    region.write(0, &[0; PAGE_LEN]).unwrap();
+    let operation = flash.operations();
+    flash.inject(Some(Fault {
+        operation,
+        kind: FaultKind::CutMidway(7),
+    }));
+    let (_, mut region) = flash.split(0, PAGE_LEN).unwrap();
+    assert_eq!(region.erase(0, PAGE_LEN as u32), Err(FlashError::PowerLost));
+    assert!(
+        flash.bytes()[..PAGE_LEN]
+            .iter()
+            .any(|byte| ![0, 0xFF].contains(byte))
+    );
+    flash.power_on();
+    let (_, mut region) = flash.split(0, PAGE_LEN).unwrap();
+    assert!(matches!(
+        region.write(0, &[0; 8]),
+        Err(FlashError::Rule { .. })
+    ));
+    region.erase(0, PAGE_LEN as u32).unwrap();
+    region.write(0, &[0; 8]).unwrap();
+}

