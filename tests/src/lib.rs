@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
 
 /// The repository's root.
 pub fn repository() -> &'static Path {
@@ -72,5 +73,75 @@ impl Drop for Peer {
     fn drop(&mut self) {
         drop(self.requests.take());
         let _ = self.child.wait();
+    }
+}
+
+/// The built `sealnet`, with a cache, state and home of its own so that tests neither see nor touch the user's.
+///
+
+pub fn sealnet(home: &Path) -> Command {
+    let mut command = Command::new(binary("sealnet"));
+    command
+        .env_remove("SEALNET_KEYS")
+        .env("HOME", home)
+        .env("SEALNET_STATE_DIR", home.join("state"))
+        .env("SEALNET_CACHE_DIR", home.join("cache"))
+        .env("NO_COLOR", "1")
+        .env("COLUMNS", "100")
+        .current_dir(home);
+    command
+}
+
+/// A binary of the workspace, built from the present sources in the profile the tests run in.
+pub fn binary(name: &str) -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let folder = BUILT.get_or_init(|| {
+        let test = std::env::current_exe().expect("a test knows its path");
+        let folder = test
+            .ancestors()
+            .nth(2)
+            .expect("target/PROFILE/deps/test")
+            .to_owned();
+        let mut build = Command::new(env!("CARGO"));
+        build
+            .current_dir(repository())
+            .args(["build", "--quiet", "--bins"])
+            .args(["-p", "sealnet", "-p", "sealnet-firmware"]);
+        if folder.ends_with("release") {
+            build.arg("--release");
+        }
+        let built = build.status().expect("cargo starts");
+        assert!(built.success(), "the binaries do not build");
+        folder
+    });
+    folder.join(name)
+}
+
+/// What a command printed and how it ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// The exit code.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Runs a command to its end.
+    pub fn new(command: &mut Command) -> Self {
+        let output = command.output().expect("the command starts");
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
+        }
+    }
+
+    /// Standard output as the one JSON document that it must be, after a success.
+    pub fn json(&self) -> serde_json::Value {
+        assert_eq!(self.code, 0, "{}", self.stderr);
+        serde_json::from_str(&self.stdout).expect("stdout is one JSON document")
     }
 }
