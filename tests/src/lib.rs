@@ -76,9 +76,7 @@ impl Drop for Peer {
     }
 }
 
-/// The built `sealnet`, with a cache, state and home of its own so that tests neither see nor touch the user's.
-///
-
+/// The built `sealnet`, with a cache, state and home of its own: tests neither see nor touch the user's.
 pub fn sealnet(home: &Path) -> Command {
     let mut command = Command::new(binary("sealnet"));
     command
