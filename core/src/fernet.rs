@@ -12,6 +12,7 @@
 //!
 //! Its text form is base64url (RFC 4648, section 5) with padding. Only the canonical text is taken: no
 //! whitespace, no other alphabet, no missing padding, and the unused bits of the last character zero.
+//! (Python's decoder lets the first, second and last of these pass, so one token has many texts there.)
 //!
 //! Every way to decrypt checks form, MAC, time and padding first, in that order; not one byte of plaintext
 //! exists before. Time is judged only when a [`Ttl`] is given, as Python's `cryptography` does. All

@@ -27,6 +27,7 @@ mod ed25519;
 use core::fmt;
 
 use sha2::{Digest, Sha512};
+use subtle::ConstantTimeEq;
 
 pub use domain::Domain;
 #[cfg(feature = "ed25519")]
@@ -98,8 +99,9 @@ impl fmt::Display for UnknownScheme {
 
 impl core::error::Error for UnknownScheme {}
 
-/// A signature of either scheme, not yet verified.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// A signature of either scheme, not yet verified. Compared in constant time: an HMAC is a secret until it
+/// has been sent.
+#[derive(Clone, Copy)]
 pub struct Signature([u8; SIGNATURE_LEN]);
 
 impl Signature {
@@ -115,6 +117,14 @@ impl Signature {
         self.0
     }
 }
+
+impl PartialEq for Signature {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Signature {}
 
 impl fmt::Debug for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
