@@ -8,6 +8,7 @@ pub mod split;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::files::StagedDir;
 use crate::progress::Progress;
 
 /// Records in memory. [`Dataset::checked`] proves that the fields fit together.
@@ -181,6 +182,36 @@ pub fn load(data: &str, options: &LoadOptions, progress: &dyn Progress) -> Resul
     } else {
         csv::read(path, &options.label)
     }
+}
+
+/// Writes a data set where nothing is yet, all or nothing: as CSV when the name ends in `.csv`, else as a
+/// folder of IDX files.
+///
+/// # Errors
+/// [`Error::Input`] when something is there already or IDX cannot hold the data; [`Error::Io`] when the
+/// disk refuses.
+pub fn save(path: &Path, data: &Dataset) -> Result<()> {
+    if path.extension().is_some_and(|e| e == "csv") {
+        if path.symlink_metadata().is_ok() {
+            return Err(Error::input(
+                format!("{} exists already", path.display()),
+                "name a file that does not exist yet; nothing is overwritten",
+            ));
+        }
+        return csv::write(path, data);
+    }
+    if data.scaling.is_some() || data.class_names.is_some() {
+        return Err(Error::input(
+            format!(
+                "{} has real numbers or named classes, which IDX files cannot hold",
+                data.name
+            ),
+            format!("write it as CSV: {}.csv", path.display()),
+        ));
+    }
+    let staged = StagedDir::create(path)?;
+    idx::write_folder(staged.path(), data)?;
+    staged.commit()
 }
 
 /// Tells a vault from unsealed data by what is there, trusting neither.
