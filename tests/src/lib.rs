@@ -1,5 +1,7 @@
 //! What the tests share: the Python peers, the command line under test, small data sets.
 
+pub mod network;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
