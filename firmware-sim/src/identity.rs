@@ -22,6 +22,7 @@
 use core::fmt;
 
 use sealnet_core::fernet::{DerivationKey, FernetKey};
+use sealnet_core::protocol::DeviceId;
 use sealnet_core::sign::{
     Ed25519PublicKey, Ed25519SigningKey, HmacKey, Scheme, SigningKey, TrustedKey,
 };
@@ -116,6 +117,11 @@ impl DeviceName {
     /// The bytes to store: the name, padded with zeros.
     pub fn to_bytes(&self) -> [u8; Self::MAX_LEN] {
         self.0
+    }
+
+    /// The id that statuses and receipts carry: the same bytes.
+    pub fn id(&self) -> DeviceId {
+        DeviceId::from_bytes(self.0)
     }
 
     /// The name.

@@ -1,9 +1,11 @@
 //! Sealnet's device: it verifies a sealed model, tests itself, answers sealed requests and signs what
 //! it answered. The `no_std` half allocates nothing, recurses nowhere and contains no panic; it is
-//! generic over its board, so the same code runs in the simulator and on a microcontroller.
+//! generic over [`env::Env`], so the same code runs in the simulator and on a microcontroller.
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`mod@env`] | what a board lends the device: journal flash, port, log |
+//! | [`device`] | boot and serve |
 //! | [`shape`] | the network this build runs, 784-64-64-10 unless `SEALNET_SHAPE` says otherwise |
 //! | [`layout`] | the flash map |
 //! | [`identity`] | the device's keys as they lie in flash |
@@ -14,6 +16,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`sim`] | a board in this process: flash under NOR rules, faults at any operation |
+//! | [`client`] | the other end of the wire: seals requests, opens replies, checks receipts |
 //! | [`provision`] | key files, and the flash image made from them |
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
@@ -28,7 +31,11 @@
     )
 )]
 
+#[cfg(feature = "std")]
+pub mod client;
 mod crc;
+pub mod device;
+pub mod env;
 pub mod identity;
 pub mod journal;
 pub mod layout;

@@ -153,9 +153,7 @@ pub fn flash_image(
         }
     }
     let mut flash = SimFlash::new(bytes);
-    let (_, journal) = flash
-        .split(JOURNAL, FLASH_LEN)
-        .ok_or(JournalError::Geometry)?;
+    let (_, journal) = flash.split(JOURNAL);
     Journal::format(journal, min_counter)?;
     Ok(flash)
 }

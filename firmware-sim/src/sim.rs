@@ -1,3 +1,166 @@
-//! A board in this process.
+//! A board in this process: flash under NOR rules that outlives resets, and a device booted from it.
+//!
+//! ```no_run
+//! # fn run(identity: &sealnet_firmware::identity::Identity, model: &[u8], features: &[u8])
+//! # -> Result<(), Box<dyn std::error::Error>> {
+//! use sealnet_firmware::client::Client;
+//! use sealnet_firmware::sim::Machine;
+//!
+//! let mut machine = Machine::provision(identity, model, 0)?;
+//! let mut device = machine.boot(|event| eprintln!("{event}"));
+//! let mut client = Client::new(identity);
+//! let answer = client.infer(&mut device, features)?;
+//! println!("{}", answer.label);
+//! # Ok(()) }
+//! ```
+//!
+//! Dropping the device is a reset; the machine keeps the flash, and the next boot finds the counters.
 
 pub mod flash;
+mod port;
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::marker::PhantomData;
+use std::mem;
+
+use sealnet_core::artefact::Header;
+
+use crate::client::Link;
+use crate::device::{BootError, Device, Served};
+use crate::env::{Board, Env, Log};
+use crate::identity::Identity;
+use crate::layout::{IDENTITY, JOURNAL, MODEL_RAM_LEN, PAGE_LEN, SLOT_A, SLOT_LEN};
+use crate::provision::{self, ProvisionError};
+use flash::{NorRegion, SimFlash};
+pub use port::Port;
+
+/// What stays when the power goes: the flash.
+#[derive(Debug)]
+pub struct Machine {
+    flash: SimFlash,
+    model_ram: Vec<u8>,
+}
+
+/// The types of a simulated board: its port is any pair of streams `P`.
+#[derive(Debug)]
+pub struct SimEnv<'m, P, L>(PhantomData<(&'m (), P, L)>);
+
+impl<'m, P: Read + Write, L: Log> Env for SimEnv<'m, P, L> {
+    type Journal = NorRegion<'m>;
+    type Port = Port<P>;
+    type Log = L;
+}
+
+impl Machine {
+    /// A freshly provisioned board; see [`provision::flash_image`].
+    ///
+    /// # Errors
+    /// [`ProvisionError`].
+    pub fn provision(
+        identity: &Identity,
+        model: &[u8],
+        min_counter: u32,
+    ) -> Result<Self, ProvisionError> {
+        Ok(Self::new(provision::flash_image(
+            identity,
+            model,
+            min_counter,
+        )?))
+    }
+
+    /// A board with this flash.
+    pub fn new(flash: SimFlash) -> Self {
+        Self {
+            flash,
+            model_ram: vec![0; MODEL_RAM_LEN],
+        }
+    }
+
+    /// The flash.
+    pub fn flash(&self) -> &SimFlash {
+        &self.flash
+    }
+
+    /// The flash, for faults and files.
+    pub fn flash_mut(&mut self) -> &mut SimFlash {
+        &mut self.flash
+    }
+
+    /// Switches power on: boots a device that talks with this process.
+    pub fn boot<L: Log>(&mut self, log: L) -> SimDevice<'_, L> {
+        SimDevice {
+            device: self.boot_on(Pipe::default(), log),
+        }
+    }
+
+    /// Switches power on: boots a device that reads and writes `port`.
+    pub fn boot_on<P: Read + Write, L: Log>(
+        &mut self,
+        port: P,
+        log: L,
+    ) -> Device<'_, SimEnv<'_, P, L>> {
+        let Self { flash, model_ram } = self;
+        flash.power_on();
+        let port = Port::new(port, flash.power());
+        let (mapped, journal) = flash.split(JOURNAL);
+        Device::boot(Board {
+            slot: mapped.get(SLOT_A..SLOT_A + SLOT_LEN).unwrap_or_default(),
+            identity: mapped
+                .get(IDENTITY..IDENTITY + PAGE_LEN)
+                .unwrap_or_default(),
+            model_ram,
+            journal,
+            port,
+            log,
+        })
+    }
+}
+
+/// A device that talks with this process.
+#[derive(Debug)]
+pub struct SimDevice<'m, L: Log> {
+    device: Device<'m, SimEnv<'m, Pipe, L>>,
+}
+
+impl<L: Log> SimDevice<'_, L> {
+    /// What the publisher says about the model served, or why there is none.
+    ///
+    /// # Errors
+    /// Why the device serves no model.
+    pub fn model(&self) -> Result<&Header, BootError> {
+        self.device.model()
+    }
+}
+
+impl<L: Log> Link for SimDevice<'_, L> {
+    /// Sends bytes, frames or not, and gives all that the device sends back.
+    fn exchange(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        self.device.port_mut().get_mut().incoming.extend(bytes);
+        while self.device.serve()? != Served::Closed {}
+        Ok(mem::take(&mut self.device.port_mut().get_mut().outgoing))
+    }
+}
+
+/// The wire inside this process.
+#[derive(Debug, Default)]
+pub struct Pipe {
+    incoming: VecDeque<u8>,
+    outgoing: Vec<u8>,
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.incoming.read(buf)
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.outgoing.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

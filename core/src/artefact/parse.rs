@@ -1,7 +1,8 @@
 //! `&[u8] → Sealed`: well-formed, and nothing more.
 
-use super::{ArtefactError, Header};
+use super::{ArtefactError, HEADER_LEN, Header};
 use crate::sign::SIGNATURE_LEN;
+use crate::wire::Reader;
 
 /// A file that has the form of a sealed model. Nobody vouches for what it says.
 #[derive(Debug)]
@@ -29,9 +30,29 @@ impl<'a> Sealed<'a> {
         })
     }
 
+    /// Reads a file at the start of a longer memory, such as a flash slot. Its own header says where it
+    /// ends; what follows is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sealed::parse`], but for [`ArtefactError::TrailingBytes`].
+    pub fn parse_prefix(memory: &'a [u8]) -> Result<Self, ArtefactError> {
+        let mut fields = Reader::new(memory);
+        fields.bytes(BODY_LEN_OFFSET)?;
+        let body_len = fields.u32()? as usize;
+        let file = body_len
+            .checked_add(HEADER_LEN + SIGNATURE_LEN)
+            .and_then(|len| memory.get(..len));
+        // If it would not fit, the parser says so, or what is wrong before that.
+        Self::parse(file.unwrap_or(memory))
+    }
+
     /// What the file claims to be: for showing, never for deciding.
     #[must_use]
     pub const fn untrusted_header(&self) -> &Header {
         &self.header
     }
 }
+
+/// Where the header holds the stored length of the body.
+const BODY_LEN_OFFSET: usize = 52;

@@ -6,12 +6,12 @@ const SLOTS: usize = PAGE_LEN / RECORD_LEN;
 
 fn formatted() -> SimFlash {
     let mut flash = SimFlash::new(vec![0xFF; REGION]);
-    Journal::format(flash.split(0, REGION).unwrap().1, 0).unwrap();
+    Journal::format(flash.split(0).1, 0).unwrap();
     flash
 }
 
 fn open(flash: &mut SimFlash) -> Result<Journal<crate::sim::flash::NorRegion<'_>>, JournalError> {
-    Journal::open(flash.split(0, REGION).unwrap().1)
+    Journal::open(flash.split(0).1)
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_region_without_a_record_is_not_a_fresh_device() {
         );
     }
     let mut flash = SimFlash::new(vec![0xFF; PAGE_LEN]);
-    let region = flash.split(0, PAGE_LEN).unwrap().1;
+    let region = flash.split(0).1;
     assert_eq!(
         Journal::open(region).map(|journal| journal.counters()),
         Err(JournalError::Geometry)
@@ -175,14 +175,15 @@ fn power_cuts_at_every_operation_and_again_in_recovery() {
                     let mut flash = SimFlash::new(start.clone());
                     let mut seen = seen_before.clone();
                     flash.inject(Some(Fault { operation, kind }));
-                    while !flash.power_lost() && flash.operations() < total {
+                    while !flash.power().lost() && flash.operations() < total {
                         let result = live(&mut flash, &mut seen, 5);
                         assert!(
-                            result.is_ok() || flash.power_lost() || kind == FaultKind::Fails,
+                            result.is_ok() || flash.power().lost() || kind == FaultKind::Fails,
                             "{result:?} at {operation}, {kind:?}"
                         );
                     }
                     flash.power_on();
+                    flash.inject(None);
                     let operation = flash.operations() + second;
                     flash.inject(Some(Fault {
                         operation,
@@ -190,6 +191,7 @@ fn power_cuts_at_every_operation_and_again_in_recovery() {
                     }));
                     let _ = live(&mut flash, &mut seen, 2);
                     flash.power_on();
+                    flash.inject(None);
                     for _ in 0..2 {
                         live(&mut flash, &mut seen, 2).unwrap();
                     }
@@ -225,5 +227,6 @@ fn dead_flash_admits_nothing() {
         (before, before.requests)
     );
     flash.power_on();
+    flash.inject(None);
     assert_eq!(open(&mut flash).unwrap().counters(), before);
 }

@@ -185,7 +185,7 @@ fn lays_the_flash_out_as_documented() {
         bytes[IDENTITY..IDENTITY + IDENTITY_LEN],
         *identity.write().unwrap().as_slice()
     );
-    let (mapped, region) = flash.split(JOURNAL, FLASH_LEN).unwrap();
+    let (mapped, region) = flash.split(JOURNAL);
     assert_eq!(
         (mapped.len(), FLASH_LEN - JOURNAL),
         (SLOT_B + SLOT_LEN + 4096, JOURNAL_LEN)

@@ -14,16 +14,18 @@
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash, check_erase, check_read,
     check_write,
 };
 
+pub use crate::layout::PAGE_LEN;
+
 /// Bytes that are programmed at once.
 pub const WORD_LEN: usize = 8;
-/// Bytes that are erased at once.
-pub const PAGE_LEN: usize = 4096;
 
 /// A whole flash chip: contents, rules, faults.
 #[derive(Debug)]
@@ -39,9 +41,24 @@ pub struct SimFlash {
 struct Supply {
     operations: u64,
     fault: Option<Fault>,
-    power_lost: bool,
+    power: Power,
     file: Option<File>,
     file_error: Option<io::Error>,
+}
+
+/// Whether a fault has cut the power; its clones tell and see the same.
+#[derive(Debug, Clone, Default)]
+pub struct Power(Arc<AtomicBool>);
+
+impl Power {
+    /// Whether power is off.
+    pub fn lost(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn set_lost(&self, lost: bool) {
+        self.0.store(lost, Ordering::SeqCst);
+    }
 }
 
 /// What goes wrong at one operation.
@@ -127,14 +144,13 @@ impl SimFlash {
     }
 
     /// Whether a fault has cut the power.
-    pub fn power_lost(&self) -> bool {
-        self.supply.power_lost
+    pub fn power(&self) -> Power {
+        self.supply.power.clone()
     }
 
-    /// Power comes back. Any fault that has not struck is disarmed.
+    /// Power comes back.
     pub fn power_on(&mut self) {
-        self.supply.power_lost = false;
-        self.supply.fault = None;
+        self.supply.power.set_lost(false);
     }
 
     /// Writes every operation from now on through to `file`, which must already hold [`Self::bytes`].
@@ -147,21 +163,22 @@ impl SimFlash {
         self.supply.file_error.take()
     }
 
-    /// Splits the chip at `offset`: what lies before is mapped into memory for reading, what lies from
-    /// there on, up to `end`, is a region to program and erase. `None` if the chip is shorter.
-    pub fn split(&mut self, offset: usize, end: usize) -> Option<(&[u8], NorRegion<'_>)> {
-        let (mapped, rest) = self.bytes.split_at_mut_checked(offset)?;
-        let bytes = rest.get_mut(..end.checked_sub(offset)?)?;
-        let programmed = self.programmed.get_mut(offset / WORD_LEN..end / WORD_LEN)?;
-        Some((
-            mapped,
-            NorRegion {
-                bytes,
-                programmed,
-                offset,
-                supply: &mut self.supply,
-            },
-        ))
+    /// Splits the chip at `offset`, a multiple of [`PAGE_LEN`]: what lies before is mapped into memory
+    /// for reading, what lies from there on is a region to program and erase.
+    pub fn split(&mut self, offset: usize) -> (&[u8], NorRegion<'_>) {
+        let offset = offset.min(self.bytes.len());
+        let (mapped, bytes) = self.bytes.split_at_mut(offset);
+        let programmed = self
+            .programmed
+            .get_mut(offset / WORD_LEN..)
+            .unwrap_or_default();
+        let region = NorRegion {
+            bytes,
+            programmed,
+            offset,
+            supply: &mut self.supply,
+        };
+        (mapped, region)
     }
 }
 
@@ -176,20 +193,15 @@ pub struct NorRegion<'f> {
 }
 
 impl NorRegion<'_> {
-    /// Whether a fault has cut the power.
-    pub fn power_lost(&self) -> bool {
-        self.supply.power_lost
-    }
-
     /// Counts an operation and says how far it will get.
     fn begin(&mut self) -> Result<Extent, FlashError> {
         let Supply {
             operations,
             fault,
-            power_lost,
+            power,
             ..
         } = &mut *self.supply;
-        if *power_lost {
+        if power.lost() {
             return Err(FlashError::PowerLost);
         }
         let struck = fault
@@ -205,7 +217,7 @@ impl NorRegion<'_> {
             Some(FaultKind::CutMidway(seed)) => Ok(Extent::Half(seed)),
             Some(FaultKind::Fails | FaultKind::Dies) => Err(FlashError::Failed),
             Some(FaultKind::CutBefore) => {
-                *power_lost = true;
+                power.set_lost(true);
                 Err(FlashError::PowerLost)
             }
         }
@@ -219,7 +231,7 @@ impl NorRegion<'_> {
         mut extent: Extent,
     ) -> Result<(), FlashError> {
         let Supply {
-            power_lost,
+            power,
             file,
             file_error,
             ..
@@ -233,10 +245,12 @@ impl NorRegion<'_> {
             && let Err(error) = write_through(file, self.offset + start, cells)
         {
             *file_error = Some(error);
-            *power_lost = true;
+            power.set_lost(true);
         }
-        *power_lost |= extent != Extent::Whole;
-        if *power_lost {
+        if extent != Extent::Whole {
+            power.set_lost(true);
+        }
+        if power.lost() {
             Err(FlashError::PowerLost)
         } else {
             Ok(())
@@ -272,7 +286,7 @@ impl ReadNorFlash for NorRegion<'_> {
 
     fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
         check_read(self, offset, bytes.len()).map_err(FlashError::Access)?;
-        if self.supply.power_lost {
+        if self.supply.power.lost() {
             return Err(FlashError::PowerLost);
         }
         for (to, from) in bytes

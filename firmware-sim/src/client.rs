@@ -1,0 +1,254 @@
+//! The other end of the wire: seals requests, opens replies, checks receipts.
+//!
+//! A [`Client`] holds the host's copy of a device's wire and receipt keys; a [`Link`] carries its frames to
+//! the device, in this process or elsewhere.
+
+use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sealnet_core::fernet::{FernetKey, Iv, binary_len};
+use sealnet_core::protocol::{
+    AuthenticReply, DeviceId, Frame, FrameReader, Kind, MAX_PAYLOAD, MessageError, RECEIPT_LEN,
+    Receipt, ReceiptError, Refusal, RefusalCode, Request, Status, frame_len, logits_digest,
+    request_len, write_frame,
+};
+use sealnet_core::sign::{Digest512, TrustedKey, sha512};
+
+use crate::identity::Identity;
+
+/// A way to a device.
+pub trait Link {
+    /// Sends bytes and gives what the device sends back, at least up to the end of its frame.
+    ///
+    /// # Errors
+    /// The stream's.
+    fn exchange(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>>;
+}
+
+/// The host's side of one device.
+#[derive(Debug)]
+pub struct Client {
+    device: DeviceId,
+    wire: FernetKey,
+    receipts: TrustedKey,
+    /// The counter of the last request.
+    counter: u64,
+    /// Boot and message of the last receipt.
+    last: Option<(u32, u64)>,
+    model: Option<Digest512>,
+}
+
+/// A request on its way.
+#[derive(Debug, Clone)]
+pub struct SealedRequest {
+    /// The frame to send.
+    pub frame: Vec<u8>,
+    /// Its counter.
+    pub counter: u64,
+    /// SHA-512 of its token, which the receipt must repeat.
+    pub digest: Digest512,
+}
+
+/// A device's answer, verified.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The class.
+    pub label: u16,
+    /// A probability for each class, if the model's policy allows them.
+    pub probabilities: Option<Vec<f32>>,
+    /// A logit for each class, if the model's policy allows them.
+    pub logits: Option<Vec<i32>>,
+    /// What the device vouches for.
+    pub receipt: Receipt,
+    /// The receipt as it was signed.
+    pub receipt_bytes: [u8; RECEIPT_LEN],
+}
+
+impl Answer {
+    /// Whether the device computed exactly these logits, whatever the policy let it say: the receipt
+    /// holds their digest.
+    pub fn computed(&self, logits: &[i32]) -> bool {
+        logits_digest(logits.iter().copied()) == self.receipt.logits_digest
+    }
+}
+
+/// Why there is no answer to believe.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The link failed.
+    #[error("the link to the device failed: {0}")]
+    Link(#[from] io::Error),
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
+    /// No frame came back.
+    #[error("the device sent no frame back")]
+    Silent,
+    /// The device refused.
+    #[error("the device refused: {}", .0.code)]
+    Refused(Refusal),
+    /// A frame of the wrong kind came back.
+    #[error("the device sent a frame of kind {:#04x}", *.0 as u8)]
+    Unexpected(Kind),
+    /// The request does not fit a message, or the reply is not one of this device.
+    #[error("{0}")]
+    Message(#[from] MessageError),
+    /// The receipt does not hold.
+    #[error("{0}")]
+    Receipt(#[from] ReceiptError),
+    /// The receipt is another device's.
+    #[error("the receipt is of another device: {0}")]
+    Device(DeviceId),
+    /// The receipt is for another model than the one expected.
+    #[error("the receipt is for another model than the one expected")]
+    Model,
+    /// The receipt is not newer than the one before it.
+    #[error("the receipt is not newer than the one before it: a replay")]
+    Stale,
+}
+
+impl ClientError {
+    /// Whether something did not verify, rather than not working.
+    pub fn is_verification(&self) -> bool {
+        match self {
+            Self::Receipt(_) | Self::Device(_) | Self::Model | Self::Stale => true,
+            Self::Message(error) => *error == MessageError::Unauthentic,
+            Self::Refused(refusal) => {
+                matches!(refusal.code, RefusalCode::Unauthentic | RefusalCode::Replay)
+            }
+            Self::Link(_) | Self::Random(_) | Self::Silent | Self::Unexpected(_) => false,
+        }
+    }
+}
+
+impl Client {
+    /// A client of the device with these keys. Its first request has counter 1: ask for the
+    /// [status](Client::status) first if the device may have answered others.
+    pub fn new(identity: &Identity) -> Self {
+        Self {
+            device: identity.device.id(),
+            wire: identity.wire.clone(),
+            receipts: identity.receipt.trusted(),
+            counter: 0,
+            last: None,
+            model: None,
+        }
+    }
+
+    /// From now on takes receipts for this model alone: SHA-512 of its plaintext body.
+    pub fn expect_model(&mut self, digest: Digest512) {
+        self.model = Some(digest);
+    }
+
+    /// Asks the device who it is. The answer is not authentic; the request counter goes on from what it
+    /// says, which a forger can make the device refuse but not repeat.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn status(&mut self, link: &mut impl Link) -> Result<Status, ClientError> {
+        let response = link.exchange(&frame(Kind::StatusQuery, &[])?)?;
+        let status = read_frame(&response, |frame| match frame.kind {
+            Kind::Status => Ok(Status::parse(frame.payload)?),
+            kind => Err(ClientError::Unexpected(kind)),
+        })?;
+        self.counter = self.counter.max(status.highest_counter);
+        Ok(status)
+    }
+
+    /// Asks for an answer and verifies it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn infer(&mut self, link: &mut impl Link, features: &[u8]) -> Result<Answer, ClientError> {
+        let request = self.seal(features)?;
+        let response = link.exchange(&request.frame)?;
+        self.open(&request, &response)
+    }
+
+    /// Seals a request under the next counter.
+    ///
+    /// # Errors
+    /// [`ClientError::Message`] if the features do not fit a message; [`ClientError::Random`].
+    pub fn seal(&mut self, features: &[u8]) -> Result<SealedRequest, ClientError> {
+        let counter = self.counter.saturating_add(1);
+        let time = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        let iv = Iv::try_random(&mut getrandom::SysRng)?;
+        let len = request_len(features.len());
+        let (mut plaintext, mut token) = (vec![0; len], vec![0; binary_len(len)]);
+        let request = Request { counter, features };
+        let token = request.seal(&self.wire, time, iv, &mut plaintext, &mut token)?;
+        self.counter = counter;
+        Ok(SealedRequest {
+            frame: frame(Kind::Request, token)?,
+            counter,
+            digest: sha512(&[token]),
+        })
+    }
+
+    /// Opens what came back for a request and verifies it: sealed with the wire key; a receipt signed by
+    /// this device, for this request, for the model expected, newer than the last.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn open(
+        &mut self,
+        request: &SealedRequest,
+        response: &[u8],
+    ) -> Result<Answer, ClientError> {
+        let answer = read_frame(response, |frame| match frame.kind {
+            Kind::Reply => {
+                let reply = AuthenticReply::open(&self.wire, frame.payload)?;
+                let receipt = *reply.verify(&self.receipts, &request.digest)?.receipt();
+                Ok(Answer {
+                    label: receipt.label,
+                    probabilities: reply.probabilities().map(Iterator::collect),
+                    logits: reply.logits().map(Iterator::collect),
+                    receipt,
+                    receipt_bytes: *reply.receipt().as_bytes(),
+                })
+            }
+            Kind::Refused => Err(ClientError::Refused(Refusal::parse(frame.payload)?)),
+            kind => Err(ClientError::Unexpected(kind)),
+        })?;
+        let receipt = &answer.receipt;
+        if receipt.device_id != self.device {
+            return Err(ClientError::Device(receipt.device_id));
+        }
+        if self
+            .model
+            .is_some_and(|model| model != receipt.model_digest)
+        {
+            return Err(ClientError::Model);
+        }
+        let now = Some((receipt.boot, receipt.message));
+        if now <= self.last {
+            return Err(ClientError::Stale);
+        }
+        self.last = now;
+        Ok(answer)
+    }
+}
+
+fn frame(kind: Kind, payload: &[u8]) -> Result<Vec<u8>, MessageError> {
+    let mut frame = vec![0; frame_len(payload.len())];
+    let len = write_frame(kind, payload, &mut frame).map_err(|_| MessageError::NoSpace)?;
+    frame.truncate(len);
+    Ok(frame)
+}
+
+/// Gives the first frame of a response to `read`; what is no frame is skipped.
+fn read_frame<T>(
+    response: &[u8],
+    read: impl FnOnce(Frame<'_>) -> Result<T, ClientError>,
+) -> Result<T, ClientError> {
+    let mut frames = FrameReader::<{ 1 + MAX_PAYLOAD }>::new();
+    for byte in response {
+        if let Some(Ok(frame)) = frames.push(*byte) {
+            return read(frame);
+        }
+    }
+    Err(ClientError::Silent)
+}

@@ -1,0 +1,223 @@
+//! Boot and serve.
+//!
+//! # Boot
+//!
+//! 1. Read the identity; open the journal; take a boot number never used before.
+//! 2. Bring the model in slot A through the chain of proofs (see
+//!    [`artefact`](sealnet_core::artefact)): parse; verify under the identity's key and against the
+//!    stored security counter; open, in place or into RAM; load, which computes the golden vectors.
+//! 3. Raise the stored security counter to the model's, so that an older model boots no more.
+//!
+//! Whatever fails, the device stays alive: it says so in its log and its status, and refuses requests.
+//!
+//! # Serve
+//!
+//! A request is answered if it is sealed with the wire key, fits the model, and its counter is above every
+//! counter accepted before, resets included; that counter is durable before the network runs. The reply is
+//! sealed under an IV derived from boot and message number, which never come twice, and carries a
+//! receipt signed by the device. Everything else gets a refusal with a code, in clear, and changes nothing.
+
+mod boot;
+mod serve;
+
+use core::fmt;
+
+use sealnet_core::artefact::{ArtefactError, Deployed};
+use sealnet_core::fernet::binary_len;
+use sealnet_core::protocol::{
+    FrameError, FrameReader, Kind, MAX_CLASSES, MAX_FEATURES, MessageError, RefusalCode,
+    request_len,
+};
+
+use crate::env::Env;
+use crate::identity::{Identity, IdentityError};
+use crate::journal::{Journal, JournalError};
+use crate::shape::{CLASSES, HIDDEN1, HIDDEN2, INPUT};
+pub use serve::Served;
+
+/// Which firmware this is: the package's version, a byte each for major, minor and patch.
+pub const FIRMWARE_VERSION: u32 = {
+    let major = u8::from_str_radix(env!("CARGO_PKG_VERSION_MAJOR"), 10);
+    let minor = u8::from_str_radix(env!("CARGO_PKG_VERSION_MINOR"), 10);
+    let patch = u8::from_str_radix(env!("CARGO_PKG_VERSION_PATCH"), 10);
+    match (major, minor, patch) {
+        (Ok(major), Ok(minor), Ok(patch)) => u32::from_be_bytes([0, major, minor, patch]),
+        _ => panic!("a part of the package's version is above 255"),
+    }
+};
+
+/// The model that a device of this build runs.
+pub type Model<'m> = Deployed<'m, INPUT, HIDDEN1, HIDDEN2, CLASSES>;
+
+/// A device after its reset.
+#[derive(Debug)]
+pub struct Device<'m, E: Env> {
+    port: E::Port,
+    log: E::Log,
+    frames: FrameReader<RECEIVE_LEN>,
+    /// Who it is; `None` without a readable identity or journal, and then there is no model either.
+    session: Option<Session<E::Journal>>,
+    model: Result<Model<'m>, BootError>,
+}
+
+/// What lasts from reset to reset.
+#[derive(Debug)]
+struct Session<J> {
+    identity: Identity,
+    journal: Journal<J>,
+    /// The number of this boot.
+    boot: u32,
+    /// Messages sealed since.
+    messages: u64,
+}
+
+/// Why a device serves no model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum BootError {
+    /// There is no identity.
+    Identity(IdentityError),
+    /// The counters cannot be read or written.
+    Journal(JournalError),
+    /// The slot is blank.
+    EmptySlot,
+    /// The model is encrypted, and this device holds no model key.
+    NoModelKey,
+    /// The model was refused.
+    Model(ArtefactError),
+}
+
+impl BootError {
+    /// Whether something did not verify, rather than being absent, broken or of another build.
+    pub fn is_verification(&self) -> bool {
+        match self {
+            Self::Identity(_) | Self::Journal(_) | Self::EmptySlot | Self::NoModelKey => false,
+            Self::Model(ArtefactError::Dimensions { .. }) => false,
+            Self::Model(_) => true,
+        }
+    }
+}
+
+impl From<IdentityError> for BootError {
+    fn from(error: IdentityError) -> Self {
+        Self::Identity(error)
+    }
+}
+
+impl From<JournalError> for BootError {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+impl From<ArtefactError> for BootError {
+    fn from(error: ArtefactError) -> Self {
+        Self::Model(error)
+    }
+}
+
+impl fmt::Display for BootError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Identity(error) => error.fmt(f),
+            Self::Journal(error) => error.fmt(f),
+            Self::EmptySlot => f.write_str("the model slot is blank"),
+            Self::NoModelKey => {
+                f.write_str("the model is encrypted, and this device is for clear models alone")
+            }
+            Self::Model(ArtefactError::Dimensions { expected, found }) => write!(
+                f,
+                "the model is {found}, this firmware was built for {expected}; \
+                 rebuild it with SEALNET_SHAPE={found} cargo build --release"
+            ),
+            Self::Model(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for BootError {}
+
+/// Why a frame was not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Refused {
+    /// It is no frame.
+    Frame(FrameError),
+    /// It is a frame that only a device sends.
+    Direction(Kind),
+    /// A status query with contents.
+    QueryContents,
+    /// There is no model to answer with.
+    NoModel,
+    /// Its contents are not authentic or malformed.
+    Message(MessageError),
+    /// It carries another number of features than the model takes.
+    Features(usize),
+    /// Its counter is not above the highest one accepted, or too far above it.
+    Counter {
+        /// The request's.
+        found: u64,
+        /// The highest one accepted.
+        highest: u64,
+    },
+    /// Its counter could not be made durable.
+    Journal(JournalError),
+    /// Every message number of this boot is used up.
+    Exhausted,
+}
+
+impl Refused {
+    /// The code that the host is given.
+    pub fn code(&self) -> RefusalCode {
+        match self {
+            Self::Frame(_) | Self::Direction(_) | Self::QueryContents => RefusalCode::BadFrame,
+            Self::Message(error) => error.refusal(),
+            Self::Features(_) => RefusalCode::Shape,
+            Self::Counter { .. } => RefusalCode::Replay,
+            Self::NoModel | Self::Journal(_) | Self::Exhausted => RefusalCode::NotReady,
+        }
+    }
+}
+
+impl From<MessageError> for Refused {
+    fn from(error: MessageError) -> Self {
+        Self::Message(error)
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frame(error) => error.fmt(f),
+            Self::Direction(kind) => write!(
+                f,
+                "only a device sends a frame of kind {:#04x}",
+                *kind as u8
+            ),
+            Self::QueryContents => f.write_str("a status query has no contents"),
+            Self::NoModel => f.write_str("there is no model to answer with"),
+            Self::Message(error) => error.fmt(f),
+            Self::Features(found) => write!(f, "{found} features, the model takes {INPUT}"),
+            Self::Counter { found, highest } => {
+                write!(
+                    f,
+                    "counter {found} does not follow {highest}, the highest accepted: a replay"
+                )
+            }
+            Self::Journal(error) => error.fmt(f),
+            Self::Exhausted => f.write_str("every message number of this boot is used up"),
+        }
+    }
+}
+
+/// The longest frame that the device takes: kind and payload of a request that fits the model.
+const RECEIVE_LEN: usize = 1 + binary_len(request_len(INPUT));
+
+const _: () = assert!(
+    INPUT <= MAX_FEATURES,
+    "SEALNET_SHAPE: a request carries at most 4096 features"
+);
+const _: () = assert!(
+    CLASSES <= MAX_CLASSES,
+    "SEALNET_SHAPE: a reply carries at most 256 classes"
+);

@@ -1,0 +1,105 @@
+//! From reset to a model that may answer.
+
+use embedded_storage::nor_flash::NorFlash;
+use sealnet_core::artefact::{BodyEncoding, Header, Sealed};
+use sealnet_core::protocol::FrameReader;
+
+use super::{BootError, Device, Model, Session};
+use crate::env::{Board, Env, Event, Log};
+use crate::identity::Identity;
+use crate::journal::Journal;
+
+impl<'m, E: Env> Device<'m, E> {
+    /// Boots. Always gives a device; see [`Device::model`] for whether it serves one.
+    pub fn boot(board: Board<'m, E>) -> Self {
+        let Board {
+            slot,
+            identity,
+            model_ram,
+            journal,
+            port,
+            mut log,
+        } = board;
+        let (session, model) = match Session::begin(identity, journal) {
+            Err(error) => (None, Err(error)),
+            Ok(mut session) => {
+                log.event(Event::Booting { boot: session.boot });
+                let model = session.bring_up(slot, model_ram, &mut log);
+                (Some(session), model)
+            }
+        };
+        log.event(match &model {
+            Ok(model) => Event::Serving {
+                signed_by: model.header().signing_key,
+                security_counter: model.header().security_counter,
+            },
+            Err(error) => Event::NoModel(*error),
+        });
+        Self {
+            port,
+            log,
+            frames: FrameReader::new(),
+            session,
+            model,
+        }
+    }
+
+    /// What the publisher says about the model served, or why there is none.
+    ///
+    /// # Errors
+    /// Why the device serves no model.
+    pub fn model(&self) -> Result<&Header, BootError> {
+        self.model
+            .as_ref()
+            .map(Model::header)
+            .map_err(|error| *error)
+    }
+}
+
+impl<J: NorFlash> Session<J> {
+    fn begin(identity: &[u8], journal: J) -> Result<Self, BootError> {
+        let identity = Identity::read(identity)?;
+        let mut journal = Journal::open(journal)?;
+        let boot = journal.begin_boot()?;
+        Ok(Self {
+            identity,
+            journal,
+            boot,
+            messages: 0,
+        })
+    }
+
+    /// The chain of proofs, and then the security counter.
+    fn bring_up<'m>(
+        &mut self,
+        slot: &'m [u8],
+        model_ram: &'m mut [u8],
+        log: &mut impl Log,
+    ) -> Result<Model<'m>, BootError> {
+        let Identity {
+            publisher,
+            model: model_key,
+            ..
+        } = &self.identity;
+        let stored = self.journal.counters().security;
+        if slot.iter().take(BLANK.len()).eq(&BLANK) {
+            return Err(BootError::EmptySlot);
+        }
+        let verified = Sealed::parse_prefix(slot)?.verify(publisher, stored)?;
+        let opened = match (verified.header().encoding, model_key) {
+            (BodyEncoding::Clear, _) => verified.open_in_place()?,
+            (BodyEncoding::Fernet { .. }, Some(key)) => verified.open(key, model_ram)?,
+            (BodyEncoding::Fernet { .. }, None) => return Err(BootError::NoModelKey),
+        };
+        let model: Model<'m> = opened.load()?;
+        let counter = model.header().security_counter;
+        if counter > stored {
+            self.journal.raise_security(counter)?;
+            log.event(Event::SecurityRaised { to: counter });
+        }
+        Ok(model)
+    }
+}
+
+/// How an erased slot begins.
+const BLANK: [u8; 8] = [0xFF; 8];

@@ -1,0 +1,205 @@
+//! From a frame to its answer.
+
+use embedded_io::{Read as _, Write as _};
+use embedded_storage::nor_flash::NorFlash;
+use sealnet_core::artefact::ReplyPolicy;
+use sealnet_core::fernet::{Iv, binary_len};
+use sealnet_core::mlp::argmax;
+use sealnet_core::protocol::{
+    AuthenticRequest, DeviceId, Frame, FrameError, Kind, Receipt, Refusal, Reply, Status,
+    StatusModel, Verdict, frame_len, logits_digest, reply_len, write_frame,
+};
+use sealnet_core::softmax::probabilities;
+
+use super::{Device, FIRMWARE_VERSION, Model, Refused, Session};
+use crate::env::{Env, Event, Log as _};
+use crate::journal::AdmitError;
+use crate::shape::{CLASSES, INPUT};
+
+/// What came of a piece of the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Served {
+    /// Whatever frames it completed were answered.
+    Bytes,
+    /// The stream has ended.
+    Closed,
+}
+
+impl<E: Env> Device<'_, E> {
+    /// Answers frames until the port closes.
+    ///
+    /// # Errors
+    /// The port's.
+    pub fn run(&mut self) -> Result<(), <E::Port as embedded_io::ErrorType>::Error> {
+        while self.serve()? == Served::Bytes {}
+        Ok(())
+    }
+
+    /// Reads what the port has, waiting for at least one byte, and answers each frame that is complete.
+    ///
+    /// # Errors
+    /// The port's. The device is as it was, or has answered and not been heard.
+    pub fn serve(&mut self) -> Result<Served, <E::Port as embedded_io::ErrorType>::Error> {
+        let mut piece = [0; READ_LEN];
+        let read = self.port.read(&mut piece)?;
+        if read == 0 {
+            return Ok(Served::Closed);
+        }
+        let Self {
+            port,
+            log,
+            frames,
+            session,
+            model,
+        } = self;
+        for byte in piece.into_iter().take(read) {
+            let Some(frame) = frames.push(byte) else {
+                continue;
+            };
+            let mut out = [0; SEND_LEN];
+            let (len, event) = respond(frame, session.as_mut(), model.as_ref().ok(), &mut out);
+            if let Some(event) = event {
+                log.event(event);
+            }
+            if let Some(answer) = out.get(..len) {
+                port.write_all(answer)?;
+                port.flush()?;
+            }
+        }
+        Ok(Served::Bytes)
+    }
+
+    /// The port.
+    pub fn port_mut(&mut self) -> &mut E::Port {
+        &mut self.port
+    }
+}
+
+/// Writes the frame that answers `frame` into `out`: its length, and what to log.
+fn respond<J: NorFlash>(
+    frame: Result<Frame<'_>, FrameError>,
+    mut session: Option<&mut Session<J>>,
+    model: Option<&Model<'_>>,
+    out: &mut [u8],
+) -> (usize, Option<Event>) {
+    let answered = match frame {
+        Ok(Frame {
+            kind: Kind::StatusQuery,
+            payload: [],
+        }) => {
+            let status = status(session.as_deref(), model).to_bytes();
+            return (frame_of(Kind::Status, &status, out), None);
+        }
+        Ok(Frame {
+            kind: Kind::StatusQuery,
+            ..
+        }) => Err(Refused::QueryContents),
+        Ok(Frame {
+            kind: Kind::Request,
+            payload,
+        }) => match (&mut session, model) {
+            (Some(session), Some(model)) => session.answer(model, payload, out),
+            _ => Err(Refused::NoModel),
+        },
+        Ok(Frame { kind, .. }) => Err(Refused::Direction(kind)),
+        Err(error) => Err(Refused::Frame(error)),
+    };
+    match answered {
+        Ok((len, event)) => (len, Some(event)),
+        Err(refused) => {
+            let highest_counter = session.map_or(0, |session| session.journal.highest_request());
+            let refusal = Refusal {
+                code: refused.code(),
+                highest_counter,
+            };
+            let len = frame_of(Kind::Refused, &refusal.to_bytes(), out);
+            (len, Some(Event::Refused(refused)))
+        }
+    }
+}
+
+impl<J: NorFlash> Session<J> {
+    /// Answers a request: the frame's length, and what to log.
+    fn answer(
+        &mut self,
+        model: &Model<'_>,
+        token: &mut [u8],
+        out: &mut [u8],
+    ) -> Result<(usize, Event), Refused> {
+        let request = AuthenticRequest::open(&self.identity.wire, token)?;
+        let features = request.features();
+        let features: &[u8; INPUT] = features
+            .try_into()
+            .map_err(|_| Refused::Features(features.len()))?;
+        let message = self.messages.checked_add(1).ok_or(Refused::Exhausted)?;
+        self.journal
+            .admit(request.counter())
+            .map_err(|error| match error {
+                AdmitError::Journal(error) => Refused::Journal(error),
+                AdmitError::OutOfWindow => Refused::Counter {
+                    found: request.counter(),
+                    highest: self.journal.highest_request(),
+                },
+            })?;
+        self.messages = message;
+        let logits = model.logits(features);
+        let label = argmax(&logits) as u16;
+        let receipt = Receipt {
+            verdict: Verdict::NotEvaluated,
+            device_id: self.identity.device.id(),
+            model_digest: *model.model_digest(),
+            firmware_version: FIRMWARE_VERSION,
+            boot: self.boot,
+            message,
+            request_digest: *request.digest(),
+            label,
+            logits_digest: logits_digest(logits),
+        };
+        let reply = Reply {
+            policy: model.policy(),
+            receipt: &receipt.sign(&self.identity.receipt),
+            probabilities: &probabilities(&logits, model.logit_scale()),
+            logits: &logits,
+        };
+        let iv = Iv::derive(&self.identity.secret, self.boot, message);
+        let (mut plaintext, mut token) = ([0; REPLY_LEN], [0; binary_len(REPLY_LEN)]);
+        let token = reply.seal(
+            &self.identity.wire,
+            request.time(),
+            iv,
+            &mut plaintext,
+            &mut token,
+        )?;
+        Ok((
+            frame_of(Kind::Reply, token, out),
+            Event::Answered { message, label },
+        ))
+    }
+}
+
+fn status<J: NorFlash>(session: Option<&Session<J>>, model: Option<&Model<'_>>) -> Status {
+    Status {
+        device_id: session.map_or(DeviceId::from_bytes([0; 16]), |session| {
+            session.identity.device.id()
+        }),
+        firmware_version: FIRMWARE_VERSION,
+        boot: session.map_or(0, |session| session.boot),
+        highest_counter: session.map_or(0, |session| session.journal.highest_request()),
+        model: model.map(|model| StatusModel {
+            digest: *model.model_digest(),
+            shape: model.header().shape,
+        }),
+    }
+}
+
+/// Writes a frame and gives its length. It fits: `out` has `SEND_LEN` bytes.
+fn frame_of(kind: Kind, payload: &[u8], out: &mut [u8]) -> usize {
+    write_frame(kind, payload, out).unwrap_or(0)
+}
+
+/// The longest reply's plaintext.
+const REPLY_LEN: usize = reply_len(ReplyPolicy::Logits, CLASSES);
+/// The longest frame that the device sends: a reply, which is longer than a status or a refusal.
+const SEND_LEN: usize = frame_len(binary_len(REPLY_LEN));
+/// Bytes read from the port at once.
+const READ_LEN: usize = 64;

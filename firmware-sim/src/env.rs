@@ -1,0 +1,108 @@
+//! What a board lends the device: flash, a stream of bytes, a place to log.
+//!
+//! They are separate values, so that the model stays borrowed from its slot while the journal is
+//! programmed and the port is read.
+
+use core::fmt;
+
+use embedded_io::{Read, Write};
+use embedded_storage::nor_flash::NorFlash;
+use sealnet_core::sign::KeyId;
+
+use crate::device::{BootError, Refused};
+
+/// The types of a board.
+pub trait Env {
+    /// The journal's two pages.
+    type Journal: NorFlash;
+    /// Where frames come in and go out, such as a UART. `read` returning 0 means that nothing will ever
+    /// come again.
+    type Port: Read + Write;
+    /// Where the device says what it does.
+    type Log: Log;
+}
+
+/// A board as it is handed to the device at reset; the flash map is in [`layout`](crate::layout).
+#[derive(Debug)]
+pub struct Board<'m, E: Env> {
+    /// Model slot A, mapped into memory at a multiple of 16 bytes.
+    pub slot: &'m [u8],
+    /// The identity page, mapped into memory.
+    pub identity: &'m [u8],
+    /// What a confidential model is decrypted into:
+    /// [`MODEL_RAM_LEN`](crate::layout::MODEL_RAM_LEN) bytes, at a multiple of 16.
+    pub model_ram: &'m mut [u8],
+    /// The journal's two pages.
+    pub journal: E::Journal,
+    /// Where frames come in and go out.
+    pub port: E::Port,
+    /// Where the device says what it does.
+    pub log: E::Log,
+}
+
+/// Takes what the device has to say. Events carry no secret.
+pub trait Log {
+    /// Something happened.
+    fn event(&mut self, event: Event);
+}
+
+impl<F: FnMut(Event)> Log for F {
+    fn event(&mut self, event: Event) {
+        self(event);
+    }
+}
+
+/// What the device does, as it logs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Event {
+    /// A boot begins, and has a number that no other boot has.
+    Booting {
+        /// The boot counter.
+        boot: u32,
+    },
+    /// A model passed every check and is served.
+    Serving {
+        /// The key that signed it.
+        signed_by: KeyId,
+        /// Its security counter.
+        security_counter: u32,
+    },
+    /// The stored security counter was raised: no model with a lower one boots from now on.
+    SecurityRaised {
+        /// The new value.
+        to: u32,
+    },
+    /// No model is served, and why.
+    NoModel(BootError),
+    /// A request was answered.
+    Answered {
+        /// Which message of this boot the answer is.
+        message: u64,
+        /// The class.
+        label: u16,
+    },
+    /// A frame was refused, and why.
+    Refused(Refused),
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Booting { boot } => write!(f, "boot {boot}"),
+            Self::Serving {
+                signed_by,
+                security_counter,
+            } => {
+                write!(
+                    f,
+                    "serving a model signed by {signed_by}, security counter {security_counter}"
+                )
+            }
+            Self::SecurityRaised { to } => write!(f, "security counter raised to {to}"),
+            Self::NoModel(error) => write!(f, "no model: {error}"),
+            Self::Answered { message, label } => write!(f, "message {message}: label {label}"),
+            Self::Refused(refused) => write!(f, "refused: {refused}"),
+        }
+    }
+}

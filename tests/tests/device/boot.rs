@@ -1,0 +1,294 @@
+//! What boots and what does not, and what the device then says.
+
+use sealnet_core::artefact::{ArtefactError, BodySpec, ColumnScaling, ReplyPolicy, sealed_len};
+use sealnet_core::fernet::FernetKey;
+use sealnet_core::mlp::{Granularity, argmax};
+use sealnet_core::protocol::Verdict;
+use sealnet_core::sign::{Ed25519SigningKey, SigningKey};
+use sealnet_firmware::client::Client;
+use sealnet_firmware::device::{BootError, FIRMWARE_VERSION};
+use sealnet_firmware::env::Event;
+use sealnet_firmware::identity::IdentityError;
+use sealnet_firmware::journal::JournalError;
+use sealnet_firmware::layout::{IDENTITY, JOURNAL, MODEL_LEN_MAX, MODEL_RAM_LEN, SLOT_LEN};
+use sealnet_firmware::sim::Machine;
+use sealnet_firmware::sim::flash::SimFlash;
+
+use super::support::*;
+use crate::model_fixture::{Model, random_bytes};
+
+#[test]
+fn every_scheme_encoding_and_policy_boots_and_answers() {
+    let model = network(1);
+    let features = random_bytes(784, 5);
+    let logits = model.oracle(&features);
+    for signing in [ed25519(), hmac()] {
+        for encrypted in [true, false] {
+            for policy in [
+                ReplyPolicy::Label,
+                ReplyPolicy::Probabilities,
+                ReplyPolicy::Logits,
+            ] {
+                let file = Export {
+                    signing: signing.clone(),
+                    encrypted,
+                    counter: 3,
+                    policy,
+                }
+                .seal(&model);
+                let identity = identity(&signing);
+                let mut machine = Machine::provision(&identity, &file, 3).unwrap();
+                let mut client = Client::new(&identity);
+                let mut events = Vec::new();
+                let mut device = machine.boot(|event| events.push(event));
+                let digest = device.model().unwrap().model_digest;
+                client.expect_model(digest);
+                for message in 1..=3 {
+                    let answer = client.infer(&mut device, &features).unwrap();
+                    assert_eq!(usize::from(answer.label), argmax(&logits));
+                    assert!(answer.computed(&logits) && !answer.computed(&logits[..9]));
+                    assert_eq!(
+                        answer.logits,
+                        (policy == ReplyPolicy::Logits).then(|| logits.clone())
+                    );
+                    assert_eq!(
+                        answer.probabilities.is_some(),
+                        policy >= ReplyPolicy::Probabilities
+                    );
+                    let sum: f32 = answer.probabilities.iter().flatten().sum();
+                    assert!(
+                        answer.probabilities.is_none() || (sum - 1.0).abs() < 1e-5,
+                        "{sum}"
+                    );
+                    let receipt = answer.receipt;
+                    assert_eq!((receipt.boot, receipt.message), (1, message));
+                    assert_eq!(receipt.firmware_version, FIRMWARE_VERSION);
+                    assert_eq!(receipt.verdict, Verdict::NotEvaluated);
+                    assert_eq!(receipt.model_digest, digest);
+                    assert_eq!(
+                        receipt.device_id.to_bytes(),
+                        *b"0001\0\0\0\0\0\0\0\0\0\0\0\0"
+                    );
+                }
+                let status = client.status(&mut device).unwrap();
+                assert_eq!((status.boot, status.highest_counter), (1, 3));
+                assert_eq!(status.device_id, identity.device.id());
+                let serving = status.model.unwrap();
+                assert_eq!(
+                    (serving.digest, serving.shape.widths()),
+                    (digest, [784, 64, 64, 10])
+                );
+                drop(device);
+                assert_eq!(events.len(), 5, "{events:?}");
+                assert!(matches!(
+                    events[1],
+                    Event::Serving {
+                        security_counter: 3,
+                        ..
+                    }
+                ));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_must_not_boot_does_not_and_says_why() {
+    let model = network(1);
+    let export = Export {
+        encrypted: false,
+        counter: 5,
+        ..Export::default()
+    };
+    let clear = export.seal(&model);
+    let encrypted = Export {
+        encrypted: true,
+        ..export.clone()
+    }
+    .seal(&model);
+    let identity = identity(&ed25519());
+    let error_of = |identity: &_, file: &[u8], min_counter| {
+        let mut machine = Machine::provision(identity, file, min_counter).unwrap();
+        let error = boot_error(&mut machine, &mut Client::new(identity));
+        (error, error.to_string(), error.is_verification())
+    };
+
+    let (error, _, verification) = error_of(&identity, &[], 0);
+    assert_eq!((error, verification), (BootError::EmptySlot, false));
+    for offset in [0, 9, 36, 40, 300, clear.len() - 65, clear.len() - 1] {
+        let mut changed = clear.clone();
+        changed[offset] ^= 1;
+        let (error, _, verification) = error_of(&identity, &changed, 0);
+        assert!(
+            matches!(error, BootError::Model(_)) && verification,
+            "{offset}: {error}"
+        );
+    }
+    let (_, text, _) = error_of(&identity, &clear[..clear.len() - 1], 0);
+    // The slot's erased byte takes the place of the signature's last one.
+    assert!(text.contains("signature"), "{text}");
+
+    let forged = Export {
+        signing: SigningKey::Ed25519(Ed25519SigningKey::from_seed(&[66; 32])),
+        ..export.clone()
+    };
+    let (error, _, _) = error_of(&identity, &forged.seal(&model), 0);
+    assert!(
+        matches!(error, BootError::Model(ArtefactError::SigningKey { .. })),
+        "{error}"
+    );
+    let other_scheme = Export {
+        signing: hmac(),
+        ..export.clone()
+    };
+    let (error, _, _) = error_of(&identity, &other_scheme.seal(&model), 0);
+    assert!(
+        matches!(
+            error,
+            BootError::Model(ArtefactError::SchemeMismatch { .. })
+        ),
+        "{error}"
+    );
+    let (error, _, _) = error_of(&identity, &clear, 6);
+    assert_eq!(
+        error,
+        BootError::Model(ArtefactError::Rollback {
+            found: 5,
+            minimum: 6
+        })
+    );
+
+    // Signed by the publisher, but the golden logits are not what the weights give.
+    let golden = clear.len() - 256 - 64 - 32 - 16;
+    let mut broken = clear.clone();
+    change_and_sign(&mut broken, golden, &ed25519());
+    let (error, _, verification) = error_of(&identity, &broken, 0);
+    assert_eq!(
+        (error, verification),
+        (BootError::Model(ArtefactError::Golden { vector: 1 }), true)
+    );
+
+    let mut other_key = identity.clone();
+    other_key.model = Some(FernetKey::from_bytes([99; 32]));
+    let (error, _, _) = error_of(&other_key, &encrypted, 0);
+    assert!(
+        matches!(error, BootError::Model(ArtefactError::ModelKey { .. })),
+        "{error}"
+    );
+    let mut clear_only = identity.clone();
+    clear_only.model = None;
+    let (error, _, verification) = error_of(&clear_only, &encrypted, 0);
+    assert_eq!((error, verification), (BootError::NoModelKey, false));
+    assert!(
+        Machine::provision(&clear_only, &clear, 0)
+            .unwrap()
+            .boot(silent)
+            .model()
+            .is_ok()
+    );
+}
+
+#[test]
+fn a_model_of_another_shape_is_refused_with_both_shapes_and_the_command() {
+    let identity = identity(&ed25519());
+    for widths in [[784, 32, 32, 10], [784, 64, 64, 9], [30, 16, 16, 2]] {
+        let model = Model::random(widths, Granularity::PerTensor, 1);
+        let mut machine =
+            Machine::provision(&identity, &Export::default().seal(&model), 0).unwrap();
+        let error = boot_error(&mut machine, &mut Client::new(&identity));
+        let [a, b, c, d] = widths;
+        let expected = format!(
+            "the model is {a}-{b}-{c}-{d}, this firmware was built for 784-64-64-10; \
+             rebuild it with SEALNET_SHAPE={a}-{b}-{c}-{d} cargo build --release"
+        );
+        assert_eq!(
+            (error.to_string(), error.is_verification()),
+            (expected, false)
+        );
+    }
+}
+
+#[test]
+fn the_longest_model_fits_slot_and_ram() {
+    let network = network(1);
+    let spec = BodySpec {
+        network: network.network(),
+        logit_scale: 1.0,
+        golden_seed: 0,
+        golden_count: 16,
+        policy: ReplyPolicy::Logits,
+        scaling: Some(
+            &[ColumnScaling {
+                offset: 0.0,
+                scale: 1.0,
+            }; 784],
+        ),
+    };
+    assert_eq!(spec.body_len(), MODEL_RAM_LEN);
+    assert_eq!(sealed_len(spec.body_len(), true), MODEL_LEN_MAX);
+    const { assert!(MODEL_LEN_MAX <= SLOT_LEN && SLOT_LEN == 65_536) };
+}
+
+#[test]
+fn without_keys_or_counters_the_device_reports_and_stays_alive() {
+    let (machine, mut client, _) = machine();
+    let cases = [
+        (IDENTITY, 0xFF, BootError::Identity(IdentityError::Missing)),
+        (
+            IDENTITY + 4,
+            0x00,
+            BootError::Identity(IdentityError::Damaged),
+        ),
+        (JOURNAL, 0xFF, BootError::Journal(JournalError::NoRecord)),
+    ];
+    for (offset, fill, expected) in cases {
+        let mut bytes = machine.flash().bytes().to_vec();
+        bytes[offset..].fill(fill);
+        let mut machine = Machine::new(SimFlash::new(bytes));
+        assert_eq!(boot_error(&mut machine, &mut client), expected);
+    }
+}
+
+#[test]
+fn an_older_model_boots_no_more_once_a_newer_one_has() {
+    let (machine, mut client, model) = machine();
+    let file = |counter| {
+        Export {
+            counter,
+            ..Export::default()
+        }
+        .seal(&model)
+    };
+    let mut machine = with_model(&machine, &file(7));
+    assert!(machine.boot(silent).model().is_ok());
+    for counter in [1, 6] {
+        let error = boot_error(&mut with_model(&machine, &file(counter)), &mut client);
+        assert_eq!(
+            error,
+            BootError::Model(ArtefactError::Rollback {
+                found: counter,
+                minimum: 7
+            })
+        );
+    }
+    for counter in [7, 8] {
+        assert!(
+            with_model(&machine, &file(counter))
+                .boot(silent)
+                .model()
+                .is_ok()
+        );
+    }
+    // A newer model that fails its golden vectors raises nothing.
+    let mut broken = Export {
+        counter: 9,
+        encrypted: false,
+        ..Export::default()
+    }
+    .seal(&model);
+    let golden = broken.len() - 256 - 64 - 32 - 16;
+    change_and_sign(&mut broken, golden, &ed25519());
+    let mut machine = with_model(&machine, &broken);
+    boot_error(&mut machine, &mut client);
+    assert!(with_model(&machine, &file(7)).boot(silent).model().is_ok());
+}

@@ -1,0 +1,9 @@
+//! The device, from its flash to its answers: what boots and what does not, what is answered and what is
+//! refused, across resets, power cuts and hostile frames.
+
+mod boot;
+#[path = "../model_fixture/mod.rs"]
+mod model_fixture;
+mod resets;
+mod support;
+mod wire;
