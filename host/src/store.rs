@@ -7,7 +7,8 @@
 //! Three rules make a store fit for a vault:
 //!
 //! - **Objects are immutable.** [`Store::put_new`] creates an object or says that its name is taken; nothing
-//!   here overwrites or deletes. Of two writers of one name exactly one wins.
+//!   here overwrites. Of two writers of one name exactly one wins. [`Store::discard`] is for a writer's own
+//!   objects that nothing names yet.
 //! - **A returned put is durable.** The file is written under a staging name, synced, linked to its own name,
 //!   and its folder synced, before the call returns (`LocalFileSystem::with_fsync`; it does not sync by
 //!   default). An interrupted put leaves at most a staging file `NAME#1`, which no listing shows.
@@ -137,6 +138,12 @@ impl Store {
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Put::Taken),
             Err(e) => Err(failure("write", &self.path_of(name), &e)),
         }
+    }
+
+    /// Takes away an object that this writer has created and that nothing names, as far as that is possible.
+    pub async fn discard(&self, name: &str) {
+        // The object does no harm where it stays.
+        let _ = self.objects.delete(&Key::from(name)).await;
     }
 
     /// Reads the object `name` if it has at most `limit` bytes.

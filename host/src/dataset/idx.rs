@@ -14,13 +14,16 @@
 //! last hyphen but one is read too, and so is `.gz`). Part `t10k` is called `test`. MNIST itself is read through the
 //! `mnist` crate.
 
+mod folder;
 mod mnist;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{Dataset, Part};
+pub use folder::IdxFolder;
+
+use super::Dataset;
 use crate::error::{Error, Result};
 use crate::files::AtomicFile;
 
@@ -57,16 +60,11 @@ pub fn read(path: &Path) -> Result<Idx> {
 /// # Errors
 /// [`Error::Io`] when the disk refuses, [`Error::Input`] when shape and values do not fit together.
 pub fn write(path: &Path, sizes: &[usize], values: &[u8]) -> Result<()> {
-    let fits = !sizes.is_empty() && sizes.iter().product::<usize>() == values.len();
-    let dimensions = u8::try_from(sizes.len()).ok().filter(|_| fits);
-    let Some(dimensions) = dimensions else {
+    if sizes.iter().product::<usize>() != values.len() {
         return Err(damaged(path, "its sizes and values do not fit together"));
-    };
-    let mut header = vec![0, 0, UNSIGNED_BYTE, dimensions];
-    for &size in sizes {
-        let size = u32::try_from(size).map_err(|_| damaged(path, "a size is beyond 32 bits"))?;
-        header.extend(size.to_be_bytes());
     }
+    let sizes: Vec<u64> = sizes.iter().map(|&size| size as u64).collect();
+    let header = header(path, &sizes)?;
     let mut file = AtomicFile::create(path)?;
     file.write_all(&header)
         .and_then(|()| file.write_all(values))
@@ -77,83 +75,12 @@ pub fn write(path: &Path, sizes: &[usize], values: &[u8]) -> Result<()> {
 /// Reads a folder of IDX files as a data set.
 ///
 /// # Errors
-/// [`Error::Io`] and [`Error::Input`]: no pair of images and labels, counts or shapes that differ, or a
-/// damaged file.
+/// As [`IdxFolder::open`], and when a file is damaged.
 pub fn read_folder(folder: &Path) -> Result<Dataset> {
-    if let Some(mnist) = mnist::read(folder)? {
-        return Ok(mnist);
+    match mnist::read(folder)? {
+        Some(mnist) => Ok(mnist),
+        None => IdxFolder::open(folder)?.dataset(),
     }
-    let mut features = Vec::new();
-    let mut labels = Vec::new();
-    let mut parts = Vec::new();
-    let mut shape: Option<(Vec<usize>, PathBuf)> = None;
-    for pair in pairs(folder)? {
-        let images = read(&pair.images)?;
-        let part_labels = read(&pair.labels)?;
-        let (&count, part_shape) = images.sizes.split_first().unwrap_or((&0, &[]));
-        if part_shape.is_empty() {
-            return Err(damaged(
-                &pair.images,
-                "it has one dimension: labels, not images",
-            ));
-        }
-        if part_labels.sizes.len() != 1 {
-            return Err(damaged(
-                &pair.labels,
-                format!(
-                    "labels have one dimension, this has {}",
-                    part_labels.sizes.len()
-                ),
-            ));
-        }
-        if count != part_labels.values.len() {
-            return Err(Error::input(
-                format!(
-                    "{} holds {count} images but {} holds {} labels",
-                    pair.images.display(),
-                    pair.labels.display(),
-                    part_labels.values.len()
-                ),
-                "one of the two is from another data set or incomplete",
-            ));
-        }
-        match &shape {
-            Some((shape, first)) if shape != part_shape => {
-                return Err(Error::input(
-                    format!(
-                        "{} holds records of shape {part_shape:?} but {} of {shape:?}",
-                        pair.images.display(),
-                        first.display()
-                    ),
-                    "all parts of a data set have the same shape",
-                ));
-            }
-            Some(_) => {}
-            None => shape = Some((part_shape.to_vec(), pair.images.clone())),
-        }
-        parts.push(Part {
-            name: pair.part,
-            start: labels.len() as u64,
-            len: count as u64,
-        });
-        features.extend_from_slice(&images.values);
-        labels.extend(part_labels.values.iter().map(|&label| u16::from(label)));
-    }
-    let name = folder
-        .canonicalize()
-        .ok()
-        .and_then(|full| Some(full.file_name()?.to_string_lossy().into_owned()));
-    Dataset {
-        name: name.unwrap_or_else(|| folder.display().to_string()),
-        shape: shape.map(|(shape, _)| shape).unwrap_or_default(),
-        classes: labels.iter().max().map_or(0, |max| max + 1),
-        features,
-        labels,
-        parts,
-        scaling: None,
-        class_names: None,
-    }
-    .checked()
 }
 
 /// Writes a data set as IDX files into a folder that exists, a pair a part.
@@ -176,23 +103,38 @@ pub fn write_folder(folder: &Path, data: &Dataset) -> Result<()> {
         let range = part.range();
         let mut sizes = vec![range.len()];
         sizes.extend(&data.shape);
-        let prefix = if part.name == "test" {
-            "t10k"
-        } else {
-            &part.name
-        };
+        let [images, labels_name] = file_names(&part.name, sizes.len());
         write(
-            &folder.join(format!("{prefix}-images-idx{}-ubyte", sizes.len())),
+            &folder.join(images),
             &sizes,
             &data.features[range.start * width..range.end * width],
         )?;
-        write(
-            &folder.join(format!("{prefix}-labels-idx1-ubyte")),
-            &[range.len()],
-            &labels[range],
-        )?;
+        write(&folder.join(labels_name), &[range.len()], &labels[range])?;
     }
     Ok(())
+}
+
+/// The header of a file for `path` with these sizes, the number of records first.
+pub(crate) fn header(path: &Path, sizes: &[u64]) -> Result<Vec<u8>> {
+    let dimensions = u8::try_from(sizes.len()).unwrap_or(u8::MAX);
+    if !(1..=MAX_DIMENSIONS).contains(&dimensions) {
+        return Err(damaged(path, "it would have too many dimensions"));
+    }
+    let mut header = vec![0, 0, UNSIGNED_BYTE, dimensions];
+    for &size in sizes {
+        let size = u32::try_from(size).map_err(|_| damaged(path, "a size is beyond 32 bits"))?;
+        header.extend(size.to_be_bytes());
+    }
+    Ok(header)
+}
+
+/// The names of a part's images, whose files have so many dimensions, and of its labels.
+pub(crate) fn file_names(part: &str, dimensions: usize) -> [String; 2] {
+    let prefix = if part == "test" { "t10k" } else { part };
+    [
+        format!("{prefix}-images-idx{dimensions}-ubyte"),
+        format!("{prefix}-labels-idx1-ubyte"),
+    ]
 }
 
 /// Whether a file begins as an IDX file of unsigned bytes does.
@@ -210,8 +152,36 @@ pub fn has_idx_magic(path: &Path) -> Result<bool> {
 /// `available` bounds what the source can hold, header included, so that a lying header cannot make
 /// this allocate more.
 fn read_from(mut source: impl Read, path: &Path, available: u64) -> Result<Idx> {
+    let Header { sizes, total, .. } = read_header(&mut source, path, available)?;
+    let mut values = Vec::new();
+    source
+        .by_ref()
+        .take(total)
+        .read_to_end(&mut values)
+        .map_err(Error::io("read", path))?;
+    if (values.len() as u64) < total {
+        return Err(cut_short(path, values.len() as u64, total));
+    }
+    let mut beyond = [0];
+    match source.read(&mut beyond) {
+        Ok(0) => Ok(Idx { sizes, values }),
+        Ok(_) => Err(goes_on(path)),
+        Err(e) => Err(Error::io("read", path)(e)),
+    }
+}
+
+/// What a file says before its values.
+struct Header {
+    sizes: Vec<usize>,
+    /// Where the values begin.
+    length: u64,
+    /// How many there are, at least one.
+    total: u64,
+}
+
+fn read_header(source: &mut impl Read, path: &Path, available: u64) -> Result<Header> {
     let mut magic = [0; 4];
-    fill(&mut source, &mut magic, path, "its header")?;
+    fill(source, &mut magic, path, "its header")?;
     let [0, 0, kind, dimensions] = magic else {
         return Err(Error::input(
             format!(
@@ -238,7 +208,7 @@ fn read_from(mut source: impl Read, path: &Path, available: u64) -> Result<Idx> 
     let mut total: u64 = 1;
     for _ in 0..dimensions {
         let mut size = [0; 4];
-        fill(&mut source, &mut size, path, "its header")?;
+        fill(source, &mut size, path, "its header")?;
         let size = u32::from_be_bytes(size);
         total = total.saturating_mul(u64::from(size));
         sizes.push(size as usize);
@@ -256,30 +226,22 @@ fn read_from(mut source: impl Read, path: &Path, available: u64) -> Result<Idx> 
             format!("its header announces {total} bytes of values, more than it can hold"),
         ));
     }
-    let mut values = Vec::new();
-    source
-        .by_ref()
-        .take(total)
-        .read_to_end(&mut values)
-        .map_err(Error::io("read", path))?;
-    if (values.len() as u64) < total {
-        return Err(damaged(
-            path,
-            format!(
-                "it is cut short: {} of {total} bytes of values",
-                values.len()
-            ),
-        ));
-    }
-    let mut beyond = [0];
-    match source.read(&mut beyond) {
-        Ok(0) => Ok(Idx { sizes, values }),
-        Ok(_) => Err(damaged(
-            path,
-            "it goes on after the values its header announces",
-        )),
-        Err(e) => Err(Error::io("read", path)(e)),
-    }
+    Ok(Header {
+        sizes,
+        length: header,
+        total,
+    })
+}
+
+fn cut_short(path: &Path, found: u64, total: u64) -> Error {
+    damaged(
+        path,
+        format!("it is cut short: {found} of {total} bytes of values"),
+    )
+}
+
+fn goes_on(path: &Path) -> Error {
+    damaged(path, "it goes on after the values its header announces")
 }
 
 fn fill(source: &mut impl Read, buffer: &mut [u8], path: &Path, what: &str) -> Result<()> {
@@ -296,77 +258,8 @@ fn damaged(path: &Path, what: impl std::fmt::Display) -> Error {
     )
 }
 
-/// Images and labels of one part.
-struct Pair {
-    part: String,
-    images: PathBuf,
-    labels: PathBuf,
-}
-
-/// The pairs in a folder: `train` first, then `test`, then the rest by name.
-fn pairs(folder: &Path) -> Result<Vec<Pair>> {
-    let entries = fs::read_dir(folder).map_err(Error::io("read", folder))?;
-    let mut images: Vec<(String, PathBuf)> = Vec::new();
-    let mut labels: Vec<(String, PathBuf)> = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(Error::io("read", folder))?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-            continue;
-        };
-        let name = name.strip_suffix(".gz").unwrap_or(name).replace('.', "-");
-        let Some(stem) = name.strip_suffix("-ubyte") else {
-            continue;
-        };
-        let Some((stem, _dimensions)) = stem.rsplit_once("-idx") else {
-            continue;
-        };
-        if let Some(part) = stem.strip_suffix("-images") {
-            images.push((part.to_owned(), path));
-        } else if let Some(part) = stem.strip_suffix("-labels") {
-            labels.push((part.to_owned(), path));
-        }
-    }
-    // Of a plain file and its .gz the plain one comes first and is taken.
-    images.sort();
-    labels.sort();
-    images.dedup_by(|a, b| a.0 == b.0);
-    labels.dedup_by(|a, b| a.0 == b.0);
-    let mut pairs = Vec::new();
-    for (part, images) in images {
-        let Some(at) = labels.iter().position(|(name, _)| *name == part) else {
-            return Err(Error::input(
-                format!("{} has no labels beside it", images.display()),
-                format!("put {part}-labels-idx1-ubyte into the same folder"),
-            ));
-        };
-        let (_, labels) = labels.swap_remove(at);
-        let part = if part == "t10k" { "test".into() } else { part };
-        pairs.push(Pair {
-            part,
-            images,
-            labels,
-        });
-    }
-    if let Some((part, labels)) = labels.first() {
-        return Err(Error::input(
-            format!("{} has no images beside it", labels.display()),
-            format!("put {part}-images-idx3-ubyte into the same folder"),
-        ));
-    }
-    if pairs.is_empty() {
-        return Err(Error::input(
-            format!("{} holds no IDX files", folder.display()),
-            "expected train-images-idx3-ubyte and train-labels-idx1-ubyte, and the same with t10k; \
-             or name a CSV file",
-        ));
-    }
-    pairs.sort_by_key(|pair| match pair.part.as_str() {
-        "train" => (0, String::new()),
-        "test" => (1, String::new()),
-        other => (2, other.to_owned()),
-    });
-    Ok(pairs)
-}
+/// Where a header holds the number of records.
+pub(crate) const COUNT_OFFSET: u64 = 4;
 
 /// The IDX type code of unsigned bytes.
 const UNSIGNED_BYTE: u8 = 0x08;

@@ -1,0 +1,299 @@
+//! Where verified records go: into memory, or into files that appear when everything has verified.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::records::{About, Column, RecordSink};
+use crate::dataset::{self, Dataset, Part, idx};
+use crate::error::{Error, Result};
+use crate::files::{AtomicFile, StagedDir};
+
+/// Collects records into a [`Dataset`], which exists only once all have verified.
+#[derive(Debug, Default)]
+pub struct DatasetSink {
+    labels: Vec<u16>,
+    features: Vec<u8>,
+    dataset: Option<Dataset>,
+}
+
+impl DatasetSink {
+    /// The data set, if everything verified.
+    pub fn into_dataset(self) -> Option<Dataset> {
+        self.dataset
+    }
+}
+
+impl RecordSink for DatasetSink {
+    fn begin(&mut self, about: &About) -> Result<()> {
+        let records = usize::try_from(about.records).unwrap_or(usize::MAX);
+        let bytes = records.saturating_mul(about.feature_count());
+        // An index may claim anything: what is more than this is believed when it comes.
+        self.features
+            .try_reserve_exact(bytes.min(MAX_RESERVED))
+            .map_err(|_| out_of_memory(about))
+    }
+
+    fn accept(&mut self, _part: usize, labels: &[u16], features: &[u8]) -> Result<()> {
+        self.labels.extend_from_slice(labels);
+        self.features.extend_from_slice(features);
+        Ok(())
+    }
+
+    fn finish(&mut self, about: &About) -> Result<()> {
+        let mut start = 0;
+        let parts = about.parts.iter().map(|part| {
+            let from = start;
+            start += part.records;
+            Part {
+                name: part.name.clone(),
+                start: from,
+                len: part.records,
+            }
+        });
+        let column = |c: &Column| dataset::Column {
+            name: c.name.clone(),
+            offset: c.offset,
+            scale: c.scale,
+        };
+        let dataset = Dataset {
+            name: about.name.clone(),
+            shape: about.shape.clone(),
+            classes: about.classes,
+            parts: parts.collect(),
+            features: std::mem::take(&mut self.features),
+            labels: std::mem::take(&mut self.labels),
+            scaling: about
+                .scaling
+                .as_ref()
+                .map(|columns| columns.iter().map(column).collect()),
+            class_names: about.class_names.clone(),
+        };
+        self.dataset = Some(dataset.checked()?);
+        Ok(())
+    }
+}
+
+/// Writes records where [`dataset::load`] reads them again: a folder of IDX files, or a CSV file when the
+/// features stand for reals, classes have names or labels need more than a byte. It is written under a
+/// temporary name and renamed when all has verified; dropped before, it is gone.
+///
+/// In a CSV file the label comes first, under the heading `label`; a feature is written as the real it stands
+/// for, in the shortest form that reads back to the same number.
+#[derive(Debug)]
+pub struct FileSink {
+    path: PathBuf,
+    output: Option<Output>,
+}
+
+impl FileSink {
+    /// Will write to `path`, where nothing may be yet (an empty folder is fine for IDX files).
+    pub fn new(path: &Path) -> FileSink {
+        FileSink {
+            path: path.to_owned(),
+            output: None,
+        }
+    }
+}
+
+impl RecordSink for FileSink {
+    fn begin(&mut self, about: &About) -> Result<()> {
+        let csv = about.scaling.is_some() || about.class_names.is_some() || about.classes > 256;
+        self.output = Some(if csv {
+            Output::Csv(CsvOutput::create(&self.path, about)?)
+        } else {
+            Output::Idx(IdxOutput::create(&self.path, about)?)
+        });
+        Ok(())
+    }
+
+    fn accept(&mut self, part: usize, labels: &[u16], features: &[u8]) -> Result<()> {
+        match &mut self.output {
+            Some(Output::Idx(idx)) => idx.write(part, labels, features),
+            Some(Output::Csv(csv)) => csv.write(labels, features),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&mut self, about: &About) -> Result<()> {
+        match self.output.take() {
+            Some(Output::Idx(idx)) => idx.finish(about),
+            Some(Output::Csv(csv)) => csv.finish(),
+            None => Ok(()),
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Output {
+    Idx(IdxOutput),
+    Csv(CsvOutput),
+}
+
+#[derive(Debug)]
+struct IdxOutput {
+    staged: StagedDir,
+    /// Images and labels of each part.
+    parts: Vec<[OutputFile; 2]>,
+    labels: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct OutputFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl IdxOutput {
+    fn create(path: &Path, about: &About) -> Result<IdxOutput> {
+        let staged = StagedDir::create(path)?;
+        let parts = about
+            .parts
+            .iter()
+            .map(|part| {
+                let mut sizes = vec![part.records];
+                sizes.extend(about.shape.iter().map(|axis| *axis as u64));
+                let [images, labels] = idx::file_names(&part.name, sizes.len());
+                Ok([
+                    OutputFile::create(staged.path().join(images), &sizes)?,
+                    OutputFile::create(staged.path().join(labels), &sizes[..1])?,
+                ])
+            })
+            .collect::<Result<_>>()?;
+        Ok(IdxOutput {
+            staged,
+            parts,
+            labels: Vec::new(),
+        })
+    }
+
+    fn write(&mut self, part: usize, labels: &[u16], features: &[u8]) -> Result<()> {
+        self.labels.clear();
+        // There are at most 256 classes here.
+        self.labels.extend(labels.iter().map(|label| *label as u8));
+        match self.parts.get_mut(part) {
+            Some([images, label_file]) => {
+                images.write(features)?;
+                label_file.write(&self.labels)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn finish(self, about: &About) -> Result<()> {
+        for (files, part) in self.parts.into_iter().zip(&about.parts) {
+            for file in files {
+                file.finish(part.records)?;
+            }
+        }
+        self.staged.commit()
+    }
+}
+
+impl OutputFile {
+    fn create(path: PathBuf, sizes: &[u64]) -> Result<OutputFile> {
+        let file = File::create_new(&path).map_err(Error::io("create", &path))?;
+        let mut output = OutputFile { file, path };
+        let header = idx::header(&output.path, sizes)?;
+        output.write(&header)?;
+        Ok(output)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file
+            .write_all(bytes)
+            .map_err(Error::io("write", &self.path))
+    }
+
+    /// Corrects the number of records, which is smaller when some were set aside, and syncs.
+    fn finish(mut self, records: u64) -> Result<()> {
+        // It fitted when it was larger.
+        let count = (records as u32).to_be_bytes();
+        self.file
+            .seek(SeekFrom::Start(idx::COUNT_OFFSET))
+            .and_then(|_| self.file.write_all(&count))
+            .and_then(|()| self.file.sync_all())
+            .map_err(Error::io("write", &self.path))
+    }
+}
+
+#[derive(Debug)]
+struct CsvOutput {
+    writer: csv::Writer<AtomicFile>,
+    path: PathBuf,
+    width: usize,
+    scaling: Option<Vec<Column>>,
+    class_names: Option<Vec<String>>,
+}
+
+impl CsvOutput {
+    fn create(path: &Path, about: &About) -> Result<CsvOutput> {
+        if path.symlink_metadata().is_ok() {
+            let exists = std::io::ErrorKind::AlreadyExists.into();
+            return Err(Error::io("create", path)(exists));
+        }
+        let mut output = CsvOutput {
+            writer: csv::Writer::from_writer(AtomicFile::create(path)?),
+            path: path.to_owned(),
+            width: about.feature_count(),
+            scaling: about.scaling.clone(),
+            class_names: about.class_names.clone(),
+        };
+        let headings = match &output.scaling {
+            Some(columns) => columns.iter().map(|c| c.name.clone()).collect(),
+            None => (1..=output.width).map(|n| format!("column {n}")).collect(),
+        };
+        let headings: Vec<String> = headings;
+        let row = std::iter::once("label").chain(headings.iter().map(String::as_str));
+        output
+            .writer
+            .write_record(row)
+            .map_err(|e| cannot_write(&output.path, e))?;
+        Ok(output)
+    }
+
+    fn write(&mut self, labels: &[u16], features: &[u8]) -> Result<()> {
+        for (label, row) in labels.iter().zip(features.chunks_exact(self.width)) {
+            let name = self
+                .class_names
+                .as_ref()
+                .and_then(|n| n.get(usize::from(*label)));
+            let label = name.map_or_else(|| label.to_string(), Clone::clone);
+            let values = row.iter().enumerate().map(|(at, feature)| {
+                match self.scaling.as_ref().and_then(|columns| columns.get(at)) {
+                    Some(c) => (c.offset + c.scale * f64::from(*feature)).to_string(),
+                    None => feature.to_string(),
+                }
+            });
+            self.writer
+                .write_record(std::iter::once(label).chain(values))
+                .map_err(|e| cannot_write(&self.path, e))?;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<()> {
+        let path = self.path;
+        self.writer
+            .into_inner()
+            .map_err(|e| Error::io("write", path)(e.into_error()))?
+            .commit_new()
+    }
+}
+
+fn cannot_write(path: &Path, error: csv::Error) -> Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(source) => Error::io("write", path)(source),
+        other => Error::input(format!("cannot write {}: {other:?}", path.display()), ""),
+    }
+}
+
+fn out_of_memory(about: &About) -> Error {
+    Error::input(
+        format!("there is not enough memory for {} records", about.records),
+        "use a machine with more",
+    )
+}
+
+/// Most bytes set aside on a claim alone.
+const MAX_RESERVED: usize = 1 << 30;

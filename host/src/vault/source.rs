@@ -1,0 +1,142 @@
+//! One door for commands that work on records, sealed or not: a vault is verified exactly as `open` does it.
+
+use sealnet_core::sign::Digest512;
+
+use super::finding::Finding;
+use super::records::PartSize;
+use super::{DatasetSink, OpenKeys, OpenOptions, open};
+use crate::dataset::{self, Dataset, LoadOptions, SourceKind};
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::state::{Contact, SerialMemory};
+use crate::store::Store;
+
+/// How to get records from `STORE|DATA`.
+#[derive(Debug, Clone)]
+pub struct SourceOptions<'k> {
+    /// The owner's keys; `None` takes unsealed data only.
+    pub keys: Option<OpenKeys<'k>>,
+    /// How strictly to open a vault.
+    pub open: OpenOptions,
+    /// Whether the source must be a vault: something was asked that only a vault can answer.
+    pub must_be_vault: bool,
+    /// How to read unsealed data.
+    pub load: LoadOptions,
+    /// The serials seen.
+    pub memory: SerialMemory,
+}
+
+/// Records in memory, and what vouches for them.
+#[derive(Debug, Clone)]
+pub struct SourceData {
+    /// The records, without those set aside.
+    pub dataset: Dataset,
+    /// The vault they come from; `None` when they were never sealed.
+    pub vault: Option<VaultOrigin>,
+}
+
+/// The verified vault that records come from.
+#[derive(Debug, Clone)]
+pub struct VaultOrigin {
+    /// 32 hexadecimal digits.
+    pub dataset_id: String,
+    /// `default`, `paper`, …
+    pub profile: &'static str,
+    /// Absent without a signed manifest.
+    pub serial: Option<u64>,
+    /// SHA-512 of the manifest object; absent without a signed manifest.
+    pub manifest_digest: Option<Digest512>,
+    /// Whether nothing of this data set and signer was seen before, so that its age cannot be judged.
+    pub first_contact: bool,
+    /// The records set aside, in order.
+    pub quarantined: Vec<Finding>,
+    /// Records and parts as sealed, those set aside included.
+    pub sealed_parts: Vec<PartSize>,
+    /// What harms no record but should be known.
+    pub warnings: Vec<String>,
+}
+
+impl SourceData {
+    /// The manifest's digest in hexadecimal, if there is one.
+    pub fn manifest_digest_hex(&self) -> Option<String> {
+        self.vault.as_ref()?.manifest_digest.map(hex::encode)
+    }
+
+    /// The records set aside; none when the data was never sealed.
+    pub fn quarantined(&self) -> &[Finding] {
+        self.vault.as_ref().map_or(&[], |vault| &vault.quarantined)
+    }
+}
+
+/// Gets the records that `place` names, a vault or unsealed data, whichever lies there.
+///
+/// A vault is verified exactly as [`open`] does; nothing of one that failed is returned. Whoever can write to
+/// a vault's folder could put plain files there instead: a place that held a vault when this machine last
+/// looked is refused as unsealed data.
+///
+/// # Errors
+/// As [`open`] and [`dataset::load`]; [`Error::Verification`] when a vault's place holds plain data.
+pub fn load_source(
+    place: &str,
+    options: &SourceOptions<'_>,
+    progress: &dyn Progress,
+) -> Result<SourceData> {
+    if dataset::source_kind(place) == SourceKind::Data && !options.must_be_vault {
+        refuse_replaced_vault(place, &options.memory)?;
+        return Ok(SourceData {
+            dataset: dataset::load(place, &options.load, progress)?,
+            vault: None,
+        });
+    }
+    let Some(keys) = options.keys else {
+        return Err(Error::input(
+            format!("{place} is a vault, and there are no keys to open it"),
+            "give the owner's keys: --keys DIR",
+        ));
+    };
+    let store = Store::open(place)?;
+    let mut sink = DatasetSink::default();
+    let opened = open(
+        &store,
+        keys,
+        &options.open,
+        &options.memory,
+        &mut sink,
+        progress,
+    )?;
+    let dataset = sink.into_dataset().ok_or_else(|| {
+        Error::input(
+            format!("{place} gave no records"),
+            "please report this defect",
+        )
+    })?;
+    Ok(SourceData {
+        dataset,
+        vault: Some(VaultOrigin {
+            dataset_id: opened.manifest.dataset_id.to_string(),
+            profile: opened.manifest.profile.name(),
+            serial: opened.manifest.seal.as_ref().map(|seal| seal.serial),
+            manifest_digest: opened.manifest_digest,
+            first_contact: opened.contact == Some(Contact::First),
+            quarantined: opened.quarantined,
+            sealed_parts: opened.manifest.about.parts,
+            warnings: opened.warnings,
+        }),
+    })
+}
+
+fn refuse_replaced_vault(place: &str, memory: &SerialMemory) -> Result<()> {
+    let Ok(location) = std::path::Path::new(place).canonicalize() else {
+        return Ok(());
+    };
+    match memory.vault_at(&location.display().to_string())? {
+        None => Ok(()),
+        Some(dataset_id) => Err(Error::verification(
+            format!("{place} held a vault of data set {dataset_id} and now holds none"),
+            format!(
+                "if plain data was put there on purpose, use another folder, or remove the place from {}",
+                memory.file().display()
+            ),
+        )),
+    }
+}

@@ -1,0 +1,198 @@
+//! Manifests that are signed and still no good, indices that nobody signed, and places that changed.
+
+use std::fs;
+
+use sealnet::dataset::{LoadOptions, idx};
+use sealnet::dsse;
+use sealnet::progress::Silent;
+use sealnet::vault::manifest::PAYLOAD_TYPE;
+use sealnet::vault::{OpenOptions, Profile, SourceOptions, load_source, manifest_name};
+use sealnet_core::sign::Domain;
+
+use crate::fixture::*;
+
+/// Replaces serial 1's manifest by one whose payload went through `edit`, signed anew, and opens it where
+/// nothing is remembered.
+fn reopened(edit: impl FnOnce(String) -> String) -> sealnet::error::Error {
+    let world = World::sealed();
+    let path = world.path(&manifest_name(1));
+    let manifest = manifest_of(&fs::read(&path).unwrap());
+    let payload = edit(String::from_utf8(manifest.to_json()).unwrap());
+    let signer = &world.owner.signer;
+    let envelope = dsse::sign_json(PAYLOAD_TYPE, payload.as_bytes(), signer, Domain::Manifest);
+    fs::write(&path, envelope).unwrap();
+    fs::remove_dir_all(world.folder.path().join("state")).unwrap();
+    world.open().map(drop).expect_err("it must be refused")
+}
+
+#[test]
+fn a_newer_version_is_an_environment_error() {
+    let error = reopened(|json| json.replacen("\"version\": 1", "\"version\": 2, \"more\": {}", 1));
+    assert_eq!(error.exit_code(), 2);
+    assert!(error.to_string().contains("version 2"), "{error}");
+}
+
+#[test]
+fn members_are_exactly_those_of_the_format() {
+    type Edit = fn(String) -> String;
+    let edits: [Edit; 12] = [
+        |json| json.replacen('{', "{\"unknown\": 1,", 1),
+        |json| json.replacen('{', "{\"serial\": 1,", 1),
+        |json| json.replacen("\"serial\": 1,", "", 1),
+        |json| json.replacen("\"serial\": 1", "\"serial\": null", 1),
+        |json| json.replacen("\"vault\":", "\"more\": 1, \"vault\":", 1),
+        |json| json.replacen("\"version\": 1", "\"version\": 0", 1),
+        |json| json.replacen("sealnet-vault", "sealnet-index", 1),
+        |json| json.replacen("\"u8\"", "\"f32\"", 1),
+        |json| json.replacen("hmac-sha512", "md5", 1),
+        |json| json.replacen("hmac-sha512", "sha512", 1),
+        |json| json.replacen("\"default\"", "\"paper\"", 1),
+        |json| json + "{}",
+    ];
+    for (n, edit) in edits.into_iter().enumerate() {
+        assert_eq!(reopened(edit).exit_code(), 1, "edit {n}");
+    }
+}
+
+#[test]
+fn numbers_that_contradict_each_other_are_refused() {
+    let check = |edit: fn(String) -> String| {
+        let error = reopened(edit);
+        assert_eq!(error.exit_code(), 1);
+        error.failures().first().map(|failure| failure.check)
+    };
+    let records = check(|json| {
+        json.replacen("\"records\": 100", "\"records\": 101", 1)
+            .replacen("\"records\": 75", "\"records\": 76", 1)
+    });
+    assert_eq!(records, Some("count"));
+    let counts = check(|json| json.replacen("20,", "21,", 1));
+    assert_eq!(counts, Some("count"));
+    let shards = check(|json| {
+        json.replacen("\"records\": 16", "\"records\": 17", 1)
+            .replacen("\"records\": 4,", "\"records\": 3,", 1)
+    });
+    assert_eq!(shards, Some("count"));
+    let root = check(|json| {
+        let at = json.find("\"root\": \"").unwrap() + 9;
+        let digit = if &json[at..=at] == "0" { "1" } else { "0" };
+        format!("{}{digit}{}", &json[..at], &json[at + 1..])
+    });
+    assert_eq!(root, Some("root"));
+    for edit in [
+        (|json| json.replacen("\"classes\": 5", "\"classes\": 0", 1)) as fn(String) -> String,
+        |json| json.replacen("\"train\"", "\"../../etc\"", 1),
+        |json| json.replacen("\"small\"", "\"\\u001b[2J\"", 1),
+        |json| json.replacen("    2,\n    3", "    4294967296,\n    4294967296", 1),
+    ] {
+        assert_eq!(
+            check(edit),
+            None,
+            "not a failure of a check: no manifest at all"
+        );
+    }
+}
+
+#[test]
+fn an_index_that_lies_is_refused_without_being_believed() {
+    let world = World::sealed_as(Profile::PAPER);
+    let index = world.path("paper/index.json");
+    let whole = fs::read_to_string(&index).unwrap();
+    let edits = [
+        // More records than there are, in one shard and in all.
+        ("\"records\": 4\n", "\"records\": 5\n", 100),
+        ("\"records\": 100", "\"records\": 1000000000000", 75),
+        (
+            "\"shape\": [\n    2,\n    3\n  ]",
+            "\"shape\": [65535]",
+            100,
+        ),
+        ("\"shape\": [\n    2,\n    3\n  ]", "\"shape\": []", 100),
+        ("sealnet-index", "sealnet-vault", 100),
+    ];
+    for (from, to, _) in edits {
+        assert!(whole.contains(from), "{from}");
+        fs::write(&index, whole.replacen(from, to, 1)).unwrap();
+        let error = world.open_as(Profile::PAPER).map(drop).unwrap_err();
+        assert_eq!(error.exit_code(), 1, "{to}: {error}");
+    }
+    fs::write(&index, "[".repeat(100_000)).unwrap();
+    assert_eq!(
+        world
+            .open_as(Profile::PAPER)
+            .map(drop)
+            .unwrap_err()
+            .exit_code(),
+        1
+    );
+}
+
+#[test]
+fn an_oversized_manifest_is_not_read() {
+    let world = World::sealed();
+    let file = fs::File::create(world.path(&manifest_name(2))).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let error = world.open().map(drop).unwrap_err();
+    assert_eq!(error.exit_code(), 1, "{error}");
+}
+
+#[test]
+fn plain_data_in_a_vaults_place_is_refused() {
+    let world = World::sealed();
+    let vault = world.vault();
+    let place = vault.to_str().unwrap();
+    let options = SourceOptions {
+        keys: Some(world.owner.open_keys()),
+        open: OpenOptions::default(),
+        must_be_vault: false,
+        load: LoadOptions::default(),
+        memory: world.memory(),
+    };
+    let sealed = load_source(place, &options, &Silent).unwrap();
+    assert_eq!(sealed.dataset, records());
+    let origin = sealed.vault.as_ref().unwrap();
+    assert_eq!((origin.serial, origin.profile), (Some(1), "default"));
+    assert_eq!(sealed.manifest_digest_hex().unwrap().len(), 128);
+
+    fs::remove_dir_all(&vault).unwrap();
+    fs::create_dir(&vault).unwrap();
+    idx::write_folder(&vault, &records()).unwrap();
+    let error = load_source(place, &options, &Silent).map(drop).unwrap_err();
+    assert_eq!(error.exit_code(), 1, "{error}");
+
+    // Elsewhere the same files are unsealed data, unless a vault was asked for.
+    let elsewhere = world.folder.path().join("plain");
+    fs::rename(&vault, &elsewhere).unwrap();
+    let place = elsewhere.to_str().unwrap();
+    let plain = load_source(place, &options, &Silent).unwrap();
+    assert!(plain.vault.is_none() && plain.quarantined().is_empty());
+    assert_eq!(plain.dataset.features, records().features);
+    let strict = SourceOptions {
+        must_be_vault: true,
+        ..options
+    };
+    let error = load_source(place, &strict, &Silent).map(drop).unwrap_err();
+    assert_eq!(error.exit_code(), 2, "{error}");
+}
+
+#[test]
+fn a_vault_that_fails_gives_no_source() {
+    let world = World::sealed();
+    flip(&world.tokens(&world.shards(1)[6]), 30, 0);
+    let vault = world.vault();
+    let options = SourceOptions {
+        keys: Some(world.owner.open_keys()),
+        open: OpenOptions::default(),
+        must_be_vault: false,
+        load: LoadOptions::default(),
+        memory: world.memory(),
+    };
+    let verdict = load_source(vault.to_str().unwrap(), &options, &Silent);
+    refused(verdict.map(drop), &[("decrypt", Some(96))]);
+    let keyless = SourceOptions {
+        keys: None,
+        ..options
+    };
+    let error = load_source(vault.to_str().unwrap(), &keyless, &Silent).map(drop);
+    assert_eq!(error.unwrap_err().exit_code(), 2);
+}
