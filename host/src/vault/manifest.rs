@@ -44,6 +44,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::records::{About, Column, PartSize};
 use super::{MAX_SHARD_BYTES, MAX_SHARD_RECORDS, Profile, line_len};
+use crate::dsse::from_json_strict;
 
 /// A manifest (or index) whose parts agree with each other.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,8 +129,7 @@ impl Manifest {
     /// # Errors
     /// [`ManifestError`].
     pub fn from_json(bytes: &[u8], signed: bool) -> Result<Manifest, ManifestError> {
-        let malformed = |e: serde_json::Error| ManifestError::Malformed(format!("{e}"));
-        let claim: Claim = serde_json::from_slice(bytes).map_err(malformed)?;
+        let claim: Claim = from_json_strict(bytes).map_err(ManifestError::Malformed)?;
         let expected = if signed { FORMAT } else { INDEX_FORMAT };
         if claim.format != expected {
             return Err(ManifestError::Malformed(format!(
@@ -139,7 +139,7 @@ impl Manifest {
         if claim.version > FORMAT_VERSION {
             return Err(ManifestError::Newer(claim.version));
         }
-        let document: Document = serde_json::from_slice(bytes).map_err(malformed)?;
+        let document: Document = from_json_strict(bytes).map_err(ManifestError::Malformed)?;
         let manifest = document.manifest(signed)?;
         manifest.check()?;
         Ok(manifest)

@@ -137,7 +137,8 @@ pub fn open(
     } = verdict?;
 
     let allowed = options.max_tampered.of(manifest.records());
-    if !findings.is_empty() && !(findings.all_attributable() && findings.records() <= allowed) {
+    let tolerable = findings.all_attributable() && findings.records() <= allowed;
+    if !(findings.is_empty() || tolerable) {
         return Err(too_many(findings, manifest, allowed));
     }
     if about.records == 0 {

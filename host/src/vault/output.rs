@@ -100,7 +100,7 @@ impl RecordSink for FileSink {
     fn begin(&mut self, about: &About) -> Result<()> {
         let csv = about.scaling.is_some() || about.class_names.is_some() || about.classes > 256;
         self.output = Some(if csv {
-            Output::Csv(CsvOutput::create(&self.path, about)?)
+            Output::Csv(Box::new(CsvOutput::create(&self.path, about)?))
         } else {
             Output::Idx(IdxOutput::create(&self.path, about)?)
         });
@@ -127,7 +127,7 @@ impl RecordSink for FileSink {
 #[derive(Debug)]
 enum Output {
     Idx(IdxOutput),
-    Csv(CsvOutput),
+    Csv(Box<CsvOutput>),
 }
 
 #[derive(Debug)]

@@ -18,10 +18,10 @@ use sealnet_core::record::{TagKey, TagScheme};
 use sealnet_core::sign::{Ed25519SigningKey, SigningKey, TrustedKey};
 
 /// Records a shard in these tests.
-pub const SHARD: u32 = 16;
+pub(crate) const SHARD: u32 = 16;
 
 /// 100 records of 6 features: six shards of 16 and one of 4.
-pub fn records() -> Dataset {
+pub(crate) fn records() -> Dataset {
     let count = 100;
     Dataset {
         name: "small".into(),
@@ -49,27 +49,27 @@ pub fn records() -> Dataset {
 }
 
 /// Signed manifest with plain tags: each defence can be had alone.
-pub const SIGNED_ONLY: Profile = Profile {
+pub(crate) const SIGNED_ONLY: Profile = Profile {
     signed_manifest: true,
     tag_scheme: TagScheme::Sha512,
 };
 
 /// Keyed tags with an unsigned index.
-pub const KEYED_ONLY: Profile = Profile {
+pub(crate) const KEYED_ONLY: Profile = Profile {
     signed_manifest: false,
     tag_scheme: TagScheme::HmacSha512,
 };
 
 /// One owner's keys.
-pub struct Owner {
-    pub vault: Vec<FernetKey>,
-    pub tag: TagKey,
-    pub signer: SigningKey,
-    pub trusted: TrustedKey,
+pub(crate) struct Owner {
+    pub(crate) vault: Vec<FernetKey>,
+    pub(crate) tag: TagKey,
+    pub(crate) signer: SigningKey,
+    pub(crate) trusted: TrustedKey,
 }
 
 impl Owner {
-    pub fn new(seed: u8) -> Owner {
+    pub(crate) fn new(seed: u8) -> Owner {
         let signer = SigningKey::Ed25519(Ed25519SigningKey::from_seed(&[seed; 32]));
         Owner {
             vault: vec![FernetKey::from_bytes([seed; 32])],
@@ -79,7 +79,7 @@ impl Owner {
         }
     }
 
-    pub fn seal_keys(&self) -> SealKeys<'_> {
+    pub(crate) fn seal_keys(&self) -> SealKeys<'_> {
         SealKeys {
             vault: &self.vault,
             tag: &self.tag,
@@ -87,7 +87,7 @@ impl Owner {
         }
     }
 
-    pub fn open_keys(&self) -> OpenKeys<'_> {
+    pub(crate) fn open_keys(&self) -> OpenKeys<'_> {
         OpenKeys {
             vault: &self.vault,
             tag: &self.tag,
@@ -97,13 +97,13 @@ impl Owner {
 }
 
 /// An owner, a folder for vaults, and what the owner's machine remembers.
-pub struct World {
-    pub owner: Owner,
-    pub folder: tempfile::TempDir,
+pub(crate) struct World {
+    pub(crate) owner: Owner,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl World {
-    pub fn new() -> World {
+    pub(crate) fn new() -> World {
         World {
             owner: Owner::new(7),
             folder: tempfile::tempdir().unwrap(),
@@ -111,40 +111,40 @@ impl World {
     }
 
     /// A world with `records` sealed in its vault.
-    pub fn sealed() -> World {
+    pub(crate) fn sealed() -> World {
         let world = World::new();
         world.seal(&records()).unwrap();
         world
     }
 
-    pub fn sealed_as(profile: Profile) -> World {
+    pub(crate) fn sealed_as(profile: Profile) -> World {
         let world = World::new();
         world.seal_as(&records(), profile).unwrap();
         world
     }
 
     /// The vault's folder.
-    pub fn vault(&self) -> PathBuf {
+    pub(crate) fn vault(&self) -> PathBuf {
         self.folder.path().join("vault")
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.vault().join(name)
     }
 
-    pub fn memory(&self) -> SerialMemory {
+    pub(crate) fn memory(&self) -> SerialMemory {
         SerialMemory::at(self.folder.path().join("state"))
     }
 
-    pub fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Store {
         Store::create(self.vault().to_str().unwrap()).unwrap()
     }
 
-    pub fn seal(&self, data: &Dataset) -> Result<Sealed> {
+    pub(crate) fn seal(&self, data: &Dataset) -> Result<Sealed> {
         self.seal_as(data, Profile::DEFAULT)
     }
 
-    pub fn seal_as(&self, data: &Dataset, profile: Profile) -> Result<Sealed> {
+    pub(crate) fn seal_as(&self, data: &Dataset, profile: Profile) -> Result<Sealed> {
         let options = SealOptions {
             profile,
             shard_records: Some(SHARD),
@@ -153,7 +153,7 @@ impl World {
         self.seal_with(data, &options)
     }
 
-    pub fn seal_with(&self, data: &Dataset, options: &SealOptions) -> Result<Sealed> {
+    pub(crate) fn seal_with(&self, data: &Dataset, options: &SealOptions) -> Result<Sealed> {
         let source = DatasetSource::new(data);
         let keys = self.owner.seal_keys();
         seal(
@@ -166,29 +166,33 @@ impl World {
         )
     }
 
-    pub fn open(&self) -> Result<(Dataset, Opened)> {
+    pub(crate) fn open(&self) -> Result<(Dataset, Opened)> {
         self.open_with(&OpenOptions::default())
     }
 
-    pub fn open_as(&self, profile: Profile) -> Result<(Dataset, Opened)> {
+    pub(crate) fn open_as(&self, profile: Profile) -> Result<(Dataset, Opened)> {
         self.open_with(&OpenOptions {
             profile,
             ..OpenOptions::default()
         })
     }
 
-    pub fn open_allowing(&self, max_tampered: Tolerance) -> Result<(Dataset, Opened)> {
+    pub(crate) fn open_allowing(&self, max_tampered: Tolerance) -> Result<(Dataset, Opened)> {
         self.open_with(&OpenOptions {
             max_tampered,
             ..OpenOptions::default()
         })
     }
 
-    pub fn open_with(&self, options: &OpenOptions) -> Result<(Dataset, Opened)> {
+    pub(crate) fn open_with(&self, options: &OpenOptions) -> Result<(Dataset, Opened)> {
         self.open_as_owner(&self.owner, options)
     }
 
-    pub fn open_as_owner(&self, owner: &Owner, options: &OpenOptions) -> Result<(Dataset, Opened)> {
+    pub(crate) fn open_as_owner(
+        &self,
+        owner: &Owner,
+        options: &OpenOptions,
+    ) -> Result<(Dataset, Opened)> {
         let mut sink = DatasetSink::default();
         let store = self.store();
         let keys = owner.open_keys();
@@ -197,35 +201,35 @@ impl World {
     }
 
     /// The names of the shards, in order, of the manifest with this serial.
-    pub fn shards(&self, serial: u64) -> Vec<String> {
+    pub(crate) fn shards(&self, serial: u64) -> Vec<String> {
         let envelope = fs::read(self.path(&manifest_name(serial))).unwrap();
         shard_names(&manifest_of(&envelope))
     }
 
     /// The names of the shards of an unsigned index.
-    pub fn index_shards(&self) -> Vec<String> {
+    pub(crate) fn index_shards(&self) -> Vec<String> {
         let index = fs::read(self.path("paper/index.json")).unwrap();
         shard_names(&Manifest::from_json(&index, false).unwrap())
     }
 
-    pub fn tokens(&self, shard: &str) -> PathBuf {
+    pub(crate) fn tokens(&self, shard: &str) -> PathBuf {
         self.path(&format!("shards/{shard}.fernet"))
     }
 
-    pub fn leaves(&self, shard: &str) -> PathBuf {
+    pub(crate) fn leaves(&self, shard: &str) -> PathBuf {
         self.path(&format!("shards/{shard}.leaves"))
     }
 
     /// Opens the vault and expects these failures, each as (check, record), and exit code 1.
     #[track_caller]
-    pub fn refuses(&self, expected: &[(&str, Option<u64>)]) {
+    pub(crate) fn refuses(&self, expected: &[(&str, Option<u64>)]) {
         refused(self.open().map(drop), expected);
     }
 }
 
 /// Expects these failures, each as (check, record), and exit code 1.
 #[track_caller]
-pub fn refused(result: Result<()>, expected: &[(&str, Option<u64>)]) {
+pub(crate) fn refused(result: Result<()>, expected: &[(&str, Option<u64>)]) {
     let error = result.expect_err("it must be refused");
     assert_eq!(error.exit_code(), 1, "{error}");
     let found: Vec<_> = failures(&error)
@@ -235,17 +239,20 @@ pub fn refused(result: Result<()>, expected: &[(&str, Option<u64>)]) {
     assert_eq!(found, expected, "{error}: {:?}", error.failures());
 }
 
-pub fn failures(error: &Error) -> &[Failure] {
+pub(crate) fn failures(error: &Error) -> &[Failure] {
     error.failures()
 }
 
 /// Whole records `from..to` failing the same check.
-pub fn all(check: &'static str, records: std::ops::Range<u64>) -> Vec<(&'static str, Option<u64>)> {
+pub(crate) fn all(
+    check: &'static str,
+    records: std::ops::Range<u64>,
+) -> Vec<(&'static str, Option<u64>)> {
     records.map(|index| (check, Some(index))).collect()
 }
 
 /// The manifest in an envelope, not verified.
-pub fn manifest_of(envelope: &[u8]) -> Manifest {
+pub(crate) fn manifest_of(envelope: &[u8]) -> Manifest {
     let envelope: serde_json::Value = serde_json::from_slice(envelope).unwrap();
     let payload = envelope["payload"].as_str().unwrap();
     let payload = <base64ct::Base64 as base64ct::Encoding>::decode_vec(payload).unwrap();
@@ -257,32 +264,32 @@ fn shard_names(manifest: &Manifest) -> Vec<String> {
 }
 
 /// The lines of a shard, without their LF.
-pub fn lines(path: &Path) -> Vec<String> {
+pub(crate) fn lines(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap();
     text.lines().map(str::to_owned).collect()
 }
 
-pub fn write_lines(path: &Path, lines: &[String]) {
+pub(crate) fn write_lines(path: &Path, lines: &[String]) {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     fs::write(path, text).unwrap();
 }
 
 /// Changes a file by way of its lines.
-pub fn edit_lines(path: &Path, edit: impl FnOnce(&mut Vec<String>)) {
+pub(crate) fn edit_lines(path: &Path, edit: impl FnOnce(&mut Vec<String>)) {
     let mut all = lines(path);
     edit(&mut all);
     write_lines(path, &all);
 }
 
 /// Flips one bit of a file.
-pub fn flip(path: &Path, byte: usize, bit: u8) {
+pub(crate) fn flip(path: &Path, byte: usize, bit: u8) {
     let mut bytes = fs::read(path).unwrap();
     bytes[byte] ^= 1 << bit;
     fs::write(path, bytes).unwrap();
 }
 
 /// Copies a folder and all in it.
-pub fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

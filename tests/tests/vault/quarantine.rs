@@ -43,11 +43,10 @@ fn no_more_than_allowed() {
         let parts: Vec<_> = data.parts.iter().map(|p| (p.start, p.len)).collect();
         assert_eq!(parts, [(0, 74), (74, 22)]);
         let all = records();
-        let mut left = 0;
-        for index in (0..100).filter(|i| BAD.iter().all(|(_, bad)| *bad != *i as u64)) {
+        let good = |index: &usize| BAD.iter().all(|(_, bad)| *bad != *index as u64);
+        for (left, index) in (0..100).filter(good).enumerate() {
             assert_eq!(data.features_of(left), all.features_of(index));
             assert_eq!(data.labels[left], all.labels[index]);
-            left += 1;
         }
     }
 }

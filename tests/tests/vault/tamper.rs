@@ -86,7 +86,7 @@ fn a_record_put_in_anothers_place_is_named() {
 fn records_swapped_within_a_shard_are_named() {
     let world = World::sealed();
     edit_lines(&world.tokens(&world.shards(1)[0]), |lines| {
-        lines.swap(3, 12)
+        lines.swap(3, 12);
     });
     world.refuses(&[("index", Some(3)), ("index", Some(12))]);
 }
