@@ -72,7 +72,7 @@ impl About {
         }
     }
 
-    /// Number of features of a record: at most [`MAX_FEATURES`], as [`About::check`] sees to.
+    /// Number of features of a record: at most [`MAX_FEATURES`] in anything sealed or opened.
     pub fn feature_count(&self) -> usize {
         self.shape.iter().product()
     }
