@@ -46,7 +46,7 @@
 //! | 47 | u8 | feature type | 1 u8 |
 //! | 48 | u32 | header length | 256 |
 //! | 52 | u32 | `body_len` | length of the body as stored |
-//! | 56 | u32 | plaintext length | length of the body's plaintext |
+//! | 56 | u32 | plaintext length | length of the body's plaintext, a multiple of 16 |
 //! | 60 | u8 | provenance | 1 training receipt over sealed data, 2 training receipt over unsealed data, 3 unverified weights |
 //! | 61 | u8\[3\] | reserved | zeros |
 //! | 64 | u8\[64\] | model digest | SHA-512 of the body's plaintext |

@@ -43,7 +43,7 @@ pub enum ArtefactError {
     FeatureType(u8),
     /// A header length other than 256.
     HeaderLength(u32),
-    /// The plaintext length does not agree with the stored length of the body.
+    /// The plaintext length is not a multiple of 16 or does not agree with the stored length.
     PlaintextLength {
         /// Stored length of the body in bytes.
         body: u32,
@@ -208,7 +208,7 @@ impl fmt::Display for ArtefactError {
             Self::HeaderLength(v) => write!(f, "header length {v} is not 256"),
             Self::PlaintextLength { body, plaintext } => write!(
                 f,
-                "a body of {body} bytes cannot hold a plaintext of {plaintext} bytes"
+                "a body of {body} bytes does not hold sections of {plaintext} bytes"
             ),
             Self::Provenance(v) => write!(f, "provenance {v} is not known"),
             Self::ReceiptDigest => {

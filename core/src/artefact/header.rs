@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::ArtefactError;
+use super::section::ALIGNMENT;
 use crate::fernet;
 use crate::mlp::{Granularity, Shape};
 use crate::record::FeatureType;
@@ -223,9 +224,11 @@ impl Header {
             Some(stored) if stored > body => return Err(ArtefactError::TrailingBytes),
             _ => return Err(ArtefactError::Truncated),
         }
-        // A plaintext is never longer than what stores it, so `binary_len` cannot overflow.
+        // A plaintext is whole sections, each padded, and never longer than what stores it, so
+        // `binary_len` cannot overflow.
         let plaintext = self.plaintext_len as usize;
         let agrees = plaintext <= body
+            && plaintext.is_multiple_of(ALIGNMENT)
             && match self.encoding {
                 BodyEncoding::Clear => body == plaintext,
                 BodyEncoding::Fernet { .. } => body == fernet::binary_len(plaintext),

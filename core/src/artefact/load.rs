@@ -1,5 +1,7 @@
 //! `Opened → Deployed`: a network that is proved to run and to give the golden logits.
 
+use core::fmt;
+
 use super::section::{Contents, FeatureScaling, ReplyPolicy, Terms};
 use super::{ArtefactError, Header, Opened};
 use crate::mlp::{Mlp, Network, Shape, ShapeError};
@@ -8,7 +10,6 @@ use crate::sign::Digest512;
 /// A model that may answer, of a shape known at compile time. Only [`Opened::load`] makes one.
 ///
 /// Its weights stay where they lie: in flash, or in the buffer that the body was decrypted into.
-#[derive(Debug)]
 pub struct Deployed<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize> {
     header: Header,
     mlp: Mlp<'b, IN, H1, H2, OUT>,
@@ -16,7 +17,6 @@ pub struct Deployed<'b, const IN: usize, const H1: usize, const H2: usize, const
 }
 
 /// A model that may answer, of any shape. Only [`Opened::load_any`] makes one.
-#[derive(Debug)]
 pub struct DeployedAny<'b> {
     header: Header,
     network: Network<'b>,
@@ -147,6 +147,26 @@ macro_rules! about {
             self.terms.scaling
         }
     };
+}
+
+/// The parameters may be secret: they are not shown.
+impl<const IN: usize, const H1: usize, const H2: usize, const OUT: usize> fmt::Debug
+    for Deployed<'_, IN, H1, H2, OUT>
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deployed")
+            .field("header", &self.header)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The parameters may be secret: they are not shown.
+impl fmt::Debug for DeployedAny<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeployedAny")
+            .field("header", &self.header)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>

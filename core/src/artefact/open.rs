@@ -1,12 +1,13 @@
 //! `Verified → Opened`: the plaintext body, with the digest that the header promises.
 
+use core::fmt;
+
 use super::{ArtefactError, BodyEncoding, HEADER_LEN, Header, Verified};
 use crate::fernet::{FernetKey, VerifiedToken};
 use crate::sign::sha512;
 
 /// A model's plaintext body, authentic and with the right digest.
 /// Only [`Verified::open`] and [`Verified::open_in_place`] make one.
-#[derive(Debug)]
 pub struct Opened<'b> {
     pub(super) header: Header,
     pub(super) body: &'b [u8],
@@ -86,5 +87,14 @@ impl Opened<'_> {
     #[must_use]
     pub const fn header(&self) -> &Header {
         &self.header
+    }
+}
+
+/// The plaintext may be secret: it is not shown.
+impl fmt::Debug for Opened<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened")
+            .field("header", &self.header)
+            .finish_non_exhaustive()
     }
 }

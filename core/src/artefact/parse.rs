@@ -1,11 +1,12 @@
 //! `&[u8] → Sealed`: well-formed, and nothing more.
 
+use core::fmt;
+
 use super::{ArtefactError, HEADER_LEN, Header};
 use crate::sign::SIGNATURE_LEN;
 use crate::wire::Reader;
 
 /// A file that has the form of a sealed model. Nobody vouches for what it says.
-#[derive(Debug)]
 pub struct Sealed<'a> {
     pub(super) header: Header,
     /// Header and body: what is signed.
@@ -51,6 +52,14 @@ impl<'a> Sealed<'a> {
     #[must_use]
     pub const fn untrusted_header(&self) -> &Header {
         &self.header
+    }
+}
+
+impl fmt::Debug for Sealed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealed")
+            .field("header", &self.header)
+            .finish_non_exhaustive()
     }
 }
 

@@ -55,7 +55,7 @@ impl BodySpec<'_> {
 }
 
 /// A body that [`write_body`] wrote.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Body<'o> {
     bytes: &'o [u8],
     shape: Shape,
@@ -67,6 +67,13 @@ impl<'o> Body<'o> {
     #[must_use]
     pub const fn bytes(&self) -> &'o [u8] {
         self.bytes
+    }
+}
+
+/// The plaintext may be secret: it is not shown.
+impl fmt::Debug for Body<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Body({}, {} bytes)", self.shape, self.bytes.len())
     }
 }
 

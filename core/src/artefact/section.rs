@@ -69,7 +69,7 @@ impl TryFrom<u8> for ReplyPolicy {
 pub struct UnknownReplyPolicy(pub u8);
 
 /// Golden vectors: the inputs are made from the seed by [`expand`](super::expand).
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Golden<'b> {
     pub(super) seed: u64,
     pub(super) count: u16,
@@ -79,7 +79,7 @@ pub(super) struct Golden<'b> {
 
 /// How real columns were mapped to bytes: `value = offset + scale * byte`. The device does not
 /// use it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct FeatureScaling<'b>(&'b [[u8; 8]]);
 
 impl FeatureScaling<'_> {
@@ -110,7 +110,6 @@ impl ColumnScaling {
 }
 
 /// A body's contents, parsed and proved but for the golden vectors.
-#[derive(Debug)]
 pub(super) struct Contents<'b> {
     pub(super) network: Network<'b>,
     pub(super) golden: Golden<'b>,
@@ -118,7 +117,6 @@ pub(super) struct Contents<'b> {
 }
 
 /// What a deployed model carries beside its network.
-#[derive(Debug)]
 pub(super) struct Terms<'b> {
     pub(super) logit_scale: f32,
     pub(super) policy: ReplyPolicy,

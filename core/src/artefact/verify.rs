@@ -1,11 +1,12 @@
 //! `Sealed → Verified`: the publisher's, unchanged, and not too old.
 
+use core::fmt;
+
 use super::{ArtefactError, Header, Sealed};
 use crate::sign::{Authentic, Domain, Signature, TrustedKey};
 
 /// A sealed model whose signature holds under a trusted key and whose counter is high enough.
 /// Only [`Sealed::verify`] makes one.
-#[derive(Debug)]
 pub struct Verified<'a> {
     pub(super) header: Header,
     pub(super) signed: Authentic<'a>,
@@ -59,5 +60,13 @@ impl Verified<'_> {
     #[must_use]
     pub const fn header(&self) -> &Header {
         &self.header
+    }
+}
+
+impl fmt::Debug for Verified<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified")
+            .field("header", &self.header)
+            .finish_non_exhaustive()
     }
 }

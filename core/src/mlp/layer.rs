@@ -29,7 +29,7 @@ impl Granularity {
 
 /// A layer's parameters as bytes, integers little-endian. `n` is 1 or `outputs`, after the
 /// [`Granularity`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct LayerBytes<'w> {
     /// `[outputs]` biases, `i32`, on the scale `s_x * s_w` of the accumulator.
     pub biases: &'w [u8],
@@ -188,6 +188,7 @@ impl<'w> DenseRef<'w> {
     }
 }
 
+/// The parameters may be secret: they are not shown.
 impl fmt::Debug for DenseRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DenseRef({} → {})", self.inputs, self.outputs)
@@ -195,7 +196,7 @@ impl fmt::Debug for DenseRef<'_> {
 }
 
 /// One output of a layer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Row<'w> {
     /// `[inputs]` weights as two's-complement bytes, each in `[-127, 127]`.
     pub weights: &'w [u8],

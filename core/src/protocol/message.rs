@@ -1,5 +1,7 @@
 //! Requests and replies: what the sealed frames hold. The tables are in the [module docs](super).
 
+use core::fmt;
+
 use super::receipt::{
     RECEIPT_LEN, ReceiptError, SignedReceipt, UnverifiedReceipt, VerifiedReceipt, logits_digest,
 };
@@ -33,7 +35,7 @@ pub const fn reply_len(policy: ReplyPolicy, classes: usize) -> usize {
 }
 
 /// A request, on the host's side.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// Above every counter that the device has accepted.
     pub counter: u64,
@@ -74,7 +76,6 @@ impl Request<'_> {
 }
 
 /// A request that came from a holder of the wire key. Only [`AuthenticRequest::open`] makes one.
-#[derive(Debug)]
 pub struct AuthenticRequest<'t> {
     counter: u64,
     features: &'t [u8],
@@ -144,8 +145,18 @@ impl<'t> AuthenticRequest<'t> {
     }
 }
 
+/// Without the features: they are somebody's data.
+impl fmt::Debug for AuthenticRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthenticRequest")
+            .field("counter", &self.counter)
+            .field("time", &self.time)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A reply, on the device's side.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Reply<'a> {
     /// How much of the rest is sent.
     pub policy: ReplyPolicy,
@@ -205,7 +216,6 @@ impl Reply<'_> {
 /// A reply that came from a holder of the wire key. Only [`AuthenticReply::open`] makes one.
 ///
 /// What the device vouches for is in the receipt, once that is verified.
-#[derive(Debug)]
 pub struct AuthenticReply<'t> {
     policy: ReplyPolicy,
     class_count: u16,
@@ -323,6 +333,17 @@ impl<'t> AuthenticReply<'t> {
     #[must_use]
     pub const fn time(&self) -> u64 {
         self.time
+    }
+}
+
+/// Without the answer.
+impl fmt::Debug for AuthenticReply<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthenticReply")
+            .field("policy", &self.policy)
+            .field("class_count", &self.class_count)
+            .field("time", &self.time)
+            .finish_non_exhaustive()
     }
 }
 

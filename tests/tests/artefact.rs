@@ -1,0 +1,561 @@
+//! The sealed model under attack: every bit, every length, every field of the header, every key.
+//! Each is refused with the error that names the cause.
+
+mod artefact_fixture;
+mod model_fixture;
+
+use artefact_fixture::{
+    CASES, COUNTER, CREATED, Case, LOGIT_SCALE, RECEIPT, Scheme, artefact, features, model,
+    model_key, plaintext, run, run_any, scaling, sign_again, signing_key, with_body,
+};
+use sealnet_core::artefact::{
+    ArtefactError, BodyEncoding, BodySpec, Claims, Name, Provenance, ReplyPolicy, SealError,
+    Sealed, expand, seal, write_body,
+};
+use sealnet_core::fernet::FernetKey;
+use sealnet_core::mlp::{Granularity, Shape, ShapeError};
+use sealnet_core::sign::{self, HmacKey, KeyId, SigningKey, TrustedKey};
+
+#[test]
+fn a_sealed_model_answers_and_says_what_it_is() {
+    for case in CASES {
+        let file = artefact(case);
+        assert_eq!(
+            run(case, &file).unwrap(),
+            model().oracle(&features()),
+            "{case:?}"
+        );
+
+        let trusted = signing_key(case.scheme).trusted();
+        let verified = Sealed::parse(&file).unwrap().verify(&trusted, 0).unwrap();
+        let header = *verified.header();
+        let body = plaintext(&model());
+        assert_eq!(header.security_counter, COUNTER);
+        assert_eq!(header.created, CREATED);
+        assert_eq!(header.name.as_str(), "a small model");
+        assert_eq!(header.provenance, Provenance::SealedData(RECEIPT));
+        assert_eq!(header.granularity, Granularity::PerOutput);
+        assert_eq!(header.shape, Shape::new(19, 8, 7, 5).unwrap());
+        assert_eq!(header.signing_key, trusted.key_id());
+        assert_eq!(header.plaintext_len as usize, body.len());
+        assert_eq!(header.model_digest, sign::sha512(&[&body]));
+        let encoding = if case.encrypted {
+            BodyEncoding::Fernet {
+                key: model_key().key_id(),
+            }
+        } else {
+            BodyEncoding::Clear
+        };
+        assert_eq!(header.encoding, encoding);
+
+        let mut buffer = vec![0; body.len()];
+        let opened = if case.encrypted {
+            verified.open(&model_key(), &mut buffer).unwrap()
+        } else {
+            verified.open_in_place().unwrap()
+        };
+        let deployed = opened.load::<19, 8, 7, 5>().unwrap();
+        assert_eq!(*deployed.model_digest(), header.model_digest);
+        assert_eq!(deployed.policy(), ReplyPolicy::Logits);
+        assert_eq!(deployed.logit_scale(), LOGIT_SCALE);
+        assert!(deployed.scaling().unwrap().columns().eq(scaling()));
+    }
+}
+
+/// Clear mode uses the weights where they lie, 16-byte aligned from the file's start.
+#[test]
+fn clear_weights_are_used_in_place_and_aligned() {
+    let case = Case {
+        scheme: Scheme::Ed25519,
+        encrypted: false,
+    };
+    let file = artefact(case);
+    let verified = Sealed::parse(&file)
+        .unwrap()
+        .verify(&signing_key(case.scheme).trusted(), 0)
+        .unwrap();
+    let (mut scratch, mut logits) = ([0; 64], [0; 5]);
+    let deployed = verified
+        .open_in_place()
+        .unwrap()
+        .load_any(&mut scratch, &mut logits)
+        .unwrap();
+    for layer in deployed.network().layers() {
+        let bytes = layer.bytes();
+        for array in [bytes.biases, bytes.multipliers, bytes.shifts, bytes.weights] {
+            let offset = array.as_ptr() as usize - file.as_ptr() as usize;
+            assert!(offset + array.len() < file.len(), "inside the file");
+            assert_eq!(offset % 16, 0);
+        }
+    }
+}
+
+#[test]
+fn every_changed_bit_is_refused_with_its_reason() {
+    for case in CASES {
+        let file = artefact(case);
+        let mut changed = file.clone();
+        for offset in 0..file.len() {
+            for mask in [1, 2, 4, 8, 16, 32, 64, 128, 255] {
+                changed[offset] = file[offset] ^ mask;
+                let expected = expected(case, &changed, offset);
+                assert_eq!(
+                    run_any(case, &changed),
+                    Err(expected),
+                    "{case:?}, byte {offset} ^ {mask}"
+                );
+            }
+            changed[offset] = file[offset];
+        }
+    }
+}
+
+/// What the tables say about a file that was good before the byte at `offset` changed.
+fn expected(case: Case, file: &[u8], offset: usize) -> ArtefactError {
+    let byte = file[offset];
+    let u16_at = |at: usize| u16::from_le_bytes([file[at], file[at + 1]]);
+    let u32_at = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
+    match offset {
+        0..8 => ArtefactError::Magic,
+        8..10 => ArtefactError::Version(u16_at(8)),
+        10 if matches!(byte, 1 | 2) => mismatch(case.scheme),
+        10 => ArtefactError::Scheme(byte),
+        11 if matches!(byte, 1 | 2) => ArtefactError::ModelKeyField,
+        11 => ArtefactError::Encoding(byte),
+        12..16 => ArtefactError::Flags(u32_at(12)),
+        16..24 => ArtefactError::SigningKey {
+            trusted: signing_key(case.scheme).key_id(),
+            found: KeyId::from_bytes(file[16..24].try_into().unwrap()),
+        },
+        24..32 if !case.encrypted => ArtefactError::ModelKeyField,
+        36..44 if u16_at(offset & !1) == 0 => ArtefactError::ZeroWidth,
+        44 if byte == 2 => ArtefactError::ReservedWeightType(2),
+        44 => ArtefactError::WeightType(byte),
+        45 => ArtefactError::Granularity(byte),
+        46 => ArtefactError::Rounding(byte),
+        47 => ArtefactError::FeatureType(byte),
+        48..52 => ArtefactError::HeaderLength(u32_at(48)),
+        52..56 if u32_at(52) as usize > file.len() - 320 => ArtefactError::Truncated,
+        52..56 => ArtefactError::TrailingBytes,
+        56..60 => ArtefactError::PlaintextLength {
+            body: u32_at(52),
+            plaintext: u32_at(56),
+        },
+        60 if byte == 3 => ArtefactError::ReceiptDigest,
+        60 => ArtefactError::Provenance(byte),
+        61..64 => ArtefactError::ReservedBytes { offset: 61 },
+        200..232 if !is_name(&file[200..232]) => ArtefactError::Name,
+        232..256 => ArtefactError::ReservedBytes { offset: 232 },
+        _ => ArtefactError::Signature,
+    }
+}
+
+fn is_name(padded: &[u8]) -> bool {
+    let text = std::str::from_utf8(padded).map(|text| text.trim_end_matches('\0'));
+    text.is_ok_and(|text| !text.contains(char::is_control))
+}
+
+/// The error of `trusted`'s key on an artefact under the other scheme.
+fn mismatch(trusted: Scheme) -> ArtefactError {
+    use sign::Scheme::{Ed25519, HmacSha512};
+    let (trusted, found) = match trusted {
+        Scheme::Hmac => (HmacSha512, Ed25519),
+        Scheme::Ed25519 => (Ed25519, HmacSha512),
+    };
+    ArtefactError::SchemeMismatch { trusted, found }
+}
+
+#[test]
+fn every_length_but_the_right_one_is_refused() {
+    for case in CASES {
+        let file = artefact(case);
+        for len in 0..file.len() {
+            assert_eq!(
+                run_any(case, &file[..len]),
+                Err(ArtefactError::Truncated),
+                "{len} bytes"
+            );
+        }
+        for extra in [1, 2, 16, 64, 1000] {
+            let longer = [&file[..], &vec![0; extra]].concat();
+            assert_eq!(
+                run_any(case, &longer),
+                Err(ArtefactError::TrailingBytes),
+                "{extra} more"
+            );
+        }
+    }
+}
+
+/// Every field out of its range, signed by the publisher: the parser refuses, not the signature.
+#[test]
+fn a_signed_header_out_of_range_is_refused_by_its_own_check() {
+    use ArtefactError as E;
+    for case in CASES {
+        let good = artefact(case);
+        let stored = u32::from_le_bytes(good[52..56].try_into().unwrap());
+        let plain = u32::from_le_bytes(good[56..60].try_into().unwrap());
+        let mut fields: Vec<(usize, Vec<u8>, E)> = vec![
+            (0, b"SEALNETm".to_vec(), E::Magic),
+            (200, vec![b'a', 0, b'b'], E::Name),
+            (200, vec![0x1B, b'[', b'2', b'J'], E::Name),
+            (200, vec![0xFF; 32], E::Name),
+            (52, (stored + 1).to_le_bytes().into(), E::Truncated),
+            (52, u32::MAX.to_le_bytes().into(), E::Truncated),
+            (52, (stored - 1).to_le_bytes().into(), E::TrailingBytes),
+            (52, 0_u32.to_le_bytes().into(), E::TrailingBytes),
+            (128, vec![0; 64], E::ReceiptDigest),
+            (60, vec![3], E::ReceiptDigest),
+            (44, vec![2], E::ReservedWeightType(2)),
+        ];
+        for value in [0_u16, 2, 0xFFFF] {
+            fields.push((8, value.to_le_bytes().into(), E::Version(value)));
+        }
+        for value in (0..=255_u8).filter(|v| !matches!(v, 1 | 2)) {
+            fields.push((10, vec![value], E::Scheme(value)));
+            fields.push((11, vec![value], E::Encoding(value)));
+            fields.push((44, vec![value], E::WeightType(value)));
+            fields.push((45, vec![value], E::Granularity(value)));
+        }
+        for value in (0..=255_u8).filter(|&v| v != 1) {
+            fields.push((46, vec![value], E::Rounding(value)));
+            fields.push((47, vec![value], E::FeatureType(value)));
+        }
+        for value in [0].into_iter().chain(4..=255_u8) {
+            fields.push((60, vec![value], E::Provenance(value)));
+        }
+        for bit in 0..32 {
+            let flags = 1_u32 << bit;
+            fields.push((12, flags.to_le_bytes().into(), E::Flags(flags)));
+        }
+        for at in [36, 38, 40, 42] {
+            fields.push((at, vec![0, 0], E::ZeroWidth));
+        }
+        for len in [0, 255, 257, u32::MAX] {
+            fields.push((48, len.to_le_bytes().into(), E::HeaderLength(len)));
+        }
+        for plaintext in [0, plain - 1, plain + 1, plain + 16, u32::MAX] {
+            let error = E::PlaintextLength {
+                body: stored,
+                plaintext,
+            };
+            fields.push((56, plaintext.to_le_bytes().into(), error));
+        }
+        for at in 61..64 {
+            fields.push((at, vec![1], E::ReservedBytes { offset: 61 }));
+        }
+        for at in 232..256 {
+            fields.push((at, vec![0x80], E::ReservedBytes { offset: 232 }));
+        }
+        let key = if case.encrypted { [0; 8] } else { [9; 8] };
+        fields.push((24, key.into(), E::ModelKeyField));
+        let encoding = if case.encrypted { 1 } else { 2 };
+        fields.push((11, vec![encoding], E::ModelKeyField));
+
+        for (offset, bytes, error) in fields {
+            let mut file = good.clone();
+            file[offset..offset + bytes.len()].copy_from_slice(&bytes);
+            sign_again(case, &mut file);
+            assert_eq!(
+                Sealed::parse(&file).unwrap_err(),
+                error,
+                "{case:?}, {bytes:?} at {offset}"
+            );
+        }
+    }
+}
+
+/// Fields that are in range but untrue, signed by the publisher.
+#[test]
+fn a_signed_header_that_does_not_fit_its_body_is_refused() {
+    for case in CASES {
+        let refused = |offset: usize, bytes: &[u8]| {
+            let mut file = artefact(case);
+            file[offset..offset + bytes.len()].copy_from_slice(bytes);
+            sign_again(case, &mut file);
+            run(case, &file).unwrap_err()
+        };
+        assert_eq!(refused(64, &[0; 64]), ArtefactError::ModelDigest);
+        assert_eq!(
+            refused(10, &[3 - case.scheme as u8 - 1]),
+            mismatch(case.scheme)
+        );
+        for at in [36, 38, 40, 42] {
+            let found = refused(at, &[9, 0]);
+            assert!(
+                matches!(found, ArtefactError::Dimensions { .. }),
+                "{found:?}"
+            );
+        }
+        let granularity = refused(45, &[1]);
+        assert!(
+            matches!(
+                granularity,
+                ArtefactError::Section { section: 1, .. } | ArtefactError::Layer { .. }
+            ),
+            "{granularity:?}"
+        );
+        let found = KeyId::from_bytes([7; 8]);
+        let trusted = signing_key(case.scheme).key_id();
+        assert_eq!(
+            refused(16, &[7; 8]),
+            ArtefactError::SigningKey { trusted, found }
+        );
+        if case.encrypted {
+            let given = model_key().key_id();
+            assert_eq!(
+                refused(24, &[7; 8]),
+                ArtefactError::ModelKey { given, found }
+            );
+        }
+    }
+}
+
+#[test]
+fn only_the_trusted_key_and_scheme_verify() {
+    for case in CASES {
+        let file = artefact(case);
+        let verify =
+            |file: &[u8], key: &TrustedKey| Sealed::parse(file).unwrap().verify(key, 0).map(drop);
+        let other_scheme = match case.scheme {
+            Scheme::Hmac => Scheme::Ed25519,
+            Scheme::Ed25519 => Scheme::Hmac,
+        };
+        let other = signing_key(other_scheme).trusted();
+        assert_eq!(verify(&file, &other), Err(mismatch(other_scheme)));
+
+        let stranger = SigningKey::Hmac(HmacKey::from_bytes([0x12; 64]));
+        if case.scheme == Scheme::Hmac {
+            let error = ArtefactError::SigningKey {
+                trusted: stranger.key_id(),
+                found: signing_key(case.scheme).key_id(),
+            };
+            assert_eq!(verify(&file, &stranger.trusted()), Err(error));
+        }
+        // A stranger who claims the trusted key's id, and its scheme, is left with the signature.
+        let mut forged = file.clone();
+        let (signed, signature) = forged.split_last_chunk_mut::<64>().unwrap();
+        *signature = stranger.sign(sign::Domain::Model, &[signed]).to_bytes();
+        let trusted = signing_key(case.scheme).trusted();
+        assert_eq!(verify(&forged, &trusted), Err(ArtefactError::Signature));
+        // The right key over the right bytes, but as another kind of document.
+        let (signed, signature) = forged.split_last_chunk_mut::<64>().unwrap();
+        *signature = signing_key(case.scheme)
+            .sign(sign::Domain::Manifest, &[signed])
+            .to_bytes();
+        assert_eq!(verify(&forged, &trusted), Err(ArtefactError::Signature));
+    }
+}
+
+#[test]
+fn an_older_counter_is_refused() {
+    for case in CASES {
+        let file = artefact(case);
+        let trusted = signing_key(case.scheme).trusted();
+        for minimum in [0, COUNTER - 1, COUNTER] {
+            assert!(
+                Sealed::parse(&file)
+                    .unwrap()
+                    .verify(&trusted, minimum)
+                    .is_ok()
+            );
+        }
+        for minimum in [COUNTER + 1, u32::MAX] {
+            let refused = Sealed::parse(&file)
+                .unwrap()
+                .verify(&trusted, minimum)
+                .unwrap_err();
+            assert_eq!(
+                refused,
+                ArtefactError::Rollback {
+                    found: COUNTER,
+                    minimum
+                }
+            );
+        }
+    }
+}
+
+#[test]
+fn only_the_right_opening_opens() {
+    for case in CASES {
+        let file = artefact(case);
+        let trusted = signing_key(case.scheme).trusted();
+        let verified = || Sealed::parse(&file).unwrap().verify(&trusted, 0).unwrap();
+        let needed = verified().header().plaintext_len;
+        let mut buffer = vec![0xA5; needed as usize];
+        if !case.encrypted {
+            let refused = verified().open(&model_key(), &mut buffer).unwrap_err();
+            assert_eq!(refused, ArtefactError::BodyIsClear);
+            continue;
+        }
+        assert_eq!(
+            verified().open_in_place().unwrap_err(),
+            ArtefactError::BodyIsEncrypted
+        );
+        let wrong = FernetKey::from_bytes([0x34; 32]);
+        let error = ArtefactError::ModelKey {
+            given: wrong.key_id(),
+            found: model_key().key_id(),
+        };
+        assert_eq!(verified().open(&wrong, &mut buffer).unwrap_err(), error);
+        let short = &mut buffer[1..];
+        let error = ArtefactError::BufferTooSmall { needed };
+        assert_eq!(verified().open(&model_key(), short).unwrap_err(), error);
+        assert!(buffer.iter().all(|&b| b == 0xA5), "nothing was written");
+        assert!(verified().open(&model_key(), &mut buffer).is_ok());
+
+        // A token of another key under the right id, and a changed token, both signed.
+        let mut file = artefact(case);
+        file[24..32].copy_from_slice(&wrong.key_id().to_bytes());
+        sign_again(case, &mut file);
+        let verified = Sealed::parse(&file).unwrap().verify(&trusted, 0).unwrap();
+        buffer.fill(0xA5);
+        assert_eq!(
+            verified.open(&wrong, &mut buffer).unwrap_err(),
+            ArtefactError::Decrypt
+        );
+        assert!(
+            buffer.iter().all(|&b| b == 0xA5),
+            "not one byte of plaintext"
+        );
+        for at in [256, 257, 270, 300, file.len() - 65] {
+            let mut file = artefact(case);
+            file[at] ^= 1;
+            sign_again(case, &mut file);
+            assert_eq!(run(case, &file), Err(ArtefactError::Decrypt), "byte {at}");
+        }
+    }
+}
+
+#[test]
+fn a_body_that_is_not_the_digests_leaves_no_plaintext() {
+    let case = Case {
+        scheme: Scheme::Hmac,
+        encrypted: true,
+    };
+    let mut file = with_body(case, &plaintext(&model()));
+    file[64] ^= 1;
+    sign_again(case, &mut file);
+    let trusted = signing_key(case.scheme).trusted();
+    let mut buffer = vec![0xA5; file.len()];
+    let verified = Sealed::parse(&file).unwrap().verify(&trusted, 0).unwrap();
+    let len = verified.header().plaintext_len as usize;
+    assert_eq!(
+        verified.open(&model_key(), &mut buffer).unwrap_err(),
+        ArtefactError::ModelDigest
+    );
+    assert!(buffer[..len].iter().all(|&b| b == 0));
+}
+
+#[test]
+fn what_cannot_load_cannot_be_sealed() {
+    let model = model();
+    let columns = scaling();
+    let spec = BodySpec {
+        network: model.network(),
+        logit_scale: 1.0,
+        golden_seed: 1,
+        golden_count: 1,
+        policy: ReplyPolicy::Label,
+        scaling: None,
+    };
+    let write = |spec: BodySpec<'_>, len: usize, scratch: usize, logits: usize| {
+        let mut out = vec![0; len];
+        write_body(&mut out, &spec, &mut vec![0; scratch], &mut vec![0; logits])
+            .map(|b| b.bytes().len())
+    };
+    let len = spec.body_len();
+    assert_eq!(write(spec, len, 34, 5), Ok(len));
+    assert_eq!(write(spec, len - 1, 34, 5), Err(SealError::NoSpace));
+    assert_eq!(
+        write(spec, len, 33, 5),
+        Err(SealError::Buffers(ShapeError::Scratch))
+    );
+    assert_eq!(
+        write(spec, len, 34, 4),
+        Err(SealError::Buffers(ShapeError::Logits))
+    );
+    for golden_count in [0, 17] {
+        assert_eq!(
+            write(
+                BodySpec {
+                    golden_count,
+                    ..spec
+                },
+                9999,
+                34,
+                5
+            ),
+            Err(SealError::GoldenCount)
+        );
+    }
+    for logit_scale in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        assert_eq!(
+            write(
+                BodySpec {
+                    logit_scale,
+                    ..spec
+                },
+                len,
+                34,
+                5
+            ),
+            Err(SealError::LogitScale)
+        );
+    }
+    let mut infinite = columns.clone();
+    infinite[3].scale = f32::INFINITY;
+    for scaling in [&columns[1..], &infinite] {
+        let spec = BodySpec {
+            scaling: Some(scaling),
+            ..spec
+        };
+        assert_eq!(write(spec, 9999, 34, 5), Err(SealError::Scaling));
+    }
+
+    let mut out = vec![0; len];
+    let body = write_body(&mut out, &spec, &mut [0; 34], &mut [0; 5]).unwrap();
+    let key = signing_key(Scheme::Hmac);
+    let claims = |provenance| Claims {
+        security_counter: 1,
+        provenance,
+        created: 0,
+        name: Name::new("").unwrap(),
+    };
+    let seal = |claims: Claims, len: usize| seal(&claims, body, &key, None, &mut vec![0; len]);
+    assert_eq!(
+        seal(claims(Provenance::Unverified), len + 320),
+        Ok(len + 320)
+    );
+    assert_eq!(
+        seal(claims(Provenance::Unverified), len + 319),
+        Err(SealError::NoSpace)
+    );
+    assert_eq!(
+        seal(claims(Provenance::SealedData([0; 64])), 9999),
+        Err(SealError::ReceiptDigest)
+    );
+    assert_eq!(
+        seal(claims(Provenance::UnsealedData([0; 64])), 9999),
+        Err(SealError::ReceiptDigest)
+    );
+}
+
+/// Computed in Python from the documentation of `expand` alone.
+#[test]
+fn golden_inputs_are_as_documented() {
+    let mut features = [0; 12];
+    expand(0x0123_4567_89AB_CDEF, 0, &mut features);
+    assert_eq!(features, EXPANDED[0]);
+    expand(0x0123_4567_89AB_CDEF, 1, &mut features);
+    assert_eq!(features, EXPANDED[1]);
+    expand(u64::MAX, 15, &mut features);
+    assert_eq!(features, EXPANDED[2]);
+}
+
+const EXPANDED: [[u8; 12]; 3] = [
+    [157, 147, 190, 236, 8, 114, 5, 81, 27, 231, 15, 236],
+    [68, 0, 0, 0, 238, 0, 158, 115, 27, 0, 0, 0],
+    [0, 0, 0, 0, 0, 0, 0, 197, 0, 0, 183, 0],
+];
