@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ureq::tls::{RootCerts, TlsConfig};
+
 use super::{GZIP_MAGIC, MAX_DOWNLOAD, MNIST_FILES, genuine};
 use crate::error::reason;
 use crate::progress::Progress;
@@ -69,7 +71,10 @@ fn mirror(folder: &str, progress: &dyn Progress) -> Result<Vec<Vec<u8>>, String>
 }
 
 fn download(url: &str, name: &str, progress: &dyn Progress) -> Result<Vec<u8>, String> {
+    // The platform's certificates: behind a company's proxy no others will do.
+    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
     let agent: ureq::Agent = ureq::Agent::config_builder()
+        .tls_config(tls.build())
         .https_only(true)
         .max_redirects(3)
         .timeout_resolve(Some(CONNECT))
@@ -130,7 +135,7 @@ fn npm_pack(folder: &Path) -> Result<(), String> {
         .args([
             "--loglevel=error",
             "--no-update-notifier",
-            "--fetch-retries=0",
+            "--fetch-retries=0", "--fetch-timeout=30000",
         ])
         .current_dir(folder)
         .stdin(Stdio::null())
