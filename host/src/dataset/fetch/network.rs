@@ -135,7 +135,8 @@ fn npm_pack(folder: &Path) -> Result<(), String> {
         .args([
             "--loglevel=error",
             "--no-update-notifier",
-            "--fetch-retries=0", "--fetch-timeout=30000",
+            "--fetch-retries=0",
+            "--fetch-timeout=30000",
         ])
         .current_dir(folder)
         .stdin(Stdio::null())
