@@ -10,6 +10,7 @@ pub(crate) use args::*;
 pub(crate) use choices::{
     GranularityArg, KnownData, PartArg, Place, Profile, Recipe, ReplyArg, SchemeArg, TagSchemeArg,
 };
+pub(crate) use values::Tolerance;
 
 /// Seals data and models, and refuses anything that was touched on the way to a device's answer.
 #[derive(Debug, Parser)]

@@ -193,7 +193,8 @@ impl Store {
         Ok(names)
     }
 
-    fn path_of(&self, name: &str) -> PathBuf {
+    /// Where the object `name` lies, for people.
+    pub fn path_of(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 }

@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sealnet::error::{Error, Result};
 use sealnet::progress::Progress;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::cli::OutputOptions;
 
@@ -88,6 +89,11 @@ impl Ui {
 
     /// Tells an error: on standard error, and with `--json` as the document too.
     pub(crate) fn error(&self, error: &Error) {
+        self.error_in(error, serde_json::Map::new());
+    }
+
+    /// Tells an error; with `--json` as the member `error` of a document that says more.
+    pub(crate) fn error_in(&self, error: &Error, mut document: serde_json::Map<String, Value>) {
         self.finish();
         let mut err = anstream::stderr();
         let mut text = format!("{RED}error:{RED:#} {error}\n");
@@ -102,14 +108,14 @@ impl Ui {
             text += &format!("  {CYAN}hint:{CYAN:#} {}\n", error.hint());
         }
         let _ = err.write_all(text.as_bytes());
-        let _ = self.document(&serde_json::json!({
-            "error": {
-                "kind": error.kind(),
-                "message": error.to_string(),
-                "hint": error.hint(),
-                "failures": error.failures(),
-            }
-        }));
+        let said = serde_json::json!({
+            "kind": error.kind(),
+            "message": error.to_string(),
+            "hint": error.hint(),
+            "failures": error.failures(),
+        });
+        document.insert("error".to_owned(), said);
+        let _ = self.document(&document);
     }
 
     /// Prints with the progress bar out of the way.

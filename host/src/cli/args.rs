@@ -109,9 +109,9 @@ pub(crate) struct SealArgs {
     /// The manifest's serial [default: one above the newest in the vault]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) serial: Option<u64>,
-    /// Records a shard, a power of two
-    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = values::shard_records)]
-    pub(crate) shard_records: u32,
+    /// Records a shard, a power of two [default: as many as make about 4 MiB]
+    #[arg(long, value_name = "N", value_parser = values::shard_records)]
+    pub(crate) shard_records: Option<u32>,
     /// Leave the number of records of each class out of the manifest, which storage can read
     #[arg(long)]
     pub(crate) hide_counts: bool,

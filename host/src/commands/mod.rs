@@ -11,6 +11,7 @@ mod inspect;
 mod keygen;
 mod open;
 mod seal;
+mod source;
 mod train;
 
 use sealnet::error::Result;

@@ -1,11 +1,90 @@
-//! `sealnet seal`
+//! `sealnet seal`: records into a vault.
 
-use sealnet::error::{Error, Result};
+use std::time::Instant;
+
+use sealnet::error::Result;
+use sealnet::keys::KeyFolder;
+use sealnet::state::SerialMemory;
+use sealnet::store::Store;
+use sealnet::vault::{SealKeys, SealOptions, manifest_name, record_source, seal};
+use sealnet_core::record::{DatasetId, TagScheme};
+use serde_json::json;
 
 use super::Outcome;
-use crate::cli::SealArgs;
+use super::source::{UNSIGNED, load_options, profile};
+use crate::cli::{SealArgs, TagSchemeArg};
 use crate::ui::Ui;
 
-pub(crate) fn run(_args: &SealArgs, _ui: &Ui) -> Result<Outcome> {
-    Err(Error::input("not built yet", ""))
+pub(crate) fn run(args: &SealArgs, ui: &Ui) -> Result<Outcome> {
+    let start = Instant::now();
+    let mut profile = profile(args.profile);
+    if let Some(scheme) = args.tag_scheme {
+        profile.tag_scheme = match scheme {
+            TagSchemeArg::Sha512 => TagScheme::Sha512,
+            TagSchemeArg::HmacSha512 => TagScheme::HmacSha512,
+        };
+    }
+    let folder = KeyFolder::open(&args.keys.dir)?;
+    let (vault, tag, signer) = (
+        folder.vault_keys()?,
+        folder.record_tag_key()?,
+        folder.owner_signing()?,
+    );
+    let keys = SealKeys {
+        vault: &vault,
+        tag: &tag,
+        signer: &signer,
+    };
+    let options = SealOptions {
+        profile,
+        dataset_id: args.dataset_id.map(|id| DatasetId::from_bytes(id.0)),
+        serial: args.serial,
+        shard_records: args.shard_records,
+        hide_counts: args.hide_counts,
+    };
+    let memory = SerialMemory::of_this_machine()?;
+    let source = record_source(&args.data, &load_options(&args.data_options), ui.progress())?;
+    let store = Store::create(&args.store)?;
+    let sealed = seal(&*source, &store, keys, &options, &memory, ui.progress())?;
+    let seconds = start.elapsed().as_secs_f64();
+
+    let manifest = &sealed.manifest;
+    let serial = manifest.seal.as_ref().map(|seal| seal.serial);
+    let digest = sealed.manifest_digest.map(hex::encode);
+    ui.line(format!(
+        "{} records of {} sealed in {} shards, {:.1} MB, in {seconds:.2} s",
+        manifest.records(),
+        manifest.about.name,
+        manifest.shards.len(),
+        sealed.bytes as f64 / 1e6,
+    ))?;
+    match (serial, &digest) {
+        (Some(serial), Some(digest)) => {
+            ui.line(format!(
+                "{} (serial {serial} of data set {})",
+                store.path_of(&manifest_name(serial)).display(),
+                manifest.dataset_id
+            ))?;
+            ui.line(format!("manifest digest {digest}"))?;
+        }
+        _ => ui.warn(UNSIGNED),
+    }
+    if profile.signed_manifest && profile.tag_scheme == TagScheme::Sha512 {
+        ui.warn(
+            "plain SHA-512 tags: against whoever holds the Fernet key only the manifest stands",
+        );
+    }
+    ui.document(&json!({
+        "records": manifest.records(),
+        "seconds": seconds,
+        "shards": manifest.shards.len(),
+        "bytes": sealed.bytes,
+        "name": manifest.about.name,
+        "dataset_id": manifest.dataset_id.to_string(),
+        "profile": profile.name(),
+        "tag_scheme": profile.tag_scheme.name(),
+        "serial": serial,
+        "manifest_digest": digest,
+    }))?;
+    Ok(Outcome::Done)
 }

@@ -55,12 +55,16 @@ use sealnet_core::fernet::{FernetKey, binary_len, text_len};
 use sealnet_core::record::{RECORD_OVERHEAD, TagKey, TagScheme};
 use sealnet_core::sign::{SigningKey, TrustedKey};
 
+use crate::error::Result;
+use crate::keys::KeyFolder;
+
 pub use flight::shards_in_flight;
 pub use locate::manifest_name;
 pub use open::{OpenOptions, Opened, Tolerance, open};
 pub use output::{DatasetSink, FileSink};
 pub use records::{
-    About, Chunk, Column, DatasetSource, FolderSource, NullSink, PartSize, RecordSink, RecordSource,
+    About, Chunk, Column, DatasetSource, FolderSource, NullSink, PartSize, RecordSink,
+    RecordSource, record_source,
 };
 pub use seal::{SealOptions, Sealed, seal};
 pub use source::{SourceData, SourceOptions, VaultOrigin, load_source};
@@ -118,6 +122,37 @@ pub struct OpenKeys<'k> {
     pub tag: &'k TagKey,
     /// The key whose manifests are believed.
     pub signer: &'k TrustedKey,
+}
+
+/// The owner's keys for opening, read from their files.
+#[derive(Debug)]
+pub struct OwnerKeys {
+    vault: Vec<FernetKey>,
+    tag: TagKey,
+    signer: TrustedKey,
+}
+
+impl OwnerKeys {
+    /// Reads `owner/vault.key`, `owner/record-tag.key` and `owner/sign.pub.pem`.
+    ///
+    /// # Errors
+    /// As [`KeyFolder::vault_keys`].
+    pub fn load(folder: &KeyFolder) -> Result<OwnerKeys> {
+        Ok(OwnerKeys {
+            vault: folder.vault_keys()?,
+            tag: folder.record_tag_key()?,
+            signer: folder.owner_public()?,
+        })
+    }
+
+    /// The keys as [`open`] takes them.
+    pub fn open_keys(&self) -> OpenKeys<'_> {
+        OpenKeys {
+            vault: &self.vault,
+            tag: &self.tag,
+            signer: &self.signer,
+        }
+    }
 }
 
 /// Bytes that a shard's text should not exceed, unless one record alone does.

@@ -1,12 +1,14 @@
 //! Where records to be sealed come from, and where verified ones go, a shard at a time.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::idx::IdxFolder;
-use crate::dataset::{Dataset, MAX_FEATURES, Part};
+use crate::dataset::{self, Dataset, LoadOptions, MAX_FEATURES, Part, fetch};
 use crate::error::Result;
+use crate::progress::Progress;
 
 /// What the records of a data set are; everything about it but the records.
 #[derive(Debug, Clone, PartialEq)]
@@ -157,7 +159,7 @@ pub trait RecordSource: Sync {
 /// A data set in memory as a source.
 #[derive(Debug)]
 pub struct DatasetSource<'d> {
-    dataset: &'d Dataset,
+    dataset: Cow<'d, Dataset>,
     about: About,
 }
 
@@ -166,7 +168,16 @@ impl<'d> DatasetSource<'d> {
     pub fn new(dataset: &'d Dataset) -> DatasetSource<'d> {
         DatasetSource {
             about: About::of(dataset),
-            dataset,
+            dataset: Cow::Borrowed(dataset),
+        }
+    }
+}
+
+impl From<Dataset> for DatasetSource<'static> {
+    fn from(dataset: Dataset) -> DatasetSource<'static> {
+        DatasetSource {
+            about: About::of(&dataset),
+            dataset: Cow::Owned(dataset),
         }
     }
 }
@@ -224,6 +235,29 @@ impl RecordSource for FolderSource {
             features: Cow::Owned(features),
         })
     }
+}
+
+/// The records that `data` names, for sealing: a folder of IDX files (`mnist`: the cached one, fetched when
+/// absent) is read a shard at a time, a CSV file is held in memory.
+///
+/// # Errors
+/// As [`dataset::load`].
+pub fn record_source(
+    data: &str,
+    options: &LoadOptions,
+    progress: &dyn Progress,
+) -> Result<Box<dyn RecordSource>> {
+    if data == "mnist" {
+        let mut folder = IdxFolder::open(&fetch::mnist(None, None, progress)?.folder)?;
+        "mnist".clone_into(&mut folder.name);
+        return Ok(Box::new(FolderSource::new(folder)));
+    }
+    let path = Path::new(data);
+    if path.is_dir() {
+        return Ok(Box::new(FolderSource::new(IdxFolder::open(path)?)));
+    }
+    let dataset = dataset::load(data, options, progress)?;
+    Ok(Box::new(DatasetSource::from(dataset)))
 }
 
 fn part_sizes(parts: &[Part]) -> Vec<PartSize> {

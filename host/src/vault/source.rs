@@ -4,7 +4,7 @@ use sealnet_core::sign::Digest512;
 
 use super::finding::Finding;
 use super::records::PartSize;
-use super::{DatasetSink, OpenKeys, OpenOptions, open};
+use super::{DatasetSink, OpenKeys, OpenOptions, Opened, open};
 use crate::dataset::{self, Dataset, LoadOptions, SourceKind};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -38,6 +38,8 @@ pub struct SourceData {
 /// The verified vault that records come from.
 #[derive(Debug, Clone)]
 pub struct VaultOrigin {
+    /// The data set's name.
+    pub name: String,
     /// 32 hexadecimal digits.
     pub dataset_id: String,
     /// `default`, `paper`, …
@@ -112,17 +114,25 @@ pub fn load_source(
     })?;
     Ok(SourceData {
         dataset,
-        vault: Some(VaultOrigin {
-            dataset_id: opened.manifest.dataset_id.to_string(),
-            profile: opened.manifest.profile.name(),
-            serial: opened.manifest.seal.as_ref().map(|seal| seal.serial),
+        vault: Some(VaultOrigin::from(opened)),
+    })
+}
+
+impl From<Opened> for VaultOrigin {
+    fn from(opened: Opened) -> VaultOrigin {
+        let manifest = opened.manifest;
+        VaultOrigin {
+            name: manifest.about.name,
+            dataset_id: manifest.dataset_id.to_string(),
+            profile: manifest.profile.name(),
+            serial: manifest.seal.as_ref().map(|seal| seal.serial),
             manifest_digest: opened.manifest_digest,
             first_contact: opened.contact == Some(Contact::First),
             quarantined: opened.quarantined,
-            sealed_parts: opened.manifest.about.parts,
+            sealed_parts: manifest.about.parts,
             warnings: opened.warnings,
-        }),
-    })
+        }
+    }
 }
 
 fn refuse_replaced_vault(place: &str, memory: &SerialMemory) -> Result<()> {

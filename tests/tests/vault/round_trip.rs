@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use sealnet::dataset::{self, Column};
+use sealnet::dataset::{self, Column, Dataset, LoadOptions};
 use sealnet::progress::Silent;
 use sealnet::state::Contact;
 use sealnet::vault::{
@@ -150,6 +150,48 @@ fn files_come_out_as_they_went_in() {
     }
     let again = open_to(&world, &output).unwrap_err();
     assert_eq!(again.exit_code(), 2, "nothing is overwritten: {again}");
+}
+
+#[test]
+fn reals_come_out_as_a_csv_that_reads_back_to_the_same_records() {
+    let mut data = records();
+    data.name = "flowers".into();
+    data.shape = vec![6];
+    data.parts = vec![dataset::Part {
+        name: "all".into(),
+        start: 0,
+        len: 100,
+    }];
+    // Every column spans 0 to 255, as reading a CSV file makes it.
+    data.features[..6].fill(0);
+    data.features[6..12].fill(255);
+    data.scaling = Some(
+        (0..6)
+            .map(|n| Column {
+                name: format!("petal {n}"),
+                offset: 0.1 + f64::from(n),
+                scale: 0.3 / 7.0,
+            })
+            .collect(),
+    );
+    data.class_names = Some((0..5).map(|n| format!("Iris {n}")).collect());
+    let world = World::new();
+    world.seal(&data).unwrap();
+    let output = world.folder.path().join("flowers.csv");
+    open_to(&world, &output).unwrap();
+    let text = fs::read_to_string(&output).unwrap();
+    assert!(text.starts_with("label,petal 0,petal 1"), "{text}");
+    let back = dataset::load(output.to_str().unwrap(), &LoadOptions::default(), &Silent).unwrap();
+    assert_eq!(labels_by_name(&back), labels_by_name(&data));
+    assert_eq!(back.features, data.features);
+}
+
+fn labels_by_name(data: &Dataset) -> Vec<&str> {
+    let names = data.class_names.as_ref().unwrap();
+    data.labels
+        .iter()
+        .map(|label| names[usize::from(*label)].as_str())
+        .collect()
 }
 
 fn open_to(world: &World, output: &std::path::Path) -> sealnet::error::Result<()> {

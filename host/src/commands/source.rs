@@ -1,0 +1,109 @@
+//! What commands that work on records share: from arguments to verified records.
+
+use sealnet::dataset::csv::LabelColumn;
+use sealnet::dataset::{LoadOptions, SourceKind, source_kind};
+use sealnet::error::Result;
+use sealnet::keys::KeyFolder;
+use sealnet::state::SerialMemory;
+use sealnet::vault::{
+    self, OpenOptions, OwnerKeys, SourceData, SourceOptions, VaultOrigin, load_source,
+};
+
+use crate::cli::{DataOptions, KeysOption, Profile, StoreOptions, Tolerance};
+use crate::ui::Ui;
+
+/// The records of `STORE|DATA`. A vault is verified exactly as `open` does it, and what a user must know of
+/// it is said.
+pub(crate) fn load(
+    place: &str,
+    keys: &KeysOption,
+    store: &StoreOptions,
+    data: &DataOptions,
+    ui: &Ui,
+) -> Result<SourceData> {
+    let must_be_vault = store.any();
+    // Unsealed data needs no keys.
+    let owner = match must_be_vault || source_kind(place) == SourceKind::Store {
+        true => Some(OwnerKeys::load(&KeyFolder::open(&keys.dir)?)?),
+        false => None,
+    };
+    let options = SourceOptions {
+        keys: owner.as_ref().map(OwnerKeys::open_keys),
+        open: open_options(store),
+        must_be_vault,
+        load: load_options(data),
+        memory: SerialMemory::of_this_machine()?,
+    };
+    let source = load_source(place, &options, ui.progress())?;
+    if let Some(origin) = &source.vault {
+        say_origin(origin, ui);
+    }
+    Ok(source)
+}
+
+/// What the user must know of a vault that verified.
+pub(crate) fn say_origin(origin: &VaultOrigin, ui: &Ui) {
+    if origin.serial.is_none() {
+        ui.warn(UNSIGNED);
+    }
+    if origin.first_contact {
+        ui.say(FIRST_CONTACT);
+    }
+    for warning in &origin.warnings {
+        ui.warn(warning);
+    }
+    if !origin.quarantined.is_empty() {
+        let mut line = format!("{} records set aside:", origin.quarantined.len());
+        for finding in origin.quarantined.iter().take(MAX_SHOWN) {
+            line += &format!("\n  {}", finding.failure());
+        }
+        let hidden = origin.quarantined.len().saturating_sub(MAX_SHOWN);
+        if hidden > 0 {
+            line += &format!("\n  and {hidden} more (--json lists all)");
+        }
+        ui.warn(line);
+    }
+}
+
+/// How strictly to open, as the arguments say.
+pub(crate) fn open_options(store: &StoreOptions) -> OpenOptions {
+    OpenOptions {
+        profile: profile(store.profile.unwrap_or(Profile::Default)),
+        serial: store.serial,
+        min_serial: store.min_serial,
+        manifest_digest: store.manifest_digest.map(|digest| digest.0),
+        max_tampered: match store.max_tampered {
+            None => vault::Tolerance::Records(0),
+            Some(Tolerance::Records(records)) => vault::Tolerance::Records(records),
+            Some(Tolerance::Percent(percent)) => vault::Tolerance::Percent(percent),
+        },
+    }
+}
+
+/// The profile of that name.
+pub(crate) fn profile(argument: Profile) -> vault::Profile {
+    match argument {
+        Profile::Default => vault::Profile::DEFAULT,
+        Profile::Paper => vault::Profile::PAPER,
+    }
+}
+
+/// How to read unsealed data, as the arguments say.
+pub(crate) fn load_options(data: &DataOptions) -> LoadOptions {
+    LoadOptions {
+        label: match data.label.as_str() {
+            "first" => LabelColumn::First,
+            name => LabelColumn::Named(name.to_owned()),
+        },
+    }
+}
+
+/// What profile `paper` does not see.
+pub(crate) const UNSIGNED: &str = "profile paper, as published: no signed manifest; whoever holds the \
+                                   Fernet key can forge records, and dropped records and old vaults are \
+                                   not noticed";
+
+const FIRST_CONTACT: &str = "note: nothing of this data set was seen here before, so whether the vault is \
+                             an old one cannot be known (--min-serial, --manifest-digest)";
+
+const MAX_SHOWN: usize = 20;
