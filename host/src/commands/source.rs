@@ -91,10 +91,7 @@ pub(crate) fn profile(argument: Profile) -> vault::Profile {
 /// How to read unsealed data, as the arguments say.
 pub(crate) fn load_options(data: &DataOptions) -> LoadOptions {
     LoadOptions {
-        label: match data.label.as_str() {
-            "first" => LabelColumn::First,
-            name => LabelColumn::Named(name.to_owned()),
-        },
+        label: LabelColumn::parse(&data.label),
     }
 }
 

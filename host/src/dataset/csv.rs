@@ -13,18 +13,20 @@
 
 mod columns;
 mod labels;
+mod rows;
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufReader, Read};
 use std::path::Path;
 
-use ::csv::{ByteRecord, ReaderBuilder, Trim, WriterBuilder};
+use ::csv::{ByteRecord, ReaderBuilder, Trim};
 
 use super::{Dataset, MAX_FEATURES, Part};
 use crate::error::{Error, Result};
-use crate::files::AtomicFile;
 use columns::{Values, number, scale};
 use labels::Labels;
+
+pub use rows::Rows;
 
 /// Which column holds the label.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -81,49 +83,20 @@ pub fn read(path: &Path, label: &LabelColumn) -> Result<Dataset> {
     }
 }
 
-/// Writes a data set as CSV with a heading, the label first, where nothing is yet, all or
-/// nothing. Scaled columns are written
-/// as the reals that their features stand for.
+/// Writes a data set as CSV where nothing is yet, all or nothing; see [`Rows`].
 ///
 /// # Errors
 /// [`Error::Io`] when something is there or the disk refuses.
 pub fn write(path: &Path, data: &Dataset) -> Result<()> {
-    let mut file = AtomicFile::create(path)?;
-    write_rows(&mut file, data).map_err(|e| match e.into_kind() {
-        ::csv::ErrorKind::Io(e) => Error::io("write", path)(e),
-        other => Error::input(format!("{}: {other:?}", path.display()), ""),
-    })?;
-    file.commit_new()
-}
-
-fn write_rows(file: &mut impl Write, data: &Dataset) -> ::csv::Result<()> {
-    let mut writer = WriterBuilder::new().from_writer(file);
-    let mut row = vec!["label".to_owned()];
-    match &data.scaling {
-        Some(columns) => row.extend(columns.iter().map(|column| column.name.clone())),
-        None => row.extend((1..=data.feature_count()).map(|n| format!("feature {n}"))),
-    }
-    writer.write_record(&row)?;
-    for (index, &label) in data.labels.iter().enumerate() {
-        row.clear();
-        row.push(match &data.class_names {
-            Some(names) => names.get(usize::from(label)).cloned().unwrap_or_default(),
-            None => label.to_string(),
-        });
-        let features = data.features_of(index);
-        match &data.scaling {
-            Some(columns) => row.extend(
-                columns
-                    .iter()
-                    .zip(features)
-                    .map(|(column, &feature)| column.real(feature).to_string()),
-            ),
-            None => row.extend(features.iter().map(ToString::to_string)),
-        }
-        writer.write_record(&row)?;
-    }
-    writer.flush()?;
-    Ok(())
+    let scaling = data.scaling.as_deref();
+    let mut rows = Rows::create(
+        path,
+        data.feature_count(),
+        scaling,
+        data.class_names.as_deref(),
+    )?;
+    rows.write(&data.labels, &data.features)?;
+    rows.finish()
 }
 
 /// The rows read so far.

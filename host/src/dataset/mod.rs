@@ -7,6 +7,8 @@ pub mod split;
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::files::StagedDir;
 use crate::progress::Progress;
@@ -44,7 +46,8 @@ pub struct Part {
 }
 
 /// How a CSV column of reals became `u8`: real = offset + scale × feature, up to rounding.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Column {
     /// The column's heading, or `column N` (1-based).
     pub name: String,

@@ -42,8 +42,9 @@ use sealnet_core::record::{DatasetId, TagScheme};
 use sealnet_core::sign::{Digest512, KeyId};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::records::{About, Column, PartSize};
+use super::records::{About, PartSize};
 use super::{MAX_SHARD_BYTES, MAX_SHARD_RECORDS, Profile, line_len};
+use crate::dataset::Column;
 use crate::dsse::from_json_strict;
 
 /// A manifest (or index) whose parts agree with each other.

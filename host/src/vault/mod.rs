@@ -63,8 +63,8 @@ pub use locate::manifest_name;
 pub use open::{OpenOptions, Opened, Tolerance, open};
 pub use output::{DatasetSink, FileSink};
 pub use records::{
-    About, Chunk, Column, DatasetSource, FolderSource, NullSink, PartSize, RecordSink,
-    RecordSource, record_source,
+    About, Chunk, DatasetSource, FolderSource, NullSink, PartSize, RecordSink, RecordSource,
+    record_source,
 };
 pub use seal::{SealOptions, Sealed, seal};
 pub use source::{SourceData, SourceOptions, VaultOrigin, load_source};

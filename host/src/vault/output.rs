@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::records::{About, Column, RecordSink};
-use crate::dataset::{self, Dataset, Part, idx};
+use super::records::{About, RecordSink};
+use crate::dataset::csv::Rows;
+use crate::dataset::{Dataset, Part, idx};
 use crate::error::{Error, Result};
-use crate::files::{AtomicFile, StagedDir};
+use crate::files::StagedDir;
 
 /// Collects records into a [`Dataset`], which exists only once all have verified.
 #[derive(Debug, Default)]
@@ -51,11 +52,6 @@ impl RecordSink for DatasetSink {
                 len: part.records,
             }
         });
-        let column = |c: &Column| dataset::Column {
-            name: c.name.clone(),
-            offset: c.offset,
-            scale: c.scale,
-        };
         let dataset = Dataset {
             name: about.name.clone(),
             shape: about.shape.clone(),
@@ -63,10 +59,7 @@ impl RecordSink for DatasetSink {
             parts: parts.collect(),
             features: std::mem::take(&mut self.features),
             labels: std::mem::take(&mut self.labels),
-            scaling: about
-                .scaling
-                .as_ref()
-                .map(|columns| columns.iter().map(column).collect()),
+            scaling: about.scaling.clone(),
             class_names: about.class_names.clone(),
         };
         self.dataset = Some(dataset.checked()?);
@@ -74,12 +67,10 @@ impl RecordSink for DatasetSink {
     }
 }
 
-/// Writes records where [`dataset::load`] reads them again: a folder of IDX files, or a CSV file when the
-/// features stand for reals, classes have names or labels need more than a byte. It is written under a
+/// Writes records where [`crate::dataset::load`] reads them again: a folder of IDX files, or a CSV file when the
+/// records are a table of one part, its features stand for reals, its classes have names or its labels need
+/// more than a byte. It is written under a
 /// temporary name and renamed when all has verified; dropped before, it is gone.
-///
-/// In a CSV file the label comes first, under the heading `label`; a feature is written as the real it stands
-/// for, in the shortest form that reads back to the same number.
 #[derive(Debug)]
 pub struct FileSink {
     path: PathBuf,
@@ -98,9 +89,13 @@ impl FileSink {
 
 impl RecordSink for FileSink {
     fn begin(&mut self, about: &About) -> Result<()> {
-        let csv = about.scaling.is_some() || about.class_names.is_some() || about.classes > 256;
+        let named = about.scaling.is_some() || about.class_names.is_some();
+        let table = about.shape.len() == 1 && about.parts.len() == 1;
+        let csv = named || table || about.classes > 256;
         self.output = Some(if csv {
-            Output::Csv(Box::new(CsvOutput::create(&self.path, about)?))
+            let (width, scaling) = (about.feature_count(), about.scaling.as_deref());
+            let rows = Rows::create(&self.path, width, scaling, about.class_names.as_deref())?;
+            Output::Csv(Box::new(rows))
         } else {
             Output::Idx(IdxOutput::create(&self.path, about)?)
         });
@@ -127,7 +122,7 @@ impl RecordSink for FileSink {
 #[derive(Debug)]
 enum Output {
     Idx(IdxOutput),
-    Csv(Box<CsvOutput>),
+    Csv(Box<Rows>),
 }
 
 #[derive(Debug)]
@@ -214,77 +209,6 @@ impl OutputFile {
             .and_then(|_| self.file.write_all(&count))
             .and_then(|()| self.file.sync_all())
             .map_err(Error::io("write", &self.path))
-    }
-}
-
-#[derive(Debug)]
-struct CsvOutput {
-    writer: csv::Writer<AtomicFile>,
-    path: PathBuf,
-    width: usize,
-    scaling: Option<Vec<Column>>,
-    class_names: Option<Vec<String>>,
-}
-
-impl CsvOutput {
-    fn create(path: &Path, about: &About) -> Result<CsvOutput> {
-        if path.symlink_metadata().is_ok() {
-            let exists = std::io::ErrorKind::AlreadyExists.into();
-            return Err(Error::io("create", path)(exists));
-        }
-        let mut output = CsvOutput {
-            writer: csv::Writer::from_writer(AtomicFile::create(path)?),
-            path: path.to_owned(),
-            width: about.feature_count(),
-            scaling: about.scaling.clone(),
-            class_names: about.class_names.clone(),
-        };
-        let headings = match &output.scaling {
-            Some(columns) => columns.iter().map(|c| c.name.clone()).collect(),
-            None => (1..=output.width).map(|n| format!("column {n}")).collect(),
-        };
-        let headings: Vec<String> = headings;
-        let row = std::iter::once("label").chain(headings.iter().map(String::as_str));
-        output
-            .writer
-            .write_record(row)
-            .map_err(|e| cannot_write(&output.path, e))?;
-        Ok(output)
-    }
-
-    fn write(&mut self, labels: &[u16], features: &[u8]) -> Result<()> {
-        for (label, row) in labels.iter().zip(features.chunks_exact(self.width)) {
-            let name = self
-                .class_names
-                .as_ref()
-                .and_then(|n| n.get(usize::from(*label)));
-            let label = name.map_or_else(|| label.to_string(), Clone::clone);
-            let values = row.iter().enumerate().map(|(at, feature)| {
-                match self.scaling.as_ref().and_then(|columns| columns.get(at)) {
-                    Some(c) => (c.offset + c.scale * f64::from(*feature)).to_string(),
-                    None => feature.to_string(),
-                }
-            });
-            self.writer
-                .write_record(std::iter::once(label).chain(values))
-                .map_err(|e| cannot_write(&self.path, e))?;
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<()> {
-        let path = self.path;
-        self.writer
-            .into_inner()
-            .map_err(|e| Error::io("write", path)(e.into_error()))?
-            .commit_new()
-    }
-}
-
-fn cannot_write(path: &Path, error: csv::Error) -> Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(source) => Error::io("write", path)(source),
-        other => Error::input(format!("cannot write {}: {other:?}", path.display()), ""),
     }
 }
 

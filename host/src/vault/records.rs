@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::idx::IdxFolder;
-use crate::dataset::{self, Dataset, LoadOptions, MAX_FEATURES, Part, fetch};
+use crate::dataset::{self, Column, Dataset, LoadOptions, MAX_FEATURES, Part, fetch};
 use crate::error::Result;
 use crate::progress::Progress;
 
@@ -39,18 +39,6 @@ pub struct PartSize {
     pub records: u64,
 }
 
-/// What one feature stands for: `offset + scale · feature`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Column {
-    /// The column's name.
-    pub name: String,
-    /// The value of feature 0.
-    pub offset: f64,
-    /// The difference that one step of the feature makes.
-    pub scale: f64,
-}
-
 impl About {
     /// What `dataset` is.
     pub fn of(dataset: &Dataset) -> About {
@@ -61,16 +49,7 @@ impl About {
             class_names: dataset.class_names.clone(),
             records: dataset.count() as u64,
             parts: part_sizes(&dataset.parts),
-            scaling: dataset.scaling.as_ref().map(|columns| {
-                columns
-                    .iter()
-                    .map(|column| Column {
-                        name: column.name.clone(),
-                        offset: column.offset,
-                        scale: column.scale,
-                    })
-                    .collect()
-            }),
+            scaling: dataset.scaling.clone(),
         }
     }
 
