@@ -20,13 +20,16 @@ use std::path::{Path, PathBuf};
 
 use base64ct::{Base64, Encoding as _};
 use ed25519_dalek::pkcs8::DecodePublicKey as _;
+use sealnet_core::artefact::Sealed;
 use sealnet_core::fernet::{DerivationKey, FernetKey};
+use sealnet_core::mlp::Shape;
 use sealnet_core::sign::{Ed25519PublicKey, HmacKey, SigningKey, TrustedKey};
 use zeroize::Zeroizing;
 
 use crate::identity::{DeviceName, IDENTITY_LEN, Identity};
 use crate::journal::{Journal, JournalError};
 use crate::layout::{FLASH_LEN, IDENTITY, JOURNAL, SLOT_A, SLOT_LEN};
+use crate::shape::SHAPE;
 use crate::sim::flash::SimFlash;
 
 /// Why a device could not be provisioned. `Display` says what was wrong and where,
@@ -64,10 +67,15 @@ pub enum ProvisionError {
         path: PathBuf,
     },
     /// The model is longer than a slot.
-    #[error("the model is {len} bytes long, a slot of this firmware holds {SLOT_LEN}")]
+    #[error(
+        "the model{} is {len} bytes long; a slot of this firmware, built for {SHAPE}, holds {SLOT_LEN}",
+        claimed(.shape)
+    )]
     ModelTooLong {
         /// Bytes.
         len: usize,
+        /// The shape that its header claims, if it has one.
+        shape: Option<Shape>,
     },
     /// The journal could not be written.
     #[error(transparent)]
@@ -78,21 +86,36 @@ impl ProvisionError {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
-            Self::Read { .. } => "name a device's folder made by `sealnet keygen`, such as keys/device-0001".into(),
+            Self::Read { .. } => {
+                "name a device's folder made by `sealnet keygen`, such as keys/device-0001".into()
+            }
             Self::Permissions { path, .. } => format!(
                 "chmod 600 {}; and if others may have read it, make new keys",
                 path.display()
             ),
-            Self::Key { .. } => "restore the file from where it was made, or make new keys with `sealnet keygen`".into(),
-            Self::DeviceName { .. } => {
-                "the folder must be device-ID, where ID is 1 to 16 letters, digits, `-` or `_`".into()
+            Self::Key { .. } => {
+                "restore the file from where it was made, or make new keys with `sealnet keygen`"
+                    .into()
             }
-            Self::ModelTooLong { .. } => {
-                "rebuild for the model's shape: SEALNET_SHAPE=INPUT-HIDDEN1-HIDDEN2-CLASSES cargo build --release".into()
+            Self::DeviceName { .. } => {
+                "the folder must be device-ID, where ID is 1 to 16 letters, digits, `-` or `_`"
+                    .into()
+            }
+            Self::ModelTooLong {
+                shape: Some(shape), ..
+            } => {
+                format!("rebuild it for the model: SEALNET_SHAPE={shape} cargo build --release")
+            }
+            Self::ModelTooLong { shape: None, .. } => {
+                "name a model made by `sealnet export`".into()
             }
             Self::Journal(_) => String::new(),
         }
     }
+}
+
+fn claimed(shape: &Option<Shape>) -> String {
+    shape.map_or_else(String::new, |shape| format!(", {shape},"))
 }
 
 /// Reads the keys in a device's folder.
@@ -143,7 +166,12 @@ pub fn flash_image(
     min_counter: u32,
 ) -> Result<SimFlash, ProvisionError> {
     if model.len() > SLOT_LEN {
-        return Err(ProvisionError::ModelTooLong { len: model.len() });
+        return Err(ProvisionError::ModelTooLong {
+            len: model.len(),
+            shape: Sealed::parse(model)
+                .ok()
+                .map(|sealed| sealed.untrusted_header().shape),
+        });
     }
     let keys = identity.write().map_err(|_| JournalError::Geometry)?;
     let mut bytes = vec![0xFF; FLASH_LEN];

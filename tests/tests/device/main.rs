@@ -5,5 +5,6 @@ mod boot;
 #[path = "../model_fixture/mod.rs"]
 mod model_fixture;
 mod resets;
+mod runner;
 mod support;
 mod wire;

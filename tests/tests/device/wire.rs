@@ -155,15 +155,14 @@ fn the_device_is_in_step_after_garbage() {
             );
         }
     }
-    assert_eq!(
-        device.exchange(&[0; 100]).unwrap(),
-        [],
+    assert!(
+        device.exchange(&[0; 100]).unwrap().is_empty(),
         "zeros between frames"
     );
     // Byte by byte, and two frames at once.
     let (last, first) = request.frame.split_last().unwrap();
     for byte in first {
-        assert_eq!(device.exchange(&[*byte]).unwrap(), []);
+        assert!(device.exchange(&[*byte]).unwrap().is_empty());
     }
     let response = device.exchange(&[*last]).unwrap();
     client.open(&request, &response).unwrap();
