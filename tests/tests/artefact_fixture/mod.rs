@@ -217,3 +217,13 @@ pub fn run_fixed(case: Case, file: &[u8]) -> Result<Vec<i32>, ArtefactError> {
     let deployed = opened.load::<{ WIDTHS[0] }, { WIDTHS[1] }, { WIDTHS[2] }, { WIDTHS[3] }>()?;
     Ok(deployed.logits(&features()).to_vec())
 }
+
+/// The error of `trusted`'s key on an artefact under the other scheme.
+pub fn mismatch(trusted: Scheme) -> ArtefactError {
+    use sealnet_core::sign::Scheme::{Ed25519, HmacSha512};
+    let (trusted, found) = match trusted {
+        Scheme::Hmac => (HmacSha512, Ed25519),
+        Scheme::Ed25519 => (Ed25519, HmacSha512),
+    };
+    ArtefactError::SchemeMismatch { trusted, found }
+}

@@ -1,0 +1,33 @@
+//! Only the chain makes its proofs: each has private fields. A verified network of one's own, or a
+//! proof over other bytes, does not help.
+use sealnet_core::artefact::{Deployed, DeployedAny, Header, Opened, Sealed, Verified};
+use sealnet_core::mlp::{Mlp, Network};
+use sealnet_core::sign::Authentic;
+
+fn sealed<'a>(header: Header, signed: &'a [u8], signature: &'a [u8; 64]) -> Sealed<'a> {
+    Sealed { header, signed, signature } //~ E0451
+}
+
+fn authentic(bytes: &[u8]) -> Authentic<'_> {
+    Authentic { bytes } //~ E0451
+}
+
+fn verified(header: Header, signed: Authentic<'_>) -> Verified<'_> {
+    Verified { header, signed } //~ E0451
+}
+
+fn opened(header: Header, body: &[u8]) -> Opened<'_> {
+    Opened { header, body } //~ E0451
+}
+
+type Four<'w> = Deployed<'w, 4, 3, 2, 1>;
+
+fn deployed<'w>(header: Header, mlp: Mlp<'w, 4, 3, 2, 1>, another: Four<'w>) -> Four<'w> {
+    Deployed { header, mlp, ..another } //~ E0451
+}
+
+fn any<'w>(header: Header, network: Network<'w>, another: DeployedAny<'w>) -> DeployedAny<'w> {
+    DeployedAny { header, network, ..another } //~ E0451
+}
+
+fn main() {}
