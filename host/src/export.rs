@@ -1,1 +1,186 @@
-//! export
+//! From trained weights to a sealed model.
+//!
+//! [`prepare`] decides whether the integer network is good enough, on validation records; [`seal`] makes
+//! the artefact and takes it through its own proof chain before anyone gets it.
+
+use sealnet_core::artefact::{self, BodySpec, Claims, Encryption};
+use sealnet_core::artefact::{ColumnScaling, Name, Provenance, ReplyPolicy};
+use sealnet_core::fernet::{FernetKey, Iv};
+use sealnet_core::mlp::Granularity;
+use sealnet_core::sign::{SigningKey, sha512};
+use zeroize::Zeroizing;
+
+use crate::dataset::Dataset;
+use crate::dataset::split::Split;
+use crate::error::{Error, Result};
+use crate::model::ModelFile;
+use crate::quantise::{self, Comparison, Options, Quantised};
+use crate::receipt::{Origin, Verified};
+use crate::train::{Backend, Network, Records};
+
+/// An integer network that is good enough to be sealed, with its figures.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// The network.
+    pub quantised: Quantised,
+    /// Beside the real network on validation records.
+    pub validation: Comparison,
+    /// Beside the real network on test records.
+    pub test: Comparison,
+    scaling: Option<Vec<ColumnScaling>>,
+}
+
+/// Quantises `network` and judges the result.
+///
+/// # Errors
+/// [`Error::Verification`] when the integers lose more than `max_loss` percentage points of accuracy on
+/// validation records, [`Error::Input`] when data and network do not fit.
+pub fn prepare(
+    network: &Network,
+    data: &Dataset,
+    split: &Split,
+    granularity: Granularity,
+    max_loss: f64,
+) -> Result<Prepared> {
+    let records = Records {
+        features: &data.features,
+        width: data.feature_count(),
+        labels: &data.labels,
+    };
+    let backend = Backend::detect();
+    let options = Options {
+        records,
+        training: &split.train,
+        validation: &split.validation,
+        granularity,
+        backend,
+    };
+    let quantised = quantise::quantise(network, &options)?;
+    let integer = quantised.network()?;
+    let validation = quantise::compare(network, &integer, records, &split.validation, backend)?;
+    let loss = validation.loss_points();
+    if loss > max_loss {
+        return Err(Error::verification(
+            format!(
+                "the integer network loses {loss:.2} points on validation ({:.2} % against {:.2} %); \
+                 at most {max_loss} are allowed",
+                100.0 * validation.integer_accuracy(),
+                100.0 * validation.real_accuracy(),
+            ),
+            "train it longer or with other widths, or allow more with --max-loss",
+        ));
+    }
+    let test = quantise::compare(network, &integer, records, &split.test, backend)?;
+    let scaling = data.scaling.as_ref().map(|columns| {
+        let of = |column: &crate::dataset::Column| ColumnScaling {
+            offset: column.offset as f32,
+            scale: column.scale as f32,
+        };
+        columns.iter().map(of).collect()
+    });
+    Ok(Prepared {
+        quantised,
+        validation,
+        test,
+        scaling,
+    })
+}
+
+/// How a model is to be sealed.
+#[derive(Debug, Clone, Copy)]
+pub struct SealOptions<'k> {
+    /// Signs it.
+    pub signing: &'k SigningKey,
+    /// Encrypts it; `None` leaves the body clear, to be run where it lies.
+    pub encryption: Option<&'k FernetKey>,
+    /// Rises with each model that must not be rolled back.
+    pub counter: u32,
+    /// For people.
+    pub name: Name,
+    /// What a device may answer.
+    pub policy: ReplyPolicy,
+    /// When, seconds since the Unix epoch.
+    pub created: u64,
+}
+
+/// Seals a prepared network; `weights` are the bytes of its weight file and `receipt` what vouches for
+/// them. The artefact has been verified, opened and loaded again when it is returned.
+///
+/// # Errors
+/// [`Error::Input`] when it cannot be sealed, or the system has no random bytes.
+pub fn seal(
+    prepared: &Prepared,
+    weights: &[u8],
+    receipt: Option<&Verified>,
+    options: &SealOptions<'_>,
+) -> Result<Vec<u8>> {
+    let network = prepared.quantised.network()?;
+    let shape = network.shape();
+    // From the weights, so that one network always has the same golden vectors.
+    let mut seed = [0; 8];
+    seed.copy_from_slice(&sha512(&[weights])[..8]);
+    let spec = BodySpec {
+        network,
+        logit_scale: prepared.quantised.logit_scale,
+        golden_seed: u64::from_le_bytes(seed),
+        golden_count: GOLDEN_VECTORS,
+        policy: options.policy,
+        scaling: prepared.scaling.as_deref(),
+    };
+    let mut plaintext = Zeroizing::new(vec![0; spec.body_len()]);
+    let mut scratch = vec![0; shape.golden_scratch_len()];
+    let mut logits = vec![0; usize::from(shape.output())];
+    let body =
+        artefact::write_body(&mut plaintext, &spec, &mut scratch, &mut logits).map_err(cannot)?;
+    let claims = Claims {
+        security_counter: options.counter,
+        provenance: provenance(receipt),
+        created: options.created,
+        name: options.name,
+    };
+    let encryption = match options.encryption {
+        Some(key) => Some(Encryption {
+            key,
+            iv: random_iv()?,
+            time: options.created,
+        }),
+        None => None,
+    };
+    let length = artefact::sealed_len(body.bytes().len(), encryption.is_some());
+    let mut sealed = vec![0; length];
+    artefact::seal(&claims, body, options.signing, encryption, &mut sealed).map_err(cannot)?;
+
+    let file = ModelFile::from_bytes("the model just made".into(), sealed);
+    let trusted = options.signing.trusted();
+    file.deployed(&trusted, options.encryption, options.counter, |_| Ok(()))?;
+    Ok(file.into_bytes())
+}
+
+/// What the artefact says about where its weights come from.
+pub fn provenance(receipt: Option<&Verified>) -> Provenance {
+    match receipt {
+        None => Provenance::Unverified,
+        Some(receipt) => match receipt.training().data.origin {
+            Origin::Manifest { .. } => Provenance::SealedData(*receipt.digest()),
+            Origin::UnsignedVault { .. } | Origin::Unsealed => {
+                Provenance::UnsealedData(*receipt.digest())
+            }
+        },
+    }
+}
+
+fn random_iv() -> Result<Iv> {
+    Iv::try_random(&mut getrandom::SysRng).map_err(|e| {
+        Error::input(
+            format!("the operating system gives no random bytes: {e}"),
+            "",
+        )
+    })
+}
+
+fn cannot(reason: impl std::fmt::Display) -> Error {
+    Error::input(format!("the model cannot be sealed: {reason}"), "")
+}
+
+/// Golden vectors of a model: two of each kind.
+const GOLDEN_VECTORS: u16 = 4;

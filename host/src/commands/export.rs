@@ -1,11 +1,193 @@
-//! `sealnet export`
+//! `sealnet export`: weights with a receipt to a sealed model.
 
+use sealnet::dataset::split::split;
 use sealnet::error::{Error, Result};
+use sealnet::export::{self, Prepared, SealOptions};
+use sealnet::files::{self, AtomicFile};
+use sealnet::keys::{self, KeyFolder};
+use sealnet::receipt::{self, Data, Verified};
+use sealnet::train::session::now;
+use sealnet::weights;
+use sealnet_core::artefact::{Name, Provenance, ReplyPolicy};
+use sealnet_core::mlp::Granularity;
+use sealnet_core::sign::{SigningKey, sha512};
+use serde_json::json;
 
-use super::Outcome;
-use crate::cli::ExportArgs;
+use super::{Outcome, source};
+use crate::cli::{ExportArgs, GranularityArg, ReplyArg, SchemeArg};
 use crate::ui::Ui;
 
-pub(crate) fn run(_args: &ExportArgs, _ui: &Ui) -> Result<Outcome> {
-    Err(Error::input("not built yet", ""))
+pub(crate) fn run(args: &ExportArgs, ui: &Ui) -> Result<Outcome> {
+    let keys = KeyFolder::open(&args.keys.dir)?;
+    let signing = signing(args, &keys)?;
+    let encryption = match args.clear {
+        true => None,
+        false => keys.model_keys()?.into_iter().next(),
+    };
+    let name = name(args)?;
+    drop(AtomicFile::create(&args.output)?);
+    let (bytes, network) = weights::read(&args.model)?;
+    let receipt = vouching(args, &keys, &bytes, ui)?;
+
+    let place = place(args, receipt.as_ref())?;
+    let data = source::load(&place, &args.keys, &args.store_options, &args.data_options, ui)?;
+    if let Some(receipt) = &receipt {
+        receipt.training().data.check(&Data::of(&place, &data))?;
+    }
+    let split_seed = receipt
+        .as_ref()
+        .and_then(|receipt| receipt.training().split.seed);
+    let split = split(&data.dataset, split_seed)?;
+    let granularity = match args.granularity {
+        GranularityArg::PerChannel => Granularity::PerOutput,
+        GranularityArg::PerTensor => Granularity::PerTensor,
+    };
+    let prepared = export::prepare(&network, &data.dataset, &split, granularity, args.max_loss)?;
+    let options = SealOptions {
+        signing: &signing,
+        encryption: encryption.as_ref(),
+        counter: args.counter,
+        name,
+        policy: match args.reply {
+            ReplyArg::Label => ReplyPolicy::Label,
+            ReplyArg::Probabilities => ReplyPolicy::Probabilities,
+            ReplyArg::Logits => ReplyPolicy::Logits,
+        },
+        created: now(),
+    };
+    let sealed = export::seal(&prepared, &bytes, receipt.as_ref(), &options)?;
+    files::write_atomic(&args.output, &sealed)?;
+    report(args, &prepared, receipt.as_ref(), &sealed, ui)?;
+    Ok(Outcome::Done)
+}
+
+fn report(
+    args: &ExportArgs,
+    prepared: &Prepared,
+    receipt: Option<&Verified>,
+    sealed: &[u8],
+    ui: &Ui,
+) -> Result<()> {
+    let (validation, test) = (&prepared.validation, &prepared.test);
+    let output = args.output.display();
+    let body = if args.clear { "clear" } else { "encrypted" };
+    let provenance = match export::provenance(receipt) {
+        Provenance::SealedData(_) => "trained on sealed data",
+        Provenance::UnsealedData(_) => "trained on unsealed data",
+        Provenance::Unverified => "weights that no receipt vouches for",
+    };
+    ui.line(format!(
+        "{output}: {} bytes, {body}, security counter {}, {provenance}",
+        sealed.len(),
+        args.counter,
+    ))?;
+    ui.line(format!(
+        "accuracy: {:.2} % of {} test records in integers, {:.2} % in reals; {} predictions changed",
+        100.0 * test.integer_accuracy(),
+        test.records,
+        100.0 * test.real_accuracy(),
+        test.changed,
+    ))?;
+    ui.line(format!(
+        "validation: {:+.2} points from reals to integers, {} of {} predictions changed",
+        // Without a minus sign before a zero.
+        0.0 - validation.loss_points(),
+        validation.changed,
+        validation.records,
+    ))?;
+    ui.document(&json!({
+        "artefact": args.output,
+        "artefact_bytes": sealed.len(),
+        "artefact_sha512": hex::encode(sha512(&[sealed])),
+        "encrypted": !args.clear,
+        "security_counter": args.counter,
+        "provenance": provenance,
+        "percentile": prepared.quantised.percentile,
+        "validation_accuracy": validation.integer_accuracy(),
+        "validation_loss_points": validation.loss_points(),
+        "validation_changed_predictions": validation.changed,
+        "test_accuracy": test.integer_accuracy(),
+        "f32_test_accuracy": test.real_accuracy(),
+        "test_loss_points": test.loss_points(),
+        "test_records": test.records,
+        "changed_predictions": test.changed,
+    }))
+}
+
+/// The receipt that vouches for the weights, verified; none if the user takes the risk.
+fn vouching(
+    args: &ExportArgs,
+    keys: &KeyFolder,
+    weights: &[u8],
+    ui: &Ui,
+) -> Result<Option<Verified>> {
+    if args.unverified_weights {
+        ui.warn(
+            "no receipt is asked for: the sealed model will say that its weights are unverified",
+        );
+        return Ok(None);
+    }
+    let path = args
+        .receipt
+        .clone()
+        .unwrap_or_else(|| receipt::path_beside(&args.model));
+    let verified = receipt::read(&path, weights, &keys.owner_public()?)?;
+    let data = &verified.training().data;
+    ui.say(format!(
+        "receipt verified: recipe {}, seed {}, {} of {}",
+        verified.training().recipe.name,
+        verified.training().seed,
+        data.origin,
+        data.name,
+    ));
+    Ok(Some(verified))
+}
+
+/// Where the data lies: as given, else where the receipt says it was.
+fn place(args: &ExportArgs, receipt: Option<&Verified>) -> Result<String> {
+    if let Some(place) = &args.data {
+        return Ok(place.clone());
+    }
+    receipt
+        .map(|receipt| receipt.training().data.source.clone())
+        .ok_or_else(|| {
+            Error::input(
+                "there is no data to calibrate and validate on",
+                "name it: --data STORE|DATA",
+            )
+        })
+}
+
+fn signing(args: &ExportArgs, keys: &KeyFolder) -> Result<SigningKey> {
+    match (args.scheme, &args.device) {
+        (SchemeArg::Ed25519, None) => keys.publisher_signing(),
+        (SchemeArg::Hmac, Some(device)) => keys.publisher_hmac(&keys::device_name(device)?),
+        (SchemeArg::Ed25519, Some(_)) => Err(Error::input(
+            "--device goes with --scheme hmac: an Ed25519 signature is for all devices",
+            "leave --device out, or add --scheme hmac",
+        )),
+        (SchemeArg::Hmac, None) => Err(Error::input(
+            "--scheme hmac signs for one device, and none is named",
+            "name it: --device ID",
+        )),
+    }
+}
+
+/// The name that people see: as given, else the weight file's without its ending.
+fn name(args: &ExportArgs) -> Result<Name> {
+    match &args.name {
+        Some(name) => Name::new(name).ok_or_else(|| {
+            Error::input(
+                format!("{name:?} cannot be a model's name"),
+                "use at most 32 bytes of UTF-8 without control characters",
+            )
+        }),
+        None => Ok(args
+            .model
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .and_then(Name::new)
+            .or_else(|| Name::new(""))
+            .ok_or_else(|| Error::input("the model needs a name", "give one with --name"))?),
+    }
 }

@@ -31,6 +31,7 @@ pub mod kernels;
 pub mod metrics;
 pub mod model;
 pub mod recipe;
+pub mod session;
 
 pub use backprop::Records;
 pub use kernels::Backend;

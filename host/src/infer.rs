@@ -1,0 +1,130 @@
+//! A sealed model over many records: on the host, or on a simulated device.
+
+use sealnet_core::artefact::DeployedAny;
+use sealnet_core::mlp::argmax;
+use sealnet_firmware::client::{Client, ClientError};
+use sealnet_firmware::identity::Identity;
+use sealnet_firmware::sim::Machine;
+
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::quantise::integer_logits;
+use crate::train::Records;
+
+/// What came out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inferred {
+    /// The predicted class of each record, in order.
+    pub predictions: Vec<u16>,
+    /// Of the records, how many have the label predicted.
+    pub correct: u64,
+    /// On a device: the records whose logits on the device are the host's, bit for bit.
+    pub agree: Option<u64>,
+}
+
+/// Runs a model on the host's cores over those of `records` that `which` names.
+///
+/// # Errors
+/// [`Error::Input`] when the records do not have the model's dimensions.
+pub fn on_host(model: &DeployedAny<'_>, records: Records<'_>, which: &[u32]) -> Result<Inferred> {
+    let logits = logits(model, records, which)?;
+    let classes = usize::from(model.network().shape().output());
+    let predictions = logits
+        .chunks_exact(classes)
+        .map(|logits| argmax(logits) as u16);
+    Ok(Inferred::new(predictions.collect(), records, which))
+}
+
+/// Runs a model on a simulated device that is provisioned with `artefact` and `identity`: every record
+/// travels as a sealed request, and every reply's receipt is verified. `model` is the same artefact as
+/// loaded by the host; the device's logits are compared with it.
+///
+/// # Errors
+/// [`Error::Input`] when the records or the device do not have the model's dimensions,
+/// [`Error::Verification`] when the device refuses the model or a reply does not verify.
+pub fn on_simulator(
+    model: &DeployedAny<'_>,
+    artefact: &[u8],
+    identity: &Identity,
+    min_counter: u32,
+    (records, which): (Records<'_>, &[u32]),
+    progress: &dyn Progress,
+) -> Result<Inferred> {
+    let expected = logits(model, records, which)?;
+    let shape = model.network().shape();
+    if shape != sealnet_firmware::shape::SHAPE {
+        return Err(Error::input(
+            format!(
+                "the model is {shape}; this build's simulated device runs {} only",
+                sealnet_firmware::shape::SHAPE
+            ),
+            format!("use --on host, or build with SEALNET_SHAPE={shape} in the environment"),
+        ));
+    }
+    let mut machine = Machine::provision(identity, artefact, min_counter)
+        .map_err(|e| Error::input(e.to_string(), e.hint()))?;
+    let mut device = machine.boot(|_| ());
+    device.model().map_err(|e| {
+        Error::verification(
+            format!("the simulated device refuses the model: {e}"),
+            "use the keys of a device that the model was made for",
+        )
+    })?;
+    let mut client = Client::new(identity);
+    client.expect_model(*model.model_digest());
+    progress.start("simulated device", which.len() as u64);
+    let mut predictions = Vec::with_capacity(which.len());
+    let mut agree = 0;
+    for (&index, expected) in which
+        .iter()
+        .zip(expected.chunks_exact(shape.output().into()))
+    {
+        let answer = client
+            .infer(&mut device, records.features_of(index))
+            .map_err(|e| unanswered(index, &e))?;
+        predictions.push(answer.label);
+        agree += u64::from(answer.computed(expected));
+        progress.inc(1);
+    }
+    progress.finish();
+    Ok(Inferred {
+        agree: Some(agree),
+        ..Inferred::new(predictions, records, which)
+    })
+}
+
+impl Inferred {
+    fn new(predictions: Vec<u16>, records: Records<'_>, which: &[u32]) -> Inferred {
+        let labels = which.iter().map(|&index| records.labels[index as usize]);
+        let hits = predictions
+            .iter()
+            .zip(labels)
+            .filter(|&(&p, label)| p == label);
+        Inferred {
+            correct: hits.count() as u64,
+            predictions,
+            agree: None,
+        }
+    }
+
+    /// Share predicted correctly, 0 to 1; 0 over no records.
+    pub fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.predictions.len().max(1) as f64
+    }
+}
+
+fn logits(model: &DeployedAny<'_>, records: Records<'_>, which: &[u32]) -> Result<Vec<i32>> {
+    integer_logits(model.network(), records, which)
+}
+
+fn unanswered(index: u32, error: &ClientError) -> Error {
+    let what = format!("record {index}: {error}");
+    if error.is_verification() {
+        Error::verification(
+            what,
+            "device and host must have the keys of one `device-ID` folder",
+        )
+    } else {
+        Error::input(what, "")
+    }
+}

@@ -1,0 +1,124 @@
+//! A training run from records to signed weights.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use sealnet_core::sign::{Digest512, SigningKey, sha512};
+
+use super::{Backend, Metrics, Plan, Recipe, Records, Shape};
+use crate::dataset::split::split;
+use crate::error::Result;
+use crate::progress::Progress;
+use crate::receipt::{self, Data, Software, Split, Training};
+use crate::vault::SourceData;
+use crate::weights;
+
+/// What a run needs besides records.
+#[derive(Debug, Clone)]
+pub struct SessionOptions {
+    /// How to train.
+    pub recipe: Recipe,
+    /// Widths of the hidden layers.
+    pub hidden: [usize; 2],
+    /// Decides the first weights and the order of the records.
+    pub seed: u64,
+    /// Draws training and validation records at random; none takes the first and the last.
+    pub split_seed: Option<u64>,
+    /// What computes it; has no influence on the result.
+    pub backend: Backend,
+}
+
+/// A run that is over.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// The weight file's bytes.
+    pub weights: Vec<u8>,
+    /// Their SHA-512.
+    pub weights_digest: Digest512,
+    /// What the receipt will say.
+    pub training: Training,
+    /// After the last epoch.
+    pub validation: Metrics,
+    /// After the last epoch, on records that decided nothing.
+    pub test: Metrics,
+    /// How long the training took.
+    pub elapsed: Duration,
+}
+
+/// Splits, trains and tests. `source` is where the records came from, as it was typed.
+///
+/// # Errors
+/// As [`split`] and [`train`](super::train).
+pub fn run(
+    source: &str,
+    data: &SourceData,
+    options: &SessionOptions,
+    progress: &dyn Progress,
+) -> Result<Finished> {
+    let dataset = &data.dataset;
+    let shape = Shape::new(
+        dataset.feature_count(),
+        options.hidden,
+        usize::from(dataset.classes),
+    )?;
+    let split = split(dataset, options.split_seed)?;
+    let records = Records {
+        features: &dataset.features,
+        width: dataset.feature_count(),
+        labels: &dataset.labels,
+    };
+    let started = Instant::now();
+    let plan = Plan {
+        records,
+        training: &split.train,
+        validation: &split.validation,
+        shape,
+        recipe: &options.recipe,
+        seed: options.seed,
+        backend: options.backend,
+    };
+    let trained = super::train(&plan, progress)?;
+    let elapsed = started.elapsed();
+    let judge = |which: &[u32]| super::evaluate(&trained.network, records, which, options.backend);
+    let validation = judge(&split.validation)?;
+    let test = judge(&split.test)?;
+    let weights = weights::to_safetensors(&trained.network, &options.recipe);
+    let training = Training {
+        data: Data::of(source, data),
+        split: Split {
+            seed: options.split_seed,
+            training: split.train.len() as u64,
+            validation: split.validation.len() as u64,
+            test: split.test.len() as u64,
+        },
+        network: shape.into(),
+        recipe: options.recipe.clone(),
+        seed: options.seed,
+        epochs: trained.history.into_iter().map(Into::into).collect(),
+        validation: validation.into(),
+        test: test.into(),
+        software: Software::this(),
+        created: now(),
+    };
+    Ok(Finished {
+        weights_digest: sha512(&[&weights]),
+        weights,
+        training,
+        validation,
+        test,
+        elapsed,
+    })
+}
+
+impl Finished {
+    /// The signed receipt for these weights; `name` is what the weight file is called.
+    pub fn receipt(&self, name: &str, owner: &SigningKey) -> Vec<u8> {
+        receipt::sign(&self.training, name, &self.weights, owner)
+    }
+}
+
+/// Seconds since the Unix epoch; 0 on a machine whose clock is before it.
+pub fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
