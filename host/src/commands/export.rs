@@ -30,7 +30,13 @@ pub(crate) fn run(args: &ExportArgs, ui: &Ui) -> Result<Outcome> {
     let receipt = vouching(args, &keys, &bytes, ui)?;
 
     let place = place(args, receipt.as_ref())?;
-    let data = source::load(&place, &args.keys, &args.store_options, &args.data_options, ui)?;
+    let data = source::load(
+        &place,
+        &args.keys,
+        &args.store_options,
+        &args.data_options,
+        ui,
+    )?;
     if let Some(receipt) = &receipt {
         receipt.training().data.check(&Data::of(&place, &data))?;
     }

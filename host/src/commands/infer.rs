@@ -20,7 +20,13 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
     let keys = KeyFolder::open(&args.keys.dir)?;
     let device = keys.device(&keys::device_name(&args.device)?)?;
     let model = ModelFile::read(&args.model)?;
-    let data = source::load(&args.source, &args.keys, &args.store_options, &args.data_options, ui)?;
+    let data = source::load(
+        &args.source,
+        &args.keys,
+        &args.store_options,
+        &args.data_options,
+        ui,
+    )?;
     let data = &data.dataset;
     let records = Records {
         features: &data.features,

@@ -26,7 +26,13 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
     for path in [&args.output, &receipt_path] {
         drop(AtomicFile::create(path)?);
     }
-    let data = source::load(&args.source, &args.keys, &args.store_options, &args.data_options, ui)?;
+    let data = source::load(
+        &args.source,
+        &args.keys,
+        &args.store_options,
+        &args.data_options,
+        ui,
+    )?;
     let options = SessionOptions {
         recipe: recipe(args),
         hidden: [args.hidden.0, args.hidden.1].map(usize::from),
