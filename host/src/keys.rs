@@ -38,7 +38,7 @@ use crate::error::{Error, Result};
 pub use format::{fernet_keys, hmac_key, public_key, signing_key};
 pub use generate::{DeviceSet, Generated, generate};
 
-/// A folder that [`generate`] made.
+/// A folder that [`generate()`] made.
 #[derive(Debug, Clone)]
 pub struct KeyFolder {
     root: PathBuf,

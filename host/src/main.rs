@@ -1,11 +1,8 @@
 //! `sealnet`, the program: parse, run, exit code.
 #![forbid(unsafe_code)]
 
-#[allow(dead_code)] // until every command is in
 mod cli;
-#[allow(dead_code)]
 mod commands;
-#[allow(dead_code)]
 mod ui;
 
 use std::panic;

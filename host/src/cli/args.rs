@@ -1,6 +1,6 @@
 //! Each command's arguments.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
@@ -172,7 +172,7 @@ pub(crate) struct TrainArgs {
     /// Draw training and validation records at random with this seed [default: the first and the last]
     #[arg(long, value_name = "N")]
     pub(crate) split_seed: Option<u64>,
-    /// Where the training receipt goes [default: beside the weights, NAME.receipt.json]
+    /// Where the training receipt goes [default: beside the weights, with .receipt.json at the end]
     #[arg(long, value_name = "FILE")]
     pub(crate) receipt: Option<PathBuf>,
     #[command(flatten)]
@@ -200,7 +200,7 @@ pub(crate) struct ExportArgs {
     /// receipt names, where it can be found]
     #[arg(long, value_name = "STORE|DATA")]
     pub(crate) data: Option<String>,
-    /// The training receipt [default: beside the weights, NAME.receipt.json]
+    /// The training receipt [default: beside the weights, with .receipt.json at the end]
     #[arg(long, value_name = "FILE")]
     pub(crate) receipt: Option<PathBuf>,
     /// Leave the body unencrypted, so that a device runs the weights where they lie in flash
@@ -405,40 +405,5 @@ impl StoreOptions {
             || self.manifest_digest.is_some()
             || self.serial.is_some()
             || self.profile.is_some()
-    }
-}
-
-impl TrainArgs {
-    /// Where the training receipt goes.
-    pub(crate) fn receipt_path(&self) -> PathBuf {
-        receipt_path(self.receipt.as_deref(), &self.output)
-    }
-}
-
-impl ExportArgs {
-    /// Where the training receipt is.
-    pub(crate) fn receipt_path(&self) -> PathBuf {
-        receipt_path(self.receipt.as_deref(), &self.model)
-    }
-}
-
-/// `model.safetensors` has its receipt in `model.receipt.json`.
-fn receipt_path(given: Option<&Path>, weights: &Path) -> PathBuf {
-    match given {
-        Some(path) => path.to_owned(),
-        None => weights.with_extension("receipt.json"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn receipts_lie_beside_their_weights() {
-        let default = receipt_path(None, Path::new("a/model.safetensors"));
-        assert_eq!(default, Path::new("a/model.receipt.json"));
-        let given = receipt_path(Some(Path::new("r.json")), Path::new("a/model.safetensors"));
-        assert_eq!(given, Path::new("r.json"));
     }
 }

@@ -40,13 +40,14 @@ pub(crate) fn run(args: &InspectArgs, ui: &Ui) -> Result<Outcome> {
 
 /// Asks each kind of file in turn; the ones with a magic number first.
 fn look(path: &Path, bytes: &[u8]) -> Result<Report> {
-    let kinds: [Kind; 9] = [
+    let kinds: [Kind; 10] = [
         signed::sealed_model,
         signed::envelope,
         keys::pem,
         keys::fernet_keys,
         keys::base64_secret,
         plain::fernet_tokens,
+        plain::leaves,
         plain::weights,
         plain::idx,
         plain::csv,

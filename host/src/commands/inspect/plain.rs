@@ -49,6 +49,19 @@ pub(super) fn fernet_tokens(path: &Path, bytes: &[u8]) -> Option<Result<Report>>
         .claim("file bytes", bytes.len())))
 }
 
+/// The Merkle leaves beside a shard, by their name.
+pub(super) fn leaves(path: &Path, bytes: &[u8]) -> Option<Result<Report>> {
+    if path.extension().is_none_or(|e| e != "leaves") || !bytes.len().is_multiple_of(LEAF) {
+        return None;
+    }
+    Some(Ok(Report::new(
+        "leaves",
+        "the Merkle leaves of a vault's shard",
+    )
+    .claim("leaves", bytes.len() / LEAF)
+    .claim("file bytes", bytes.len())))
+}
+
 /// Weights as `safetensors`.
 pub(super) fn weights(path: &Path, bytes: &[u8]) -> Option<Result<Report>> {
     let (length, rest) = bytes.split_first_chunk()?;
@@ -118,3 +131,6 @@ pub(super) fn csv(path: &Path, bytes: &[u8]) -> Option<Result<Report>> {
             .claim("file bytes", bytes.len())
     }))
 }
+
+/// A leaf is a SHA-512 digest.
+const LEAF: usize = 64;
