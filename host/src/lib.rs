@@ -1,6 +1,7 @@
 //! Sealnet's host library: data, vault, training, quantisation, export. It knows no terminal.
 #![forbid(unsafe_code)]
 
+pub mod attack;
 pub mod dataset;
 pub mod dsse;
 pub mod error;
