@@ -3,6 +3,7 @@
 
 pub mod attack;
 pub mod dataset;
+pub mod demo;
 pub mod dsse;
 pub mod error;
 pub mod export;

@@ -1,0 +1,167 @@
+//! The device: it refuses what was touched, and answers every test record.
+
+use std::time::Instant;
+
+use sealnet_core::sign::{Ed25519SigningKey, SigningKey};
+use sealnet_firmware::client::{Client, Link};
+use sealnet_firmware::identity::Identity;
+use sealnet_firmware::provision;
+use sealnet_firmware::sim::Machine;
+use serde::Serialize;
+
+use super::Stage;
+use super::model::{COUNTER, Exported};
+use super::trials::{Trial, Trials};
+use crate::dataset::Dataset;
+use crate::dataset::split::split;
+use crate::error::{Error, Result};
+use crate::infer;
+use crate::model::ModelFile;
+use crate::train::Records;
+
+/// The device's answers.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeviceReport {
+    /// Where it ran: `sim`, in this process.
+    pub on: &'static str,
+    /// Test records it answered.
+    pub images: u64,
+    /// Of those, how many have all logits equal to the host's, bit for bit.
+    pub agree: u64,
+    /// Seconds taken, sealed requests and verified receipts included.
+    pub seconds: f64,
+}
+
+impl Stage<'_> {
+    /// Tries touched models and a replayed request, then lets the device answer all test records.
+    pub(super) fn answer(
+        &self,
+        data: &Dataset,
+        exported: &Exported,
+        trials: &mut Trials,
+    ) -> Result<DeviceReport> {
+        let folder = self.folder.device_folder(&self.device);
+        let identity =
+            provision::load_keys(&folder).map_err(|e| Error::input(e.to_string(), e.hint()))?;
+
+        let mut changed = exported.sealed.clone();
+        let middle = changed.len() / 2;
+        changed[middle] ^= 1;
+        let stranger = SigningKey::Ed25519(Ed25519SigningKey::from_seed(&random_seed()?));
+        let older = exported.seal(&self.folder.publisher_signing()?, COUNTER - 1)?;
+        for (tampering, model, reason) in [
+            ("model changed by one bit", &changed, "signature"),
+            (
+                "model of another publisher",
+                &exported.seal(&stranger, COUNTER)?,
+                "key",
+            ),
+            ("older model", &older, "counter"),
+        ] {
+            self.tried(trials, boot(&identity, tampering, model, reason)?);
+        }
+        let replayed = replay(&identity, &exported.sealed, data, trials)?;
+        self.tried(trials, replayed);
+
+        let device = self.folder.device(&self.device)?;
+        let records = Records {
+            features: &data.features,
+            width: data.feature_count(),
+            labels: &data.labels,
+        };
+        let test = split(data, None)?.test;
+        let start = Instant::now();
+        let file = ModelFile::from_bytes("the model".into(), exported.sealed.clone());
+        let inferred = file.deployed(
+            &device.trusted,
+            device.model.as_ref(),
+            COUNTER,
+            |deployed| {
+                infer::on_simulator(
+                    deployed,
+                    file.bytes(),
+                    &identity,
+                    COUNTER,
+                    (records, &test),
+                    self.progress,
+                )
+            },
+        );
+        let inferred = trials.clean(inferred)?;
+        let report = DeviceReport {
+            on: "sim",
+            images: test.len() as u64,
+            agree: inferred.agree.unwrap_or(0),
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        self.progress.note(&format!(
+            "device  verified, decrypted and self-tested the model; {} sealed requests answered with signed receipts,",
+            report.images
+        ));
+        self.progress.note(&format!(
+            "        {} of {} with the host's ten logits bit for bit, {:.2} % correct: {:.1} s",
+            report.agree,
+            report.images,
+            100.0 * inferred.accuracy(),
+            report.seconds
+        ));
+        Ok(report)
+    }
+}
+
+/// Boots a device with a model that it must refuse.
+fn boot(identity: &Identity, tampering: &'static str, model: &[u8], reason: &str) -> Result<Trial> {
+    let mut machine = machine(identity, model)?;
+    let device = machine.boot(|_| ());
+    let booted = device.model().map(drop).map_err(|e| e.to_string());
+    Ok(Trial::of(tampering, "device", reason, booted))
+}
+
+/// Sends a request that was answered once more, after a reset.
+fn replay(identity: &Identity, model: &[u8], data: &Dataset, trials: &mut Trials) -> Result<Trial> {
+    let mut machine = machine(identity, model)?;
+    let mut client = Client::new(identity);
+    let request = client.seal(data.features_of(0)).map_err(asking)?;
+    {
+        let mut device = machine.boot(|_| ());
+        let response = device
+            .exchange(&request.frame)
+            .map_err(|e| asking(e.into()))?;
+        trials
+            .clean(client.open(&request, &response))
+            .map_err(asking)?;
+    }
+    let mut device = machine.boot(|_| ());
+    let response = device
+        .exchange(&request.frame)
+        .map_err(|e| asking(e.into()))?;
+    let again = client
+        .open(&request, &response)
+        .map(drop)
+        .map_err(|e| e.to_string());
+    Ok(Trial::of(
+        "request replayed after a reset",
+        "device",
+        "replay",
+        again,
+    ))
+}
+
+fn machine(identity: &Identity, model: &[u8]) -> Result<Machine> {
+    Machine::provision(identity, model, COUNTER).map_err(|e| Error::input(e.to_string(), e.hint()))
+}
+
+fn asking(error: sealnet_firmware::client::ClientError) -> Error {
+    Error::input(format!("the simulated device: {error}"), "")
+}
+
+fn random_seed() -> Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|e| {
+        Error::input(
+            format!("the operating system gives no random bytes: {e}"),
+            "",
+        )
+    })?;
+    Ok(seed)
+}
