@@ -12,11 +12,11 @@
 //!
 //! [`Network`] takes its shape at run time and its buffers from the caller: the host runs any
 //! model with it. [`Mlp`] takes its shape at compile time and keeps its activations on the stack:
-//! the device runs one shape with it. Both call the same [`kernel`] and cannot differ.
+//! the device runs one shape with it. Both call the same kernel and cannot differ.
 //!
 //! [`Requant::to_u8`]: crate::quant::Requant::to_u8
 
-pub mod kernel;
+mod kernel;
 mod layer;
 
 use core::fmt;
@@ -280,7 +280,7 @@ impl<'w, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>
 
     /// `[OUT]` logits of `[IN]` features, on the model's logit scale.
     ///
-    /// Stack: `H1 + H2 + 4 * OUT` bytes for activations and logits, plus a small frame.
+    /// Stack: `H1 + H2 + 4 * OUT` bytes and some 150; for 784-64-64-10 on a Cortex-M4 0.4 kB.
     #[must_use]
     pub fn logits(&self, features: &[u8; IN]) -> [i32; OUT] {
         let hidden1 = self.first.hidden(features);

@@ -167,47 +167,30 @@ fn activations_of_the_random_models_are_not_degenerate() {
 /// A row at exactly the bound reaches `i32::MAX` and `-i32::MAX` and is right; one more is refused.
 #[test]
 fn the_accumulator_bound_is_exact() {
+    let layer = |inputs: usize, outputs: usize, weight: i8, bias: i32| Layer {
+        inputs,
+        outputs,
+        granularity: Granularity::PerTensor,
+        weights: vec![weight; inputs * outputs],
+        biases: vec![bias; outputs],
+        requants: vec![Requant::new(1 << 30, 30).unwrap()], // the identity
+    };
     for inputs in [1, 16, 784, 65_535_usize] {
         for weight in [127_i8, -127] {
             let products = inputs as i64 * 127 * 255;
             let slack = i32::try_from(i64::from(i32::MAX) - products).unwrap();
             let sign = i32::from(weight.signum());
-            let identity = Requant::new(1 << 30, 30).unwrap();
-            let mut layer = Layer {
-                inputs,
-                outputs: 1,
-                granularity: Granularity::PerOutput,
-                weights: vec![weight; inputs],
-                biases: vec![sign * slack],
-                requants: vec![identity],
-            };
-            let one = Layer {
-                inputs: 1,
-                weights: vec![1],
-                biases: vec![0],
-                ..layer.clone()
-            };
-            let row: Vec<u8> = layer.weights.iter().map(|&w| w as u8).collect();
-            assert_eq!(
-                accumulator_bound(&row, layer.biases[0]),
-                i64::from(i32::MAX)
-            );
+            let row = vec![weight as u8; inputs];
+            assert_eq!(accumulator_bound(&row, sign * slack), i64::from(i32::MAX));
 
-            // As the last layer the accumulator is seen whole.
-            let bytes = layer.to_bytes();
-            let dense =
-                sealnet_core::mlp::DenseRef::new(inputs, 1, Granularity::PerOutput, bytes.borrow())
-                    .unwrap();
-            let mut logits = [0];
-            sealnet_core::mlp::kernel::output(&dense, &vec![255; inputs], &mut logits);
-            assert_eq!(logits, [sign * i32::MAX]);
-
-            layer.biases[0] += sign;
-            let model = Model::new([layer, one.clone(), one]);
-            assert_eq!(
-                model.layer(0).unwrap_err(),
-                LayerError::AccumulatorBound { row: 0 }
-            );
+            // As the last layer, under activations of 255, the accumulator is seen whole.
+            let model = |bias| {
+                let full = layer(1, inputs, 0, 255);
+                Model::new([layer(1, 1, 1, 0), full, layer(inputs, 1, weight, bias)])
+            };
+            assert_eq!(model(sign * slack).logits(&[0]), [sign * i32::MAX]);
+            let refused = model(sign * slack + sign).layer(2).unwrap_err();
+            assert_eq!(refused, LayerError::AccumulatorBound { row: 0 });
         }
     }
 }

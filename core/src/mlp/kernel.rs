@@ -10,10 +10,9 @@ use super::DenseRef;
 
 /// A hidden layer: `out[o] = clamp(requant(sum(w[o][i] * input[i]) + bias[o]), 0, 255)`.
 ///
-/// `input` has the layer's `inputs` bytes and `out` its `outputs`; of a longer or shorter slice
-/// only the common part is used.
+/// The callers make sure that `input` has the layer's `inputs` bytes and `out` its `outputs`.
 #[inline]
-pub fn hidden(layer: &DenseRef<'_>, input: &[u8], out: &mut [u8]) {
+pub(super) fn hidden(layer: &DenseRef<'_>, input: &[u8], out: &mut [u8]) {
     for (row, activation) in layer.rows().zip(out) {
         *activation = row
             .requant
@@ -25,7 +24,7 @@ pub fn hidden(layer: &DenseRef<'_>, input: &[u8], out: &mut [u8]) {
 ///
 /// Lengths as for [`hidden`].
 #[inline]
-pub fn output(layer: &DenseRef<'_>, input: &[u8], out: &mut [i32]) {
+pub(super) fn output(layer: &DenseRef<'_>, input: &[u8], out: &mut [i32]) {
     for (row, logit) in layer.rows().zip(out) {
         *logit = row
             .requant
