@@ -180,6 +180,28 @@ impl StagedDir {
         self.temporary.path()
     }
 
+    /// An error about a file in the temporary folder, as one about the file it was to become.
+    pub fn renamed(&self, error: Error) -> Error {
+        match error {
+            Error::Io {
+                path,
+                action,
+                source,
+            } => {
+                let path = match path.strip_prefix(self.temporary.path()) {
+                    Ok(inside) => self.destination.join(inside),
+                    Err(_) => path,
+                };
+                Error::Io {
+                    path,
+                    action,
+                    source,
+                }
+            }
+            other => other,
+        }
+    }
+
     /// Gives the folder its name. Its files should have been synced by whoever wrote them.
     ///
     /// # Errors

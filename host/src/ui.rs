@@ -138,7 +138,7 @@ impl Progress for Ui {
             return;
         }
         let (template, length) = match total {
-            0 => ("{spinner} {msg} {human_pos}", None),
+            0 => ("{spinner} {msg} {elapsed}", None),
             _ => (
                 "{msg:<24} [{bar:30}] {human_pos}/{human_len} {eta}",
                 Some(total),

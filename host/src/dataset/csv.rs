@@ -309,12 +309,17 @@ fn wrong(path: &Path, line: u64, what: impl std::fmt::Display) -> Error {
     )
 }
 
-/// Enough of a text to recognise it by.
+/// Enough of a text to recognise it by; control characters cannot steer the terminal.
 fn shortened(text: &str) -> String {
-    match text.char_indices().nth(80) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+    let mut short: String = text
+        .chars()
+        .take(80)
+        .map(|c| if c.is_control() { '\u{FFFD}' } else { c })
+        .collect();
+    if text.chars().nth(80).is_some() {
+        short.push('…');
     }
+    short
 }
 
 /// No file may be larger: it is read into memory.

@@ -56,6 +56,7 @@ pub fn mnist(from: Option<&Path>, to: Option<&Path>, progress: &dyn Progress) ->
         cached,
     };
     if let Some(from) = from {
+        std::fs::read_dir(from).map_err(Error::io("read", from))?;
         let found = MNIST_FILES
             .iter()
             .map(|file| find(from, file)?.ok_or_else(|| missing(from, file)))

@@ -213,7 +213,7 @@ pub fn save(path: &Path, data: &Dataset) -> Result<()> {
         ));
     }
     let staged = StagedDir::create(path)?;
-    idx::write_folder(staged.path(), data)?;
+    idx::write_folder(staged.path(), data).map_err(|e| staged.renamed(e))?;
     staged.commit()
 }
 

@@ -63,7 +63,13 @@ fn new_folder(root: &Path, devices: DeviceSet<'_>) -> Result<Generated> {
         ));
     }
     let staged = StagedDir::create_private(root)?;
-    let mut writer = Writer::new(staged.path());
+    let files = write_all_roles(staged.path(), devices).map_err(|e| staged.renamed(e))?;
+    staged.commit()?;
+    Ok(Generated { files })
+}
+
+fn write_all_roles(root: &Path, devices: DeviceSet<'_>) -> Result<Vec<PathBuf>> {
+    let mut writer = Writer::new(root);
     writer.folder("owner")?;
     writer.secret(
         "owner/vault.key",
@@ -91,9 +97,7 @@ fn new_folder(root: &Path, devices: DeviceSet<'_>) -> Result<Generated> {
         let model = (!devices.clear_only).then_some(&model);
         writer.device(&folder, &publisher, model, hmac.as_deref())?;
     }
-    let files = writer.files;
-    staged.commit()?;
-    Ok(Generated { files })
+    Ok(writer.files)
 }
 
 fn add_devices(root: &Path, devices: DeviceSet<'_>) -> Result<Generated> {
@@ -126,7 +130,9 @@ fn add_devices(root: &Path, devices: DeviceSet<'_>) -> Result<Generated> {
             false => None,
         };
         let mut writer = Writer::new(staged.path());
-        writer.device("", &publisher, model.as_ref(), hmac.as_deref())?;
+        writer
+            .device("", &publisher, model.as_ref(), hmac.as_deref())
+            .map_err(|e| staged.renamed(e))?;
         let written = writer.files;
         if let Some(hmac) = &hmac {
             let mut writer = Writer::new(root);
