@@ -1,9 +1,9 @@
 //! The runner `firmware-sim`: the device as a process, its flash as a file.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use sealnet::keys::{DeviceSet, KeyFolder, generate};
@@ -92,7 +92,7 @@ impl Desk {
             .unwrap();
         Process {
             input: child.stdin.take(),
-            output: child.stdout.take().unwrap(),
+            output: BufReader::new(child.stdout.take().unwrap()),
             child,
         }
     }
@@ -102,7 +102,7 @@ impl Desk {
 struct Process {
     child: Child,
     input: Option<ChildStdin>,
-    output: ChildStdout,
+    output: BufReader<ChildStdout>,
 }
 
 impl Process {
@@ -122,12 +122,7 @@ impl Link for Process {
     fn exchange(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
         self.input.as_mut().unwrap().write_all(bytes)?;
         let mut frame = Vec::new();
-        for byte in self.output.by_ref().bytes() {
-            frame.push(byte?);
-            if frame.last() == Some(&0) {
-                break;
-            }
-        }
+        self.output.read_until(0, &mut frame)?;
         Ok(frame)
     }
 }
@@ -196,7 +191,7 @@ fn provision_run_and_info() {
         assert_eq!(status.boot, boot);
         match frames(&device.exchange(&replayed.frame).unwrap()).as_slice() {
             [(Kind::Refused, payload)] => {
-                assert_eq!(Refusal::parse(payload).unwrap().code, RefusalCode::Replay)
+                assert_eq!(Refusal::parse(payload).unwrap().code, RefusalCode::Replay);
             }
             other => panic!("{other:?}"),
         }
@@ -314,7 +309,7 @@ fn bad_flash_files_are_refused_and_left_alone() {
         }
     };
     let set_mode = |mode| {
-        fs::set_permissions(desk.path("flash.bin"), fs::Permissions::from_mode(mode)).unwrap()
+        fs::set_permissions(desk.path("flash.bin"), fs::Permissions::from_mode(mode)).unwrap();
     };
     set_mode(0o640);
     refused("error: flash.bin is open to other users\n  hint: ");
@@ -362,5 +357,5 @@ fn usage_errors_have_code_2() {
         "{}",
         missing.stderr
     );
-    assert!(!Path::new(&desk.path("flash.bin")).exists());
+    assert!(!desk.path("flash.bin").exists());
 }
