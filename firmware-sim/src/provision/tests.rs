@@ -199,6 +199,9 @@ fn lays_the_flash_out_as_documented() {
     let error = flash_image(&identity, &[0; SLOT_LEN + 1], 0).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the model is 65537 bytes long; a slot of this firmware, built for 784-64-64-10, holds 65536"
+        format!(
+            "the model is {} bytes long; a slot of this firmware, built for {SHAPE}, holds {SLOT_LEN}",
+            SLOT_LEN + 1
+        )
     );
 }
