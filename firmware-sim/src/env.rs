@@ -52,6 +52,21 @@ impl<F: FnMut(Event)> Log for F {
     }
 }
 
+/// Logs through `defmt`: refusals and missing models as warnings, the rest as information.
+#[cfg(feature = "defmt")]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DefmtLog;
+
+#[cfg(feature = "defmt")]
+impl Log for DefmtLog {
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::NoModel(_) | Event::Refused(_) => defmt::warn!("{}", event),
+            _ => defmt::info!("{}", event),
+        }
+    }
+}
+
 /// What the device does, as it logs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

@@ -230,3 +230,42 @@ fn dead_flash_admits_nothing() {
     flash.inject(None);
     assert_eq!(open(&mut flash).unwrap().counters(), before);
 }
+
+/// Cells programmed only weakly before a power cut may read as a whole record later on. Then two records
+/// have the same sequence number; neither's counters may be lost.
+#[test]
+fn a_torn_record_that_reads_well_later_lowers_nothing() {
+    let mut flash = formatted();
+    while open(&mut flash).unwrap().next_slot as usize != SLOTS - 1 {
+        open(&mut flash).unwrap().begin_boot().unwrap();
+    }
+    let mut whole = SimFlash::new(flash.bytes().to_vec());
+    open(&mut whole).unwrap().admit(1).unwrap();
+    let last = PAGE_LEN - RECORD_LEN..PAGE_LEN;
+    // The same write, cut short: the device changes pages when it boots again.
+    let mut bytes = flash.bytes().to_vec();
+    bytes[last.start] = 0;
+    let mut torn = SimFlash::new(bytes);
+    let boot = open(&mut torn).unwrap().begin_boot().unwrap();
+    assert_eq!(open(&mut torn).unwrap().counters().requests, 0);
+
+    let mut bytes = torn.bytes().to_vec();
+    bytes[last.clone()].copy_from_slice(&whole.bytes()[last]);
+    let mut healed = SimFlash::new(bytes);
+    let counters = Counters {
+        boot,
+        security: 0,
+        requests: REQUEST_BLOCK,
+    };
+    let journal = open(&mut healed).unwrap();
+    assert_eq!((journal.counters(), journal.page), (counters, Page::Second));
+    // And the next record takes both along.
+    open(&mut healed).unwrap().raise_security(5).unwrap();
+    let (_, mut region) = healed.split(0);
+    embedded_storage::nor_flash::NorFlash::erase(&mut region, 0, PAGE_LEN as u32).unwrap();
+    let counters = Counters {
+        security: 5,
+        ..counters
+    };
+    assert_eq!(open(&mut healed).unwrap().counters(), counters);
+}
