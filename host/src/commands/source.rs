@@ -53,7 +53,9 @@ pub(crate) fn say_origin(origin: &VaultOrigin, ui: &Ui) {
         ui.warn(warning);
     }
     if !origin.quarantined.is_empty() {
-        let mut line = format!("{} records set aside:", origin.quarantined.len());
+        let count = origin.quarantined.len();
+        let noun = if count == 1 { "record" } else { "records" };
+        let mut line = format!("{count} {noun} set aside:");
         for finding in origin.quarantined.iter().take(MAX_SHOWN) {
             line += &format!("\n  {}", finding.failure());
         }
