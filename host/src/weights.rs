@@ -232,7 +232,7 @@ mod tests {
         for length in 0..good.len() {
             assert!(from_safetensors(&good[..length]).is_err(), "{length}");
         }
-        let bytes = vec![0; 80];
+        let bytes = [0; 80];
         let view = |shape: &[usize]| {
             let size = 4 * shape.iter().product::<usize>();
             TensorView::new(Dtype::F32, shape.to_vec(), &bytes[..size]).unwrap()
@@ -245,7 +245,8 @@ mod tests {
             ("fc3.weight", vec![2, 3]),
             ("fc3.bias", vec![2]),
         ];
-        let reason = |change: &dyn Fn(&mut Vec<(&'static str, Vec<usize>)>)| {
+        type Tensors = Vec<(&'static str, Vec<usize>)>;
+        let reason = |change: &dyn Fn(&mut Tensors)| {
             let mut tensors = base.to_vec();
             change(&mut tensors);
             let views: Vec<_> = tensors

@@ -3,15 +3,15 @@
 //! After training, without retraining: weights to int8, symmetric, one scale for each output (or one for
 //! each layer); hidden activations to u8, one scale a layer; biases to i32. The method, step by step:
 //!
-//! 1. [`calibrate`]: the real network runs over training records; the mean of every layer's inputs and
+//! 1. `calibrate`: the real network runs over training records; the mean of every layer's inputs and
 //!    the range of its activations are noted, the range as the largest value and as percentiles.
-//! 2. [`fold`]: each layer is written as one over the integers it will see: the input's `/255 - ½` goes
+//! 2. `fold`: each layer is written as one over the integers it will see: the input's `/255 - ½` goes
 //!    into the first layer's weights and bias, an activation's scale into the next layer's weights. Its
 //!    weights are rounded; what that shifts the mean output by is taken out of the bias again.
 //! 3. One integer network is made for each way to set the range, and the one that changes the fewest
 //!    predictions on the *validation* records is kept; of equals, the one with the widest range. Test
 //!    records decide nothing.
-//! 4. [`verify`]: the integer core itself runs over records and is compared with the real network.
+//! 4. `verify`: the integer core itself runs over records and is compared with the real network.
 //!
 //! All of it is f64 arithmetic in a fixed order: the same network and records give the same integers.
 

@@ -10,7 +10,8 @@
 //!   `c[o] = fma(S[o], -½, bias[o])` with `S[o] = Σᵢ w[i][o]` in order of `i`, then
 //!   `z[o] = c[o] ⊕ (u[i]/255)·w[i][o]`, one `fma` for each `i` in order. In exact arithmetic this is
 //!   `bias[o] + Σᵢ (u[i]/255 - ½)·w[i][o]`. The other layers start at `bias[o]`. Hidden layers end in
-//!   ReLU, the last in a [softmax](backprop) whose sum runs in order of class.
+//!   ReLU (`z` where `z > 0`, else 0). With `m` the largest logit and `s = Σ exp(z - m)` in order of class,
+//!   the last gives `p = exp(z - m) / s` and the loss `ln s - (z[label] - m)`.
 //! - **Backwards.** `δ = (p - y) / B` at the last layer for a batch of `B`; below it
 //!   `δ[j] = Σₖ δ[k]·w[j][k]`, one `fma` for each `k` in order from 0, and 0 where ReLU gave 0. The
 //!   gradient of a bias is the sum of `δ` in order of record; that of a weight is

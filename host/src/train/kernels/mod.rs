@@ -1,11 +1,11 @@
 //! The one sum that training is made of, and the processors it runs on.
 //!
-//! Everything large in training is [`sum_terms`]: add multiples of rows to a row. Each element of the
+//! Everything large in training is `sum_terms`: add multiples of rows to a row. Each element of the
 //! result is its own sum, in the order of the terms, one fused multiply-add (IEEE 754 `fma`, one
 //! rounding) a term. A vector kernel only does several elements side by side, so every [`Backend`] gives
 //! the same bits, whatever its width.
 //!
-//! What runs inside [`Backend::run`] is compiled once for each instruction set. It must therefore be
+//! What runs inside `Backend::run` is compiled once for each instruction set. It must therefore be
 //! inlined all the way: hence `#[inline(always)]` on every function that is called from there.
 
 use pulp::NullaryFnOnce;
@@ -67,7 +67,7 @@ impl Backend {
     }
 }
 
-/// A piece of work for [`Backend::run`]: mark its `run` `#[inline(always)]`.
+/// A piece of work for `Backend::run`: mark its `run` `#[inline(always)]`.
 pub(crate) trait Work {
     /// Does it.
     fn run(self);

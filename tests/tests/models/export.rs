@@ -1,0 +1,206 @@
+//! `export`: what it makes, and that it makes nothing of weights that nobody vouches for, that are not
+//! those vouched for, or that integers cannot hold.
+
+use sealnet::train::{Network, Recipe, Shape};
+use sealnet::weights;
+use sealnet_core::artefact::{BodyEncoding, Header, Provenance, Sealed};
+use sealnet_core::mlp::Granularity;
+use sealnet_core::sign::{Scheme, sha512};
+
+use super::workspace::Workspace;
+
+fn header(workspace: &Workspace, name: &str) -> Header {
+    *Sealed::parse(&workspace.read(name))
+        .unwrap()
+        .untrusted_header()
+}
+
+#[test]
+fn the_header_says_what_was_asked_for() {
+    let workspace = Workspace::new().trained();
+    let result = workspace.json("export model.safetensors -o model.sealed");
+    let made = header(&workspace, "model.sealed");
+    let receipt = sha512(&[&workspace.read("model.safetensors.receipt.json")]);
+    assert_eq!(made.provenance, Provenance::UnsealedData(receipt));
+    assert_eq!((made.security_counter, made.scheme), (1, Scheme::Ed25519));
+    assert!(matches!(made.encoding, BodyEncoding::Fernet { .. }));
+    assert_eq!(made.granularity, Granularity::PerOutput);
+    assert_eq!(made.name.as_str(), "model");
+    assert_eq!(made.shape.widths(), [6, 9, 7, 3]);
+    let bytes = workspace.read("model.sealed");
+    assert_eq!(result["artefact_bytes"], bytes.len());
+    assert_eq!(result["artefact_sha512"], hex::encode(sha512(&[&bytes])));
+    for key in [
+        "test_accuracy",
+        "f32_test_accuracy",
+        "validation_loss_points",
+        "changed_predictions",
+    ] {
+        assert!(result[key].is_number(), "{key}");
+    }
+
+    workspace.done(
+        "export model.safetensors -o other.sealed --clear --scheme hmac --device 0002 --counter 9 \
+         --granularity per-tensor --name other --reply logits",
+    );
+    let made = header(&workspace, "other.sealed");
+    assert_eq!(
+        (made.security_counter, made.scheme),
+        (9, Scheme::HmacSha512)
+    );
+    assert_eq!(made.encoding, BodyEncoding::Clear);
+    assert_eq!(made.granularity, Granularity::PerTensor);
+    assert_eq!(made.name.as_str(), "other");
+}
+
+#[test]
+fn sealed_data_shows_in_the_provenance_and_must_be_the_same() {
+    let workspace = Workspace::new();
+    workspace.done("seal data.csv vault");
+    workspace.done("train vault -o model.safetensors");
+    workspace.done("export model.safetensors -o model.sealed");
+    assert!(matches!(
+        header(&workspace, "model.sealed").provenance,
+        Provenance::SealedData(_)
+    ));
+    workspace.refused(
+        "export model.safetensors -o x.sealed --data data.csv",
+        1,
+        "not the data that the training receipt names",
+    );
+    // The next serial holds the same records: still not what the receipt names.
+    workspace.done("seal data.csv vault");
+    workspace.refused("export model.safetensors -o x.sealed", 1, "manifest 1");
+}
+
+#[test]
+fn weights_without_a_matching_receipt_are_refused() {
+    let workspace = Workspace::new().trained();
+    let export = "export model.safetensors -o model.sealed";
+    let (weights, receipt) = (
+        workspace.read("model.safetensors"),
+        workspace.read("model.safetensors.receipt.json"),
+    );
+    workspace.write("model.sealed", b"old");
+    let refused = |line: &str, code, words| {
+        workspace.refused(line, code, words);
+        assert_eq!(workspace.read("model.sealed"), b"old", "{line}");
+    };
+
+    workspace.touch("model.safetensors");
+    refused(export, 1, "other weights");
+    workspace.write("model.safetensors", &weights);
+    workspace.touch("model.safetensors.receipt.json");
+    refused(export, 1, "model.safetensors.receipt.json");
+    std::fs::remove_file(workspace.path("model.safetensors.receipt.json")).unwrap();
+    refused(export, 1, "no training receipt");
+    workspace.write("model.safetensors.receipt.json", &receipt);
+
+    // Another run's weights and receipt under the same owner.
+    workspace.done("train data.csv -o swapped.safetensors --seed 2 --hidden 9,7");
+    workspace.write("model.safetensors", &workspace.read("swapped.safetensors"));
+    refused(export, 1, "other weights");
+    workspace.write("model.safetensors", &weights);
+
+    // Another owner.
+    workspace.done("keygen stranger");
+    refused(
+        &format!("{export} --keys stranger"),
+        1,
+        "not by the trusted key",
+    );
+
+    // Other data.
+    workspace.csv("other.csv", 2);
+    refused(
+        &format!("{export} --data other.csv"),
+        1,
+        "other.csv is not the data",
+    );
+
+    workspace.done(export);
+    assert_ne!(workspace.read("model.sealed"), b"old");
+}
+
+#[test]
+fn unverified_weights_are_marked() {
+    let workspace = Workspace::new().trained();
+    std::fs::remove_file(workspace.path("model.safetensors.receipt.json")).unwrap();
+    let export = "export model.safetensors -o model.sealed --unverified-weights";
+    workspace.refused(export, 2, "no data to calibrate");
+    let ran = workspace.done(&format!("{export} --data data.csv"));
+    assert!(ran.stderr.contains("warning:"), "{}", ran.stderr);
+    assert_eq!(
+        header(&workspace, "model.sealed").provenance,
+        Provenance::Unverified
+    );
+}
+
+#[test]
+fn what_integers_cannot_hold_is_refused() {
+    let workspace = Workspace::new();
+    // All that decides is a weight a million times smaller than one on a feature that is always zero.
+    let mut text = "label,zero,a\n".to_owned();
+    for index in 0..240 {
+        let label = index % 2;
+        text += &format!(
+            "{label},0,{}\n",
+            if label == 0 {
+                10 + index % 5
+            } else {
+                240 - index % 5
+            }
+        );
+    }
+    workspace.write("thin.csv", text.as_bytes());
+    let shape = Shape::new(2, [1, 1], 2).unwrap();
+    let mut network = Network::zeros(&shape);
+    let [first, second, last] = &mut network.layers;
+    first.weights = vec![-1.0e6, 1.0];
+    first.bias = vec![-0.5e6];
+    second.weights = vec![1.0];
+    last.weights = vec![-1.0, 1.0];
+    workspace.write(
+        "thin.safetensors",
+        &weights::to_safetensors(&network, &Recipe::paper()),
+    );
+    let export = "export thin.safetensors -o thin.sealed --unverified-weights --data thin.csv";
+    workspace.refused(export, 1, "points on validation");
+    assert!(!workspace.path("thin.sealed").exists());
+    let result = workspace.json(&format!("{export} --max-loss 100"));
+    assert!(result["validation_loss_points"].as_f64().unwrap() > 10.0);
+}
+
+#[test]
+fn bad_requests_are_errors_of_use() {
+    let workspace = Workspace::new().trained();
+    workspace.write("not.safetensors", b"not weights");
+    for (arguments, words) in [
+        ("missing.safetensors -o x.sealed", "missing.safetensors"),
+        ("not.safetensors -o x.sealed", "not a safetensors file"),
+        ("model.safetensors -o missing/x.sealed", "missing/x.sealed"),
+        (
+            "model.safetensors -o x.sealed --scheme hmac",
+            "none is named",
+        ),
+        (
+            "model.safetensors -o x.sealed --scheme hmac --device 0001",
+            "0001 has no HMAC key",
+        ),
+        (
+            "model.safetensors -o x.sealed --device 0001",
+            "--scheme hmac",
+        ),
+        (
+            "model.safetensors -o x.sealed --data missing.csv",
+            "missing.csv",
+        ),
+        (
+            "model.safetensors -o x.sealed --name 123456789012345678901234567890123",
+            "a model's name",
+        ),
+    ] {
+        workspace.refused(&format!("export {arguments}"), 2, words);
+    }
+    assert!(!workspace.path("x.sealed").exists());
+}

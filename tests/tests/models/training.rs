@@ -1,0 +1,111 @@
+//! `train`: what it writes, what it says, and what it refuses.
+
+use std::fs;
+
+use sealnet::weights;
+use sealnet_core::sign::sha512;
+
+use super::workspace::Workspace;
+
+#[test]
+fn the_result_is_said_and_lies_beside() {
+    let workspace = Workspace::new();
+    let result = workspace.json("train data.csv -o model.safetensors --hidden 9,7 --seed 5");
+    let bytes = workspace.read("model.safetensors");
+    assert_eq!(result["weights_sha512"], hex::encode(sha512(&[&bytes])));
+    assert_eq!(
+        (&result["recipe"], &result["seed"]),
+        (&"paper".into(), &5.into())
+    );
+    assert_eq!(result["epochs"], 5);
+    assert_eq!(result["history"].as_array().unwrap().len(), 5);
+    assert_eq!(result["data"]["origin"], "unsealed");
+    assert_eq!(result["split"]["training"], 120);
+    assert!(result["test_accuracy"].as_f64().unwrap() <= 1.0);
+    let network = weights::from_safetensors(&bytes).unwrap();
+    assert_eq!(network.shape().widths(), [6, 9, 7, 3]);
+    assert!(workspace.path("model.safetensors.receipt.json").is_file());
+}
+
+#[test]
+fn a_seed_gives_the_same_file_sealed_or_not() {
+    let workspace = Workspace::new();
+    let digest = |line: &str| workspace.json(line)["weights_sha512"].clone();
+    let one = digest("train data.csv -o 1.safetensors --seed 4");
+    assert_eq!(one, digest("train data.csv -o 2.safetensors --seed 4"));
+    assert_ne!(one, digest("train data.csv -o 3.safetensors --seed 5"));
+    assert_ne!(
+        one,
+        digest("train data.csv -o 4.safetensors --seed 4 --split-seed 9")
+    );
+    assert_eq!(
+        workspace.read("1.safetensors"),
+        workspace.read("2.safetensors")
+    );
+    workspace.done("seal data.csv vault");
+    assert_eq!(one, digest("train vault -o 5.safetensors --seed 4"));
+}
+
+#[test]
+fn a_receipt_names_manifest_and_quarantined_records() {
+    let workspace = Workspace::new();
+    let sealed = workspace.json("seal data.csv vault");
+    let line = "train vault -o model.safetensors --max-tampered 1";
+    let clean = workspace.json(line);
+    let origin = &clean["data"]["origin"]["manifest"];
+    assert_eq!(origin["sha512"], sealed["manifest_digest"]);
+    assert_eq!(origin["serial"], 1);
+    assert_eq!(clean["data"]["quarantined"].as_array().unwrap().len(), 0);
+
+    // One bit of the third record's ciphertext.
+    let shard = fs::read_dir(workspace.path("vault/shards"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|ending| ending == "fernet"))
+        .unwrap();
+    let mut text = fs::read_to_string(&shard).unwrap().into_bytes();
+    let line_length = text.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    let place = 2 * line_length + 60;
+    text[place] = if text[place] == b'A' { b'B' } else { b'A' };
+    fs::write(&shard, text).unwrap();
+
+    workspace.refused("train vault -o other.safetensors", 1, "record 2");
+    assert!(
+        !workspace.path("other.safetensors").exists(),
+        "nothing was learnt from it"
+    );
+    let quarantined = workspace.json(line);
+    assert_eq!(quarantined["data"]["records"], 179);
+    assert_eq!(quarantined["data"]["quarantined"][0]["record"], 2);
+    assert_eq!(quarantined["data"]["quarantined"][0]["check"], "decrypt");
+}
+
+#[test]
+fn bad_input_leaves_the_old_weights() {
+    let workspace = Workspace::new();
+    workspace.write("old.safetensors", b"old");
+    workspace.write("tiny.csv", b"label,a\n0,1\n1,2\n");
+    workspace.write("one.csv", b"label,a\n0,1\n0,2\n0,3\n0,4\n0,5\n0,6\n");
+    fs::create_dir(workspace.path("empty")).unwrap();
+    for (line, code, words) in [
+        ("train missing.csv -o old.safetensors", 2, "missing.csv"),
+        ("train empty -o old.safetensors", 2, "empty"),
+        ("train tiny.csv -o old.safetensors", 2, "too few records"),
+        ("train one.csv -o old.safetensors", 2, "1 classes"),
+        (
+            "train data.csv -o missing/x.safetensors",
+            2,
+            "missing/x.safetensors",
+        ),
+        ("train data.csv -o empty", 2, "empty"),
+        ("train data.csv -o old.safetensors --keys none", 2, "none"),
+        (
+            "train data.csv -o old.safetensors --min-serial 1",
+            2,
+            "data.csv",
+        ),
+    ] {
+        workspace.refused(line, code, words);
+        assert_eq!(workspace.read("old.safetensors"), b"old", "{line}");
+    }
+}
