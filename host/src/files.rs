@@ -282,6 +282,30 @@ pub fn create_private_dir(path: &Path) -> Result<()> {
     builder.create(path).map_err(Error::io("create", path))
 }
 
+/// Refuses to write over what is being read: `output` must not be one of `inputs`, by whatever name.
+///
+/// # Errors
+/// [`Error::Input`] when it is.
+pub fn refuse_overwriting(output: &Path, inputs: &[&Path]) -> Result<()> {
+    let real = |path: &Path| path.canonicalize().ok();
+    let Some(target) = real(output) else {
+        return Ok(());
+    };
+    for input in inputs {
+        // A folder of keys or a vault is an input with all that lies in it.
+        if real(input).is_some_and(|input| target.starts_with(input)) {
+            return Err(Error::input(
+                format!(
+                    "{} would be overwritten, and it is an input",
+                    output.display()
+                ),
+                "name another output",
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// The folder that holds `path`: `.` for a bare name.
 pub fn parent(path: &Path) -> &Path {
     match path.parent() {

@@ -448,6 +448,7 @@ fn refused(reason: impl std::fmt::Display) -> Error {
 
 const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 const PREDICATE_TYPE: &str = "urn:sealnet:training-receipt:v1";
-const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
+/// Payload type of a receipt's envelope (in-toto Attestation Framework, envelope layer).
+pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 /// A receipt that quarantines a million records stays below this.
 const LIMIT: u64 = 256 << 20;

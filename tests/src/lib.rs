@@ -102,11 +102,12 @@ pub fn binary(name: &str) -> PathBuf {
             .nth(2)
             .expect("target/PROFILE/deps/test")
             .to_owned();
+        // The same selection as `tests/run` builds: another one would turn on other features of the
+        // dependencies and compile them all again.
         let mut build = Command::new(env!("CARGO"));
         build
             .current_dir(repository())
-            .args(["build", "--quiet", "--bins"])
-            .args(["-p", "sealnet", "-p", "sealnet-firmware"]);
+            .args(["build", "--quiet", "--workspace", "--all-targets"]);
         if folder.ends_with("release") {
             build.arg("--release");
         }

@@ -162,7 +162,10 @@ fn provision(
     force: bool,
     check: bool,
 ) -> Result<(), Failure> {
-    if !force && flash.exists() {
+    // What is replaced must be a flash image, not a device node, a model, or anything else of value.
+    if let Ok(there) = std::fs::metadata(flash)
+        && !(force && there.is_file() && there.len() == FLASH_LEN as u64)
+    {
         return Err(Failure::Exists(flash.to_owned()));
     }
     let identity = provision::load_keys(keys)?;

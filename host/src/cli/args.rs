@@ -278,7 +278,7 @@ pub(crate) struct InferArgs {
     #[arg(long, value_enum)]
     pub(crate) part: Option<PartArg>,
     /// At most this many records
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
     /// Refuse a model with a lower security counter
     #[arg(long, value_name = "N", default_value_t = 0)]

@@ -1,5 +1,7 @@
 //! `sealnet export`: weights with a receipt to a sealed model.
 
+use std::path::{Path, PathBuf};
+
 use sealnet::dataset::split::split;
 use sealnet::error::{Error, Result};
 use sealnet::export::{self, Prepared, SealOptions};
@@ -25,6 +27,10 @@ pub(crate) fn run(args: &ExportArgs, ui: &Ui) -> Result<Outcome> {
         false => keys.model_keys()?.into_iter().next(),
     };
     let name = name(args)?;
+    let receipt_path = receipt_path(args);
+    let mut inputs = vec![args.model.as_path(), &receipt_path, &args.keys.dir];
+    inputs.extend(args.data.as_deref().map(Path::new));
+    files::refuse_overwriting(&args.output, &inputs)?;
     drop(AtomicFile::create(&args.output)?);
     let (bytes, network) = weights::read(&args.model)?;
     let receipt = vouching(args, &keys, &bytes, ui)?;
@@ -133,10 +139,7 @@ fn vouching(
         );
         return Ok(None);
     }
-    let path = args
-        .receipt
-        .clone()
-        .unwrap_or_else(|| receipt::path_beside(&args.model));
+    let path = receipt_path(args);
     let verified = receipt::read(&path, weights, &keys.owner_public()?)?;
     let data = &verified.training().data;
     ui.say(format!(
@@ -147,6 +150,12 @@ fn vouching(
         data.name,
     ));
     Ok(Some(verified))
+}
+
+/// Where the receipt is: as given, else beside the weights.
+fn receipt_path(args: &ExportArgs) -> PathBuf {
+    let given = args.receipt.clone();
+    given.unwrap_or_else(|| receipt::path_beside(&args.model))
 }
 
 /// Where the data lies: as given, else where the receipt says it was.

@@ -9,6 +9,7 @@ use sealnet::infer::{self, Inferred};
 use sealnet::keys::{self, KeyFolder};
 use sealnet::model::ModelFile;
 use sealnet::train::Records;
+use sealnet_core::artefact::{DeployedAny, Provenance};
 use sealnet_firmware::provision;
 use serde_json::json;
 
@@ -40,6 +41,14 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
         device.model.as_ref(),
         args.min_counter,
         |deployed| {
+            match deployed.header().provenance {
+                Provenance::SealedData(_) => {}
+                Provenance::UnsealedData(_) => ui.warn("the model was trained on unsealed data"),
+                Provenance::Unverified => {
+                    ui.warn("no training receipt vouches for the model's weights");
+                }
+            }
+            same_scaling(deployed, data)?;
             let inferred = match args.on {
                 Place::Host => infer::on_host(deployed, records, &which)?,
                 Place::Sim => infer::on_simulator(
@@ -98,6 +107,28 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
         )),
         _ => Ok(Outcome::Done),
     }
+}
+
+/// Refuses features that stand for other reals than those that the model was trained on: its answers would
+/// mean nothing.
+fn same_scaling(model: &DeployedAny<'_>, data: &Dataset) -> Result<()> {
+    let of_model: Option<Vec<_>> = model
+        .scaling()
+        .map(|scaling| scaling.columns().map(|c| (c.offset, c.scale)).collect());
+    let of_data: Option<Vec<_>> = data.scaling.as_ref().map(|columns| {
+        let narrowed = columns.iter().map(|c| (c.offset as f32, c.scale as f32));
+        narrowed.collect()
+    });
+    if of_model == of_data {
+        return Ok(());
+    }
+    Err(Error::input(
+        format!(
+            "the features of {} are scaled otherwise than those that the model was trained on",
+            data.name
+        ),
+        "give it records of the data set it was trained on: seal them together, so that they share one scaling",
+    ))
 }
 
 /// The records asked for: their part's name and their indices.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sealnet::error::Result;
+use sealnet::error::{Error, Result};
 use sealnet::keys::KeyFolder;
 use sealnet::state::SerialMemory;
 use sealnet::store::Store;
@@ -23,6 +23,12 @@ pub(crate) fn run(args: &SealArgs, ui: &Ui) -> Result<Outcome> {
             TagSchemeArg::Sha512 => TagScheme::Sha512,
             TagSchemeArg::HmacSha512 => TagScheme::HmacSha512,
         };
+    }
+    if !profile.signed_manifest && args.tag_scheme == Some(TagSchemeArg::HmacSha512) {
+        return Err(Error::input(
+            "--profile paper has plain SHA-512 tags: with keyed ones it would not be the paper's scheme",
+            "leave --tag-scheme out, or --profile paper",
+        ));
     }
     let folder = KeyFolder::open(&args.keys.dir)?;
     let (vault, tag, signer) = (

@@ -35,8 +35,9 @@ pub(crate) fn load(
         memory: SerialMemory::of_this_machine()?,
     };
     let source = load_source(place, &options, ui.progress())?;
-    if let Some(origin) = &source.vault {
-        say_origin(origin, ui);
+    match &source.vault {
+        Some(origin) => say_origin(origin, ui),
+        None => ui.warn(format!("{place} is unsealed data: nothing vouches for it")),
     }
     Ok(source)
 }

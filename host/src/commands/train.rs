@@ -1,5 +1,6 @@
 //! `sealnet train`: verified records to weights with a signed receipt.
 
+use std::io::Write;
 use std::path::Path;
 
 use sealnet::error::{Error, Result};
@@ -22,9 +23,20 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
         .receipt
         .clone()
         .unwrap_or_else(|| receipt::path_beside(&args.output));
-    // A place that cannot be written to is better known before the work than after it.
-    for path in [&args.output, &receipt_path] {
-        drop(AtomicFile::create(path)?);
+    let inputs = [Path::new(&args.source), &args.keys.dir];
+    for output in [&args.output, &receipt_path] {
+        files::refuse_overwriting(output, &inputs)?;
+        // A place that cannot be written to is better known before the work than after it.
+        drop(AtomicFile::create(output)?);
+    }
+    if args.output == receipt_path {
+        return Err(Error::input(
+            format!(
+                "{} cannot be both weights and receipt",
+                receipt_path.display()
+            ),
+            "name another file with --receipt",
+        ));
     }
     let data = source::load(
         &args.source,
@@ -42,8 +54,18 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
     };
     let finished = session::run(&args.source, &data, &options, ui.progress())?;
     let training = &finished.training;
-    files::write_atomic(&args.output, &finished.weights)?;
-    files::write_atomic(&receipt_path, &finished.receipt(&name, &owner))?;
+    // Both are on the disk before either replaces what was there: a full disk leaves the old pair whole.
+    let staged = |path: &Path, bytes: &[u8]| {
+        let mut file = AtomicFile::create(path)?;
+        file.write_all(bytes)
+            .and_then(|()| file.flush())
+            .map_err(Error::io("write", path))?;
+        Ok::<_, Error>(file)
+    };
+    let weights = staged(&args.output, &finished.weights)?;
+    let receipt = staged(&receipt_path, &finished.receipt(&name, &owner))?;
+    weights.commit()?;
+    receipt.commit()?;
 
     let digest = hex::encode(finished.weights_digest);
     let widths = training.network;

@@ -207,13 +207,14 @@ impl<'a> Table<'a> {
             LabelColumn::First => Ok(Layout {
                 label: 0,
                 width,
+                // A first row with a number or a gap in it is a record, sound or not; headings have neither.
                 headings: match cells
                     .iter()
                     .skip(1)
-                    .any(|cell| cell.parse::<f64>().is_err())
+                    .any(|cell| cell.is_empty() || cell.parse::<f64>().is_ok())
                 {
-                    true => headings(),
-                    false => None,
+                    true => None,
+                    false => headings(),
                 },
             }),
             LabelColumn::Named(name) => {

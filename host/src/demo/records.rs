@@ -109,6 +109,8 @@ impl Stage<'_> {
         for (number, tampering) in VaultTampering::ALL.into_iter().enumerate() {
             let trial = scene.try_vault(tampering, CHOICE * (number + 1))?;
             self.tried(trials, trial);
+            // An untouched copy must pass, or refusing proves nothing. If not, it is counted.
+            let _ = trials.clean(scene.open_untouched()?);
         }
         Ok(())
     }

@@ -124,14 +124,30 @@ impl Scene<'_> {
         Ok(self.open_tampered(tampering, choice, options)?.is_ok())
     }
 
+    /// Opens a copy that nobody touched; the outer error is the trial's own.
+    pub(super) fn open_untouched(&self) -> Result<Result<()>> {
+        self.open_copy("Untouched", |_| Ok(()), &OpenOptions::default())
+    }
+
     fn open_tampered(
         &self,
         tampering: VaultTampering,
         choice: usize,
         options: &OpenOptions,
     ) -> Result<Result<()>> {
-        let copy = link_tree(self.vault, &self.scratch.join(format!("{tampering:?}")))?;
-        tampering.apply(&copy, &self.sealed.manifest, self.insider, choice)?;
+        let tamper =
+            |copy: &Path| tampering.apply(copy, &self.sealed.manifest, self.insider, choice);
+        self.open_copy(&format!("{tampering:?}"), tamper, options)
+    }
+
+    fn open_copy(
+        &self,
+        name: &str,
+        tamper: impl FnOnce(&Path) -> Result<()>,
+        options: &OpenOptions,
+    ) -> Result<Result<()>> {
+        let copy = link_tree(self.vault, &self.scratch.join(name))?;
+        tamper(&copy)?;
         let store = Store::open(&copy.display().to_string())?;
         let opened = vault::open(
             &store,

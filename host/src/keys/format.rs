@@ -118,14 +118,19 @@ pub(super) fn base64_secret<const N: usize>(path: &Path) -> Result<Zeroizing<[u8
 
 /// A line of base64.
 pub(super) fn base64_text(secret: &[u8]) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(Base64::encode_string(secret));
+    // Room for the line's end from the start: growing would leave a copy of the secret behind.
+    let encoded = Zeroizing::new(Base64::encode_string(secret));
+    let mut text = Zeroizing::new(String::with_capacity(encoded.len() + 1));
+    text.push_str(&encoded);
     text.push('\n');
     text
 }
 
 /// A line with the key.
 pub(super) fn fernet_text(key: &FernetKey) -> Zeroizing<Vec<u8>> {
-    let mut text = Zeroizing::new(key.encode().to_vec());
+    let encoded = key.encode();
+    let mut text = Zeroizing::new(Vec::with_capacity(encoded.len() + 1));
+    text.extend_from_slice(encoded.as_slice());
     text.push(b'\n');
     text
 }

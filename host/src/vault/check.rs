@@ -177,10 +177,10 @@ impl Checker<'_> {
         let leaves = place
             .subroot
             .filter(|_| !whole)
-            .and_then(|subroot| authentic_leaves(leaves, subroot));
-        // With neither tokens nor leaves that hash to the subroot no record's innocence can be shown.
-        let attributable = whole || leaves.is_some();
-        if !attributable {
+            .and_then(|subroot| authentic_leaves(leaves, subroot, place.records));
+        // With neither tokens nor leaves that hash to a signed subroot no record's innocence can be shown.
+        let attributable = place.subroot.is_some() && (whole || leaves.is_some());
+        if place.subroot.is_some() && !attributable {
             checked.findings.push(Finding {
                 index: None,
                 shard: Some(place.number),
@@ -280,10 +280,11 @@ fn wrong_count(lines: usize, place: Place) -> String {
     format!("it holds {lines} records and should hold {}", place.records)
 }
 
-/// The leaves object, if the manifest's subroot vouches for it.
-fn authentic_leaves(leaves: &Fetched, subroot: Digest512) -> Option<&[Digest512]> {
+/// The leaves object, if the manifest's subroot vouches for it. Their number matters: the subroot alone, or
+/// the nodes of any level, hash to the subroot too, and storage knows them.
+fn authentic_leaves(leaves: &Fetched, subroot: Digest512, records: u32) -> Option<&[Digest512]> {
     let leaves = whole_leaves(leaves)?;
-    (root_of(leaves) == subroot).then_some(leaves)
+    (leaves.len() == records as usize && root_of(leaves) == subroot).then_some(leaves)
 }
 
 /// What is wrong with the leaves object of a shard whose tokens hash to the subroot. The records are proved

@@ -104,6 +104,19 @@ pub(super) fn signed_manifest(
         manifest_digest: hex::encode(digest),
     };
     not_older(memory.compare(&version)?, &version)?;
+    if let Some(expected) = memory.vault_at(&store.canonical_location())?
+        && expected != version.dataset_id
+    {
+        let cause = format!(
+            "it is of data set {}, and this place held {expected}",
+            version.dataset_id
+        );
+        let hint = format!(
+            "if another vault was put there on purpose, move it elsewhere or remove the place from {}",
+            memory.file().display()
+        );
+        return Err(refuse(Kind::Serial, &name, cause, &hint));
+    }
     if let Some(seal) = &manifest.seal {
         check_keys(&name, keys, seal.vault_key, seal.tag_key)?;
     }
@@ -115,6 +128,13 @@ pub(super) fn signed_manifest(
 }
 
 pub(super) fn unsigned_index(store: &Store, options: &OpenOptions) -> Result<Source> {
+    if options.serial.is_some() || options.min_serial.is_some() || options.manifest_digest.is_some()
+    {
+        return Err(Error::input(
+            "a vault without a signed manifest has neither serial nor manifest digest to check",
+            "leave --serial, --min-serial and --manifest-digest out, or --profile paper",
+        ));
+    }
     let bytes = fetch_document(store, INDEX_NAME)?;
     let manifest = Manifest::from_json(&bytes, false).map_err(|e| unusable(INDEX_NAME, &e))?;
     let asked = options.profile.tag_scheme;

@@ -27,7 +27,7 @@ use super::{
 use crate::dsse;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::state::{SerialMemory, Version};
+use crate::state::{Contact, SerialMemory, Version};
 use crate::store::{Put, Store};
 
 /// How to seal.
@@ -151,7 +151,13 @@ pub fn seal(
             serial,
             manifest_digest: hex::encode(digest),
         };
-        memory.remember(&version, &store.canonical_location())?;
+        let contact = memory.remember(&version, &store.canonical_location())?;
+        if !matches!(contact, Contact::First | Contact::Known) {
+            return Err(Error::input(
+                format!("another vault of data set {dataset_id} took serial {serial} meanwhile"),
+                "the vault just made will be refused on this machine: seal again to take the next serial",
+            ));
+        }
     }
     Ok(sealed)
 }
@@ -212,6 +218,12 @@ fn identity(
     memory: &SerialMemory,
 ) -> Result<(DatasetId, Option<u64>)> {
     if !options.profile.signed_manifest {
+        if options.serial.is_some() {
+            return Err(Error::input(
+                "a vault without a signed manifest has no serial",
+                "leave --serial out, or --profile paper",
+            ));
+        }
         let id = options.dataset_id.map_or_else(random_id, Ok)?;
         return Ok((id, None));
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use sealnet::dsse;
 use sealnet::error::{Error, Result};
+use sealnet::receipt;
 use sealnet_core::artefact::{BodyEncoding, Provenance, Sealed};
 use sealnet_core::mlp::Granularity;
 use serde_json::Value;
@@ -78,7 +79,7 @@ pub(super) fn envelope(path: &Path, bytes: &[u8]) -> Option<Result<Report>> {
         Ok(envelope) => {
             let kind = match envelope.payload_type.as_str() {
                 "application/vnd.sealnet.manifest+json" => "a vault's signed manifest",
-                kind if kind.contains("training-receipt") => "a signed training receipt",
+                receipt::PAYLOAD_TYPE => "a signed in-toto statement: a training receipt",
                 _ => "a signed document",
             };
             let report = Report::new("signed-document", kind)
