@@ -32,12 +32,12 @@
 //!
 //! # Memory
 //!
-//! Sealing and opening hold a few shards at a time, never the data set: at most
-//! [`shards_in_flight`] = cores + 2, each with its text, its leaves and its records in clear. A shard's text
-//! is at most about [`SHARD_TARGET_BYTES`] (or one record, if that is longer), its leaves and records are
-//! smaller than its text, so the bound is about `(cores + 2) · 3 · 4 MiB`: 48 MiB on two cores, whatever the
-//! number of records. The manifest adds 250 bytes a shard. What the caller keeps comes on top: a data set
-//! that was loaded from CSV or that training will use is held whole by its owner.
+//! Sealing and opening hold a few shards at a time, never the data set: at most [`shards_in_flight`], one a
+//! core and two, each with its text, its leaves and its records in clear. A shard's text is at most
+//! [`SHARD_TARGET_BYTES`], unless one record is longer or `--shard-records` asks for more; its leaves and
+//! records together are smaller than its text. So the bound is (cores + 2) · 2 · 4 MiB, 32 MiB on two cores,
+//! whatever the number of records. The manifest, held whole, adds some 300 bytes a shard. What a caller keeps
+//! comes on top: a CSV file to be sealed is read whole, and so are the records that training will use.
 
 mod check;
 pub mod finding;

@@ -1,8 +1,10 @@
 //! Where verified records go: into memory, or into files that appear when everything has verified.
 
 use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
 
 use super::records::{About, RecordSink};
 use crate::dataset::csv::Rows;
@@ -131,12 +133,15 @@ struct IdxOutput {
     /// Images and labels of each part.
     parts: Vec<[OutputFile; 2]>,
     labels: Vec<u8>,
+    flusher: Flusher,
 }
 
 #[derive(Debug)]
 struct OutputFile {
     file: File,
     path: PathBuf,
+    /// Bytes written since the disk was last asked to take them.
+    pending: usize,
 }
 
 impl IdxOutput {
@@ -159,6 +164,7 @@ impl IdxOutput {
             staged,
             parts,
             labels: Vec::new(),
+            flusher: Flusher::start(),
         })
     }
 
@@ -169,6 +175,7 @@ impl IdxOutput {
         match self.parts.get_mut(part) {
             Some([images, label_file]) => {
                 images.write(features)?;
+                images.flush_early(&self.flusher)?;
                 label_file.write(&self.labels)
             }
             None => Ok(()),
@@ -176,6 +183,9 @@ impl IdxOutput {
     }
 
     fn finish(self, about: &About) -> Result<()> {
+        self.flusher
+            .finish()
+            .map_err(Error::io("write", self.staged.path()))?;
         for (files, part) in self.parts.into_iter().zip(&about.parts) {
             for file in files {
                 file.finish(part.records)?;
@@ -188,16 +198,34 @@ impl IdxOutput {
 impl OutputFile {
     fn create(path: PathBuf, sizes: &[u64]) -> Result<OutputFile> {
         let file = File::create_new(&path).map_err(Error::io("create", &path))?;
-        let mut output = OutputFile { file, path };
+        let mut output = OutputFile {
+            file,
+            path,
+            pending: 0,
+        };
         let header = idx::header(&output.path, sizes)?;
         output.write(&header)?;
         Ok(output)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.pending += bytes.len();
         self.file
             .write_all(bytes)
             .map_err(Error::io("write", &self.path))
+    }
+
+    fn flush_early(&mut self, flusher: &Flusher) -> Result<()> {
+        if self.pending >= FLUSH_BYTES {
+            let file = self
+                .file
+                .try_clone()
+                .map_err(Error::io("write", &self.path))?;
+            if flusher.take(file) {
+                self.pending = 0;
+            }
+        }
+        Ok(())
     }
 
     /// Corrects the number of records, which is smaller when some were set aside, and syncs.
@@ -212,12 +240,46 @@ impl OutputFile {
     }
 }
 
+/// Has the disk take what is written while the next records are still being verified, so that the syncing at
+/// the end is short.
+#[derive(Debug)]
+struct Flusher {
+    files: SyncSender<File>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Flusher {
+    fn start() -> Flusher {
+        let (files, next) = sync_channel::<File>(1);
+        Flusher {
+            files,
+            // A failure is reported once a file: whoever meets it keeps it.
+            thread: thread::spawn(move || next.into_iter().try_for_each(|file| file.sync_data())),
+        }
+    }
+
+    /// Whether it will see to the file; not when it is busy.
+    fn take(&self, file: File) -> bool {
+        self.files.try_send(file).is_ok()
+    }
+
+    fn finish(self) -> io::Result<()> {
+        drop(self.files);
+        self.thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the writing thread stopped")))
+    }
+}
+
 fn out_of_memory(about: &About) -> Error {
     Error::input(
         format!("there is not enough memory for {} records", about.records),
         "use a machine with more",
     )
 }
+
+/// Bytes worth waking the disk for.
+const FLUSH_BYTES: usize = 8 << 20;
 
 /// Most bytes set aside on a claim alone.
 const MAX_RESERVED: usize = 1 << 30;
