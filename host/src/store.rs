@@ -95,6 +95,7 @@ impl Store {
             .with_fsync(true);
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
+            .max_blocking_threads(requests_in_flight())
             .build()
             .map_err(Error::io("start threads for the store", &root))?;
         Ok(Store {
@@ -197,6 +198,12 @@ impl Store {
     pub fn path_of(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
+}
+
+/// How many requests wait for the store at a time: one a core, and two, so that reading, writing and
+/// computing overlap.
+pub fn requests_in_flight() -> usize {
+    rayon::current_num_threads() + 2
 }
 
 /// The local folder that `location` names.

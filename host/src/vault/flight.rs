@@ -3,10 +3,11 @@
 use futures::channel::oneshot;
 
 use crate::error::{Error, Result};
+use crate::store::requests_in_flight;
 
-/// How many shards are held at a time: one a core, and two whose reading or writing overlaps.
+/// How many shards are held at a time: as many as there are requests to the store.
 pub fn shards_in_flight() -> usize {
-    rayon::current_num_threads() + 2
+    requests_in_flight()
 }
 
 /// Runs `work` on a core and waits for it without blocking this thread.
