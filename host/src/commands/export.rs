@@ -9,6 +9,7 @@ use sealnet::files::{self, AtomicFile};
 use sealnet::keys::{self, KeyFolder};
 use sealnet::receipt::{self, Data, Verified};
 use sealnet::train::session::now;
+use sealnet::vault::SourceData;
 use sealnet::weights;
 use sealnet_core::artefact::{Name, Provenance, ReplyPolicy};
 use sealnet_core::mlp::Granularity;
@@ -28,21 +29,14 @@ pub(crate) fn run(args: &ExportArgs, ui: &Ui) -> Result<Outcome> {
     };
     let name = name(args)?;
     let receipt_path = receipt_path(args);
-    let mut inputs = vec![args.model.as_path(), &receipt_path, &args.keys.dir];
-    inputs.extend(args.data.as_deref().map(Path::new));
+    let inputs = [args.model.as_path(), &receipt_path, &args.keys.dir];
     files::refuse_overwriting(&args.output, &inputs)?;
     drop(AtomicFile::create(&args.output)?);
     let (bytes, network) = weights::read(&args.model)?;
     let receipt = vouching(args, &keys, &bytes, ui)?;
 
-    let place = place(args, receipt.as_ref())?;
-    let data = source::load(
-        &place,
-        &args.keys,
-        &args.store_options,
-        &args.data_options,
-        ui,
-    )?;
+    let (place, data) = data(args, receipt.as_ref(), ui)?;
+    files::refuse_overwriting(&args.output, &[Path::new(&place)])?;
     if let Some(receipt) = &receipt {
         receipt.training().data.check(&Data::of(&place, &data))?;
     }
@@ -158,19 +152,35 @@ fn receipt_path(args: &ExportArgs) -> PathBuf {
     given.unwrap_or_else(|| receipt::path_beside(&args.model))
 }
 
-/// Where the data lies: as given, else where the receipt says it was.
-fn place(args: &ExportArgs, receipt: Option<&Verified>) -> Result<String> {
-    if let Some(place) = &args.data {
-        return Ok(place.clone());
+/// The records, and where they lie: as given, else where the receipt says they were.
+fn data(args: &ExportArgs, receipt: Option<&Verified>, ui: &Ui) -> Result<(String, SourceData)> {
+    let load = |place: &str| {
+        source::load(
+            place,
+            &args.keys,
+            &args.store_options,
+            &args.data_options,
+            ui,
+        )
+    };
+    match (&args.data, receipt) {
+        (Some(place), _) => Ok((place.clone(), load(place)?)),
+        (None, Some(receipt)) => {
+            let place = &receipt.training().data.source;
+            let data = load(place).map_err(|e| match e {
+                Error::Io { .. } => Error::input(
+                    format!("the receipt says that the data is {place}: {e}"),
+                    "say where it is now: --data STORE|DATA",
+                ),
+                other => other,
+            })?;
+            Ok((place.clone(), data))
+        }
+        (None, None) => Err(Error::input(
+            "there is no data to calibrate and validate on",
+            "name it: --data STORE|DATA",
+        )),
     }
-    receipt
-        .map(|receipt| receipt.training().data.source.clone())
-        .ok_or_else(|| {
-            Error::input(
-                "there is no data to calibrate and validate on",
-                "name it: --data STORE|DATA",
-            )
-        })
 }
 
 fn signing(args: &ExportArgs, keys: &KeyFolder) -> Result<SigningKey> {

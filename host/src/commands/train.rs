@@ -78,6 +78,14 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
         training.recipe.name,
         args.seed,
     ))?;
+    let set_aside = match training.data.quarantined.len() {
+        0 => String::new(),
+        count => format!(", {count} tampered ones set aside"),
+    };
+    ui.line(format!(
+        "data: {} of {}, {} records{set_aside}",
+        training.data.origin, training.data.name, training.data.records,
+    ))?;
     ui.line(format!(
         "accuracy: {:.2} % of {} test records, {:.2} % of {} validation records",
         100.0 * finished.test.accuracy(),

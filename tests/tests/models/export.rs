@@ -73,6 +73,21 @@ fn sealed_data_shows_in_the_provenance_and_must_be_the_same() {
     workspace.refused("export model.safetensors -o x.sealed", 1, "manifest 1");
 }
 
+/// Without a signed manifest nothing vouches for the records, and the model does not claim that it does.
+#[test]
+fn profile_paper_does_not_count_as_sealed_data() {
+    let workspace = Workspace::new();
+    workspace.done("seal data.csv vault --profile paper");
+    let result = workspace.json("train vault -o model.safetensors --profile paper");
+    assert_eq!(
+        result["data"]["origin"]["unsigned-vault"]["profile"],
+        "paper"
+    );
+    workspace.done("export model.safetensors -o model.sealed --profile paper");
+    let provenance = header(&workspace, "model.sealed").provenance;
+    assert!(matches!(provenance, Provenance::UnsealedData(_)));
+}
+
 #[test]
 fn weights_without_a_matching_receipt_are_refused() {
     let workspace = Workspace::new().trained();
@@ -110,7 +125,10 @@ fn weights_without_a_matching_receipt_are_refused() {
         "not by the trusted key",
     );
 
-    // Other data.
+    // Data that is no longer there, and other data.
+    std::fs::rename(workspace.path("data.csv"), workspace.path("moved.csv")).unwrap();
+    refused(export, 2, "the receipt says that the data is data.csv");
+    std::fs::rename(workspace.path("moved.csv"), workspace.path("data.csv")).unwrap();
     workspace.csv("other.csv", 2);
     refused(
         &format!("{export} --data other.csv"),
@@ -175,6 +193,20 @@ fn what_integers_cannot_hold_is_refused() {
 fn bad_requests_are_errors_of_use() {
     let workspace = Workspace::new().trained();
     workspace.write("not.safetensors", b"not weights");
+    for input in [
+        "data.csv",
+        "model.safetensors",
+        "model.safetensors.receipt.json",
+        "keys/owner/sign.pem",
+    ] {
+        let before = workspace.read(input);
+        workspace.refused(
+            &format!("export model.safetensors -o {input}"),
+            2,
+            "overwritten",
+        );
+        assert_eq!(workspace.read(input), before);
+    }
     for (arguments, words) in [
         ("missing.safetensors -o x.sealed", "missing.safetensors"),
         ("not.safetensors -o x.sealed", "not a safetensors file"),
