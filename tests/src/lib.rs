@@ -108,8 +108,10 @@ pub fn binary(name: &str) -> PathBuf {
         build
             .current_dir(repository())
             .args(["build", "--quiet", "--workspace", "--all-targets"]);
-        if folder.ends_with("release") {
-            build.arg("--release");
+        // The folder is called as the profile is, but for `dev`.
+        match folder.file_name().and_then(|name| name.to_str()) {
+            Some("debug") | None => {}
+            Some(profile) => drop(build.args(["--profile", profile])),
         }
         // What cargo tells this test of its package would make ring's build script, which looks at
         // CARGO_MANIFEST_DIR, and all that hangs on it build anew, here and again at the next test.
