@@ -318,17 +318,24 @@ impl PartCursor {
 fn too_many(findings: Findings, manifest: &Manifest, allowed: u64) -> Error {
     let (records, total) = (findings.records(), manifest.records());
     let summary = findings.summary();
-    let what = if !findings.all_attributable() {
-        format!("the vault does not verify ({summary}), and not every failure is one record's own")
-    } else {
-        format!(
-            "{records} of {total} records do not verify ({summary}), and {allowed} may be set aside"
+    let failed = format!("{records} of {total} records do not verify ({summary})");
+    let (what, hint) = if findings.all_attributable() {
+        (
+            format!("{failed}, and {allowed} may be set aside"),
+            "nothing was used; restore the vault, or set them aside with --max-tampered",
         )
-    };
-    let hint = if findings.all_attributable() {
-        "nothing was used; restore the vault, or set them aside with --max-tampered"
+    } else if manifest.seal.is_none() {
+        (
+            failed,
+            "nothing was used; without a signed manifest nothing can be set aside",
+        )
     } else {
-        "nothing was used; restore the vault from a copy, or seal the data again"
+        (
+            format!(
+                "the vault does not verify ({summary}), and not every failure is one record's own"
+            ),
+            "nothing was used; restore the vault from a copy, or seal the data again",
+        )
     };
     findings.refusal(what, hint)
 }
