@@ -119,7 +119,9 @@ fn same_scaling(model: &DeployedAny<'_>, data: &Dataset) -> Result<()> {
         let narrowed = columns.iter().map(|c| (c.offset as f32, c.scale as f32));
         narrowed.collect()
     });
-    if of_model == of_data {
+    // Another number of features is another defect, which inference names.
+    let width = usize::from(model.network().shape().input());
+    if of_model == of_data || data.feature_count() != width {
         return Ok(());
     }
     Err(Error::input(
