@@ -145,7 +145,7 @@ impl OwnerKeys {
         })
     }
 
-    /// The keys as [`open`] takes them.
+    /// The keys as [`open()`] takes them.
     pub fn open_keys(&self) -> OpenKeys<'_> {
         OpenKeys {
             vault: &self.vault,

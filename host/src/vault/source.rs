@@ -72,12 +72,12 @@ impl SourceData {
 
 /// Gets the records that `place` names, a vault or unsealed data, whichever lies there.
 ///
-/// A vault is verified exactly as [`open`] does; nothing of one that failed is returned. Whoever can write to
+/// A vault is verified exactly as [`open()`] does; nothing of one that failed is returned. Whoever can write to
 /// a vault's folder could put plain files there instead: a place that held a vault when this machine last
 /// looked is refused as unsealed data.
 ///
 /// # Errors
-/// As [`open`] and [`dataset::load`]; [`Error::Verification`] when a vault's place holds plain data.
+/// As [`open()`] and [`dataset::load`]; [`Error::Verification`] when a vault's place holds plain data.
 pub fn load_source(
     place: &str,
     options: &SourceOptions<'_>,
