@@ -6,7 +6,7 @@
 //!   rule is [`FlashError::Rule`] and changes nothing.
 //! - Each word programmed and each page erased is one operation. A [`Fault`] strikes at the
 //!   operation it names: power is cut before it, halfway through it or after it, or the
-//!   operation fails. After a cut every access fails until [`SimFlash::power_on`].
+//!   operation fails, with or without saying so. After a cut every access fails until [`SimFlash::power_on`].
 //! - Halfway through, a word has some of its bits cleared and a page some of its bits set, in a manner
 //!   drawn from the fault's seed.
 //! - [`SimFlash::attach`] writes each operation through to a file, so that killing the process is a
@@ -40,6 +40,7 @@ pub struct SimFlash {
 #[derive(Debug, Default)]
 struct Supply {
     operations: u64,
+    violations: u64,
     fault: Option<Fault>,
     power: Power,
     file: Option<File>,
@@ -81,6 +82,8 @@ pub enum FaultKind {
     CutAfter,
     /// The operation fails and changes nothing; power stays.
     Fails,
+    /// The operation gets halfway, as the seed says, and reports success.
+    Lies(u64),
     /// This operation and every later one fails; reading still works.
     Dies,
 }
@@ -136,6 +139,11 @@ impl SimFlash {
     /// Words programmed and pages erased so far.
     pub fn operations(&self) -> u64 {
         self.supply.operations
+    }
+
+    /// How often a word was to be programmed twice.
+    pub fn violations(&self) -> u64 {
+        self.supply.violations
     }
 
     /// Arms a fault, or none. It strikes once; [`FaultKind::Dies`] stays.
@@ -214,7 +222,8 @@ impl NorRegion<'_> {
         match struck {
             None => Ok(Extent::Whole),
             Some(FaultKind::CutAfter) => Ok(Extent::WholeThenCut),
-            Some(FaultKind::CutMidway(seed)) => Ok(Extent::Half(seed)),
+            Some(FaultKind::CutMidway(seed)) => Ok(Extent::HalfThenCut(seed)),
+            Some(FaultKind::Lies(seed)) => Ok(Extent::Half(seed)),
             Some(FaultKind::Fails | FaultKind::Dies) => Err(FlashError::Failed),
             Some(FaultKind::CutBefore) => {
                 power.set_lost(true);
@@ -247,7 +256,7 @@ impl NorRegion<'_> {
             *file_error = Some(error);
             power.set_lost(true);
         }
-        if extent != Extent::Whole {
+        if matches!(extent, Extent::WholeThenCut | Extent::HalfThenCut(_)) {
             power.set_lost(true);
         }
         if power.lost() {
@@ -265,6 +274,7 @@ enum Extent {
     WholeThenCut,
     /// Each bit changes or not, as the random state says.
     Half(u64),
+    HalfThenCut(u64),
 }
 
 impl Extent {
@@ -272,7 +282,7 @@ impl Extent {
     fn mask(&mut self) -> u8 {
         match self {
             Self::Whole | Self::WholeThenCut => 0xFF,
-            Self::Half(state) => split_mix_64(state) as u8,
+            Self::Half(state) | Self::HalfThenCut(state) => split_mix_64(state) as u8,
         }
     }
 }
@@ -318,7 +328,7 @@ impl NorFlash for NorRegion<'_> {
                 .take(PAGE_LEN / WORD_LEN);
             for word in words {
                 // The cells of a page erased halfway are in no defined state: it takes no word.
-                *word = matches!(extent, Extent::Half(_));
+                *word = matches!(extent, Extent::Half(_) | Extent::HalfThenCut(_));
             }
             self.finish(start, &[0xFF; PAGE_LEN], extent)?;
         }
@@ -332,6 +342,7 @@ impl NorFlash for NorRegion<'_> {
             .zip(bytes.chunks(WORD_LEN))
         {
             if self.programmed.get(start / WORD_LEN) != Some(&false) {
+                self.supply.violations += 1;
                 return Err(FlashError::Rule {
                     offset: (self.offset + start) as u32,
                 });

@@ -143,6 +143,7 @@ fn power_cuts_at_every_flash_operation() {
         FaultKind::CutMidway(2),
         FaultKind::CutAfter,
         FaultKind::Fails,
+        FaultKind::Lies(3),
     ];
     for operation in 0..total {
         for kind in kinds {

@@ -55,6 +55,7 @@ fn faults_strike_once_where_they_were_told_to() {
         FaultKind::CutAfter,
         FaultKind::Fails,
         FaultKind::Dies,
+        FaultKind::Lies(1),
     ];
     for kind in kinds {
         let mut flash = flash();
@@ -64,8 +65,14 @@ fn faults_strike_once_where_they_were_told_to() {
         let again = region.write(24, &[0; 8]);
         let second = flash.bytes()[8..16].to_vec();
         assert_eq!(flash.bytes()[..8], [0; 8]);
-        assert_eq!(flash.bytes()[16..24], [0xFF; 8]);
+        let third = if matches!(kind, FaultKind::Lies(_)) {
+            0
+        } else {
+            0xFF
+        };
+        assert_eq!(flash.bytes()[16..24], [third; 8]);
         match kind {
+            FaultKind::Lies(_) => assert_eq!((result, again), (Ok(()), Ok(()))),
             FaultKind::Fails => assert_eq!((result, again), (Err(FlashError::Failed), Ok(()))),
             FaultKind::Dies => assert_eq!(
                 (result, again),
@@ -80,7 +87,9 @@ fn faults_strike_once_where_they_were_told_to() {
             FaultKind::CutBefore | FaultKind::Fails | FaultKind::Dies => {
                 assert_eq!(second, [0xFF; 8]);
             }
-            FaultKind::CutMidway(_) => assert!(second != [0xFF; 8] && second != [0; 8]),
+            FaultKind::CutMidway(_) | FaultKind::Lies(_) => {
+                assert!(second != [0xFF; 8] && second != [0; 8]);
+            }
             FaultKind::CutAfter => assert_eq!(second, [0; 8]),
         }
         flash.power_on();
@@ -116,4 +125,5 @@ fn a_page_erased_halfway_must_be_erased_again() {
     ));
     region.erase(0, PAGE_LEN as u32).unwrap();
     region.write(0, &[0; 8]).unwrap();
+    assert_eq!(flash.violations(), 1);
 }
