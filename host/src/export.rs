@@ -42,11 +42,7 @@ pub fn prepare(
     granularity: Granularity,
     max_loss: f64,
 ) -> Result<Prepared> {
-    let records = Records {
-        features: &data.features,
-        width: data.feature_count(),
-        labels: &data.labels,
-    };
+    let records = Records::from(data);
     let backend = Backend::detect();
     let options = Options {
         records,

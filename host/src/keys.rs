@@ -31,7 +31,8 @@ use std::path::{Path, PathBuf};
 use sealnet_core::fernet::FernetKey;
 use sealnet_core::record::TagKey;
 use sealnet_core::sign::{SigningKey, TrustedKey};
-use sealnet_firmware::identity::DeviceName;
+use sealnet_firmware::identity::{DeviceName, Identity};
+use sealnet_firmware::provision;
 
 use crate::error::{Error, Result};
 
@@ -150,11 +151,11 @@ impl KeyFolder {
         fernet_keys(&self.root.join("publisher/model.key"))
     }
 
-    /// What one device holds to verify and open models.
+    /// The keys of one device, as it is provisioned with them.
     ///
     /// # Errors
     /// As [`vault_keys`](Self::vault_keys), and [`Error::Input`] when there is no such device.
-    pub fn device(&self, device: &DeviceName) -> Result<DeviceKeys> {
+    pub fn device(&self, device: &DeviceName) -> Result<Identity> {
         let folder = self.device_folder(device);
         if !folder.is_dir() {
             return Err(Error::input(
@@ -168,38 +169,8 @@ impl KeyFolder {
                 ),
             ));
         }
-        let hmac = folder.join("model-hmac.key");
-        let trusted = if hmac.exists() {
-            TrustedKey::Hmac(hmac_key(&hmac)?)
-        } else {
-            TrustedKey::Ed25519(public_key(&folder.join("publisher.pub.pem"))?)
-        };
-        let model = folder.join("model.key");
-        let model = match model.exists() {
-            true => Some(format::one_fernet_key(&model)?),
-            false => None,
-        };
-        Ok(DeviceKeys {
-            name: *device,
-            folder,
-            trusted,
-            model,
-        })
+        provision::load_keys(&folder).map_err(|e| Error::input(e.to_string(), e.hint()))
     }
-}
-
-/// What one device holds to verify and open models. Its wire, receipt and secret keys are read where a
-/// device is provisioned, from [`DeviceKeys::folder`].
-#[derive(Debug, Clone)]
-pub struct DeviceKeys {
-    /// Its name.
-    pub name: DeviceName,
-    /// The folder of its files.
-    pub folder: PathBuf,
-    /// Verifies models; its scheme is the only one the device takes.
-    pub trusted: TrustedKey,
-    /// Opens encrypted models; `None` on a device for clear models only.
-    pub model: Option<FernetKey>,
 }
 
 /// Reads a device's name as typed.

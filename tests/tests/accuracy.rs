@@ -6,8 +6,9 @@ use std::thread;
 
 use sealnet::dataset::split::split;
 use sealnet::dataset::{self, Dataset, LoadOptions};
+use sealnet::export;
 use sealnet::progress::Silent;
-use sealnet::quantise::{self, Comparison, Options};
+use sealnet::quantise::Comparison;
 use sealnet::train::recipe::PAPER_HIDDEN;
 use sealnet::train::{self, Backend, Plan, Recipe, Records, Shape};
 use sealnet_core::mlp::Granularity;
@@ -75,32 +76,18 @@ fn seed(data: &Dataset, seed: u64) -> [Comparison; 2] {
         (split.train.len(), split.validation.len(), split.test.len()),
         (50_000, 10_000, 10_000)
     );
-    let records = Records {
-        features: &data.features,
-        width: data.feature_count(),
-        labels: &data.labels,
-    };
-    let backend = Backend::detect();
     let plan = Plan {
-        records,
+        records: Records::from(data),
         training: &split.train,
         validation: &split.validation,
         shape: Shape::new(784, PAPER_HIDDEN, 10).unwrap(),
         recipe: &Recipe::paper(),
         seed,
-        backend,
+        backend: Backend::detect(),
     };
     let network = train::train(&plan, &Silent).unwrap().network;
     [Granularity::PerOutput, Granularity::PerTensor].map(|granularity| {
-        let options = Options {
-            records,
-            training: &split.train,
-            validation: &split.validation,
-            granularity,
-            backend,
-        };
-        let quantised = quantise::quantise(&network, &options).unwrap();
-        let integer = quantised.network().unwrap();
-        quantise::compare(&network, &integer, records, &split.test, backend).unwrap()
+        let prepared = export::prepare(&network, data, &split, granularity, f64::INFINITY);
+        prepared.unwrap().test
     })
 }

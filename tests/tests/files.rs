@@ -169,10 +169,7 @@ fn every_secret_of_a_key_folder_is_guarded() {
         keys.publisher_signing()?;
         keys.model_keys()?;
         keys.publisher_hmac(&device)?;
-        let device = keys.device(&device)?;
-        sealnet_firmware::provision::load_keys(&device.folder)
-            .map(drop)
-            .map_err(|e| sealnet::error::Error::input(e.to_string(), e.hint()))
+        keys.device(&device).map(drop)
     };
     load_all().unwrap();
     for file in &made.files {

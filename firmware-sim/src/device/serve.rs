@@ -155,10 +155,16 @@ impl<J: NorFlash> Session<J> {
             label,
             logits_digest: logits_digest(logits),
         };
+        let probabilities = match model.policy() {
+            ReplyPolicy::Label => None,
+            ReplyPolicy::Probabilities | ReplyPolicy::Logits => {
+                Some(probabilities(&logits, model.logit_scale()))
+            }
+        };
         let reply = Reply {
             policy: model.policy(),
             receipt: &receipt.sign(&self.identity.receipt),
-            probabilities: &probabilities(&logits, model.logit_scale()),
+            probabilities: probabilities.as_ref().map_or(&[], |p| p.as_slice()),
             logits: &logits,
         };
         let iv = Iv::derive(&self.identity.secret, self.boot, message);

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sealnet::vault::MAX_SHARD_RECORDS;
+
 /// `N` bytes written as `2 N` hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HexBytes<const N: usize>(pub(crate) [u8; N]);
@@ -87,9 +89,6 @@ pub(super) fn points(text: &str) -> Result<f64, String> {
 
 /// Widths beyond this would not fit a microcontroller, nor `quant`'s accumulator bounds.
 const MAX_HIDDEN: u16 = 4096;
-
-/// Beyond this a shard is no longer a small piece of work.
-const MAX_SHARD_RECORDS: u32 = 1 << 20;
 
 #[cfg(test)]
 mod tests {

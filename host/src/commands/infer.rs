@@ -10,7 +10,6 @@ use sealnet::keys::{self, KeyFolder};
 use sealnet::model::ModelFile;
 use sealnet::train::Records;
 use sealnet_core::artefact::{DeployedAny, Provenance};
-use sealnet_firmware::provision;
 use serde_json::json;
 
 use super::{Outcome, source};
@@ -29,15 +28,11 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
         ui,
     )?;
     let data = &data.dataset;
-    let records = Records {
-        features: &data.features,
-        width: data.feature_count(),
-        labels: &data.labels,
-    };
+    let records = Records::from(data);
     let (part, which) = which(data, args)?;
     let started = Instant::now();
     let (inferred, digest) = model.deployed(
-        &device.trusted,
+        &device.publisher,
         device.model.as_ref(),
         args.min_counter,
         |deployed| {
@@ -54,8 +49,7 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
                 Place::Sim => infer::on_simulator(
                     deployed,
                     model.bytes(),
-                    &provision::load_keys(&device.folder)
-                        .map_err(|e| Error::input(e.to_string(), e.hint()))?,
+                    &device,
                     args.min_counter,
                     (records, &which),
                     ui.progress(),

@@ -5,7 +5,6 @@ use std::time::Instant;
 use sealnet_core::sign::{Ed25519SigningKey, SigningKey};
 use sealnet_firmware::client::{Client, Link};
 use sealnet_firmware::identity::Identity;
-use sealnet_firmware::provision;
 use sealnet_firmware::sim::Machine;
 use serde::Serialize;
 
@@ -13,7 +12,7 @@ use super::Stage;
 use super::model::{COUNTER, Exported};
 use super::trials::{Trial, Trials};
 use crate::dataset::Dataset;
-use crate::dataset::split::split;
+use crate::dataset::split::Split;
 use crate::error::{Error, Result};
 use crate::infer;
 use crate::model::ModelFile;
@@ -37,12 +36,11 @@ impl Stage<'_> {
     pub(super) fn answer(
         &self,
         data: &Dataset,
+        split: &Split,
         exported: &Exported,
         trials: &mut Trials,
     ) -> Result<DeviceReport> {
-        let folder = self.folder.device_folder(&self.device);
-        let identity =
-            provision::load_keys(&folder).map_err(|e| Error::input(e.to_string(), e.hint()))?;
+        let identity = self.folder.device(&self.device)?;
 
         let mut changed = exported.sealed.clone();
         let middle = changed.len() / 2;
@@ -63,18 +61,11 @@ impl Stage<'_> {
         let replayed = replay(&identity, &exported.sealed, data, trials)?;
         self.tried(trials, replayed);
 
-        let device = self.folder.device(&self.device)?;
-        let records = Records {
-            features: &data.features,
-            width: data.feature_count(),
-            labels: &data.labels,
-        };
-        let test = split(data, None)?.test;
         let start = Instant::now();
         let file = ModelFile::from_bytes("the model".into(), exported.sealed.clone());
         let inferred = file.deployed(
-            &device.trusted,
-            device.model.as_ref(),
+            &identity.publisher,
+            identity.model.as_ref(),
             COUNTER,
             |deployed| {
                 infer::on_simulator(
@@ -82,7 +73,7 @@ impl Stage<'_> {
                     file.bytes(),
                     &identity,
                     COUNTER,
-                    (records, &test),
+                    (Records::from(data), &split.test),
                     self.progress,
                 )
             },
@@ -90,7 +81,7 @@ impl Stage<'_> {
         let inferred = trials.clean(inferred)?;
         let report = DeviceReport {
             on: "sim",
-            images: test.len() as u64,
+            images: split.test.len() as u64,
             agree: inferred.agree.unwrap_or(0),
             seconds: start.elapsed().as_secs_f64(),
         };

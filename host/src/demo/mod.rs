@@ -15,6 +15,7 @@ use sealnet_firmware::identity::DeviceName;
 use serde::Serialize;
 
 use crate::dataset::Dataset;
+use crate::dataset::split::split;
 use crate::error::Result;
 use crate::keys::{self, DeviceSet, KeyFolder};
 use crate::progress::Progress;
@@ -99,8 +100,9 @@ pub fn run(demo: &Demo<'_>, progress: &dyn Progress) -> Result<Report> {
     let paper_profile_accepts_insider = stage.paper_profile()?;
 
     let (train, finished) = stage.train(&source)?;
-    let exported = stage.export(&source, finished, &mut tamper)?;
-    let device = stage.answer(&source.dataset, &exported, &mut tamper)?;
+    let split = split(&source.dataset, None)?;
+    let exported = stage.export(&source, &split, finished, &mut tamper)?;
+    let device = stage.answer(&source.dataset, &split, &exported, &mut tamper)?;
     Ok(Report {
         data: DataReport {
             name: demo.data.name.clone(),

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Stage;
 use super::trials::{Bars, Trial, Trials};
-use crate::dataset::split::split;
+use crate::dataset::split::Split;
 use crate::error::{Error, Result};
 use crate::export::{self, Prepared, SealOptions};
 use crate::files;
@@ -98,6 +98,7 @@ impl Stage<'_> {
     pub(super) fn export(
         &self,
         source: &SourceData,
+        split: &Split,
         finished: Finished,
         trials: &mut Trials,
     ) -> Result<Exported> {
@@ -115,7 +116,7 @@ impl Stage<'_> {
         let prepared = export::prepare(
             &network,
             data,
-            &split(data, None)?,
+            split,
             Granularity::PerOutput,
             MAX_LOSS_POINTS,
         )?;

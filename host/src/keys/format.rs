@@ -45,18 +45,6 @@ pub fn fernet_keys(path: &Path) -> Result<Vec<FernetKey>> {
     Ok(keys)
 }
 
-/// Reads a file that must hold exactly one Fernet key.
-pub(super) fn one_fernet_key(path: &Path) -> Result<FernetKey> {
-    let mut keys = fernet_keys(path)?;
-    match (keys.pop(), keys.is_empty()) {
-        (Some(key), true) => Ok(key),
-        _ => Err(malformed(
-            path,
-            "a device takes one Fernet key, it holds several",
-        )),
-    }
-}
-
 /// Reads an Ed25519 signing key: PEM, PKCS#8.
 ///
 /// # Errors

@@ -271,7 +271,7 @@ mod tests {
         keys.record_tag_key().unwrap();
         let device = keys.device(&one).unwrap();
         assert_eq!(
-            device.trusted.key_id(),
+            device.publisher.key_id(),
             keys.publisher_signing().unwrap().key_id()
         );
         let shared = device.model.unwrap().key_id();
@@ -290,7 +290,7 @@ mod tests {
         let device = keys.device(&two).unwrap();
         assert!(device.model.is_none());
         assert_eq!(
-            device.trusted.key_id(),
+            device.publisher.key_id(),
             keys.publisher_hmac(&two).unwrap().key_id()
         );
         assert!(keys.publisher_hmac(&one).is_err());

@@ -4,6 +4,7 @@ use super::adam::Adam;
 use super::kernels::{self, TermLists, Work};
 use super::metrics::{Metrics, argmax};
 use super::model::{Layer, Network, Shape};
+use crate::dataset::Dataset;
 
 /// Records to learn from or to judge by.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +15,16 @@ pub struct Records<'a> {
     pub width: usize,
     /// `[N]`, each below the network's classes.
     pub labels: &'a [u16],
+}
+
+impl<'a> From<&'a Dataset> for Records<'a> {
+    fn from(data: &'a Dataset) -> Records<'a> {
+        Records {
+            features: &data.features,
+            width: data.feature_count(),
+            labels: &data.labels,
+        }
+    }
 }
 
 impl Records<'_> {
@@ -190,11 +201,15 @@ pub(crate) struct Differentiate<'a> {
 impl Work for Differentiate<'_> {
     #[inline(always)]
     fn run(self) {
-        self.workspace
-            .forward(self.network, &self.records, self.batch);
-        let metrics = self.workspace.judge(&self.records, self.batch);
+        let judge = Judge {
+            network: self.network,
+            records: self.records,
+            batch: self.batch,
+            workspace: &mut *self.workspace,
+            metrics: self.metrics,
+        };
+        judge.run();
         self.workspace.backward(self.network, self.gradient);
-        self.metrics.merge(&metrics);
     }
 }
 
@@ -212,12 +227,16 @@ pub(crate) struct Learn<'a> {
 impl Work for Learn<'_> {
     #[inline(always)]
     fn run(self) {
-        self.workspace
-            .forward(self.network, &self.records, self.batch);
-        let metrics = self.workspace.judge(&self.records, self.batch);
-        self.workspace.backward(self.network, self.gradient);
+        let differentiate = Differentiate {
+            network: &*self.network,
+            gradient: &mut *self.gradient,
+            records: self.records,
+            batch: self.batch,
+            workspace: self.workspace,
+            metrics: self.metrics,
+        };
+        differentiate.run();
         self.adam.step(self.network, self.gradient);
-        self.metrics.merge(&metrics);
     }
 }
 

@@ -61,11 +61,7 @@ pub fn run(
         usize::from(dataset.classes),
     )?;
     let split = split(dataset, options.split_seed)?;
-    let records = Records {
-        features: &dataset.features,
-        width: dataset.feature_count(),
-        labels: &dataset.labels,
-    };
+    let records = Records::from(dataset);
     let started = Instant::now();
     let plan = Plan {
         records,

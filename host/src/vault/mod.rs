@@ -176,4 +176,4 @@ pub(crate) fn line_len(feature_count: usize) -> usize {
 pub(crate) const MAX_SHARD_BYTES: usize = 256 << 20;
 
 /// Most records of a shard.
-pub(crate) const MAX_SHARD_RECORDS: u32 = 1 << 20;
+pub const MAX_SHARD_RECORDS: u32 = 1 << 20;

@@ -3,8 +3,8 @@
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part
 
 use sealnet_core::artefact::{
-    ArtefactError, BodySpec, Claims, ColumnScaling, Encryption, Name, Provenance, ReplyPolicy,
-    Sealed, seal, sealed_len, write_body,
+    ArtefactError, Body, BodySpec, Claims, ColumnScaling, Encryption, Name, Provenance,
+    ReplyPolicy, Sealed, seal, sealed_len, write_body,
 };
 use sealnet_core::fernet::{self, FernetKey, Iv};
 use sealnet_core::mlp::Granularity;
@@ -78,6 +78,10 @@ pub fn scaling() -> Vec<ColumnScaling> {
 }
 
 pub fn plaintext(model: &Model) -> Vec<u8> {
+    body(model, &mut Vec::new()).bytes().to_vec()
+}
+
+fn body<'b>(model: &Model, out: &'b mut Vec<u8>) -> Body<'b> {
     let columns = scaling();
     let network = model.network();
     let spec = BodySpec {
@@ -88,30 +92,17 @@ pub fn plaintext(model: &Model) -> Vec<u8> {
         policy: ReplyPolicy::Logits,
         scaling: Some(&columns),
     };
-    let mut out = vec![0xEE; spec.body_len()];
+    // Whatever lay in the buffer before must not show.
+    out.resize(spec.body_len(), 0xEE);
     let mut scratch = vec![0; network.shape().golden_scratch_len()];
     let mut logits = vec![0; usize::from(network.shape().output())];
-    let body = write_body(&mut out, &spec, &mut scratch, &mut logits).unwrap();
-    body.bytes().to_vec()
+    write_body(out, &spec, &mut scratch, &mut logits).unwrap()
 }
 
 /// A sealed model as the exporter makes it.
 pub fn artefact(case: Case) -> Vec<u8> {
-    let model = model();
-    let columns = scaling();
-    let network = model.network();
-    let spec = BodySpec {
-        network,
-        logit_scale: LOGIT_SCALE,
-        golden_seed: GOLDEN_SEED,
-        golden_count: GOLDEN_COUNT,
-        policy: ReplyPolicy::Logits,
-        scaling: Some(&columns),
-    };
-    let mut body = vec![0xEE; spec.body_len()];
-    let mut scratch = vec![0; network.shape().golden_scratch_len()];
-    let mut logits = vec![0; usize::from(network.shape().output())];
-    let body = write_body(&mut body, &spec, &mut scratch, &mut logits).unwrap();
+    let mut buffer = Vec::new();
+    let body = body(&model(), &mut buffer);
     let claims = Claims {
         security_counter: COUNTER,
         provenance: Provenance::SealedData(RECEIPT),
