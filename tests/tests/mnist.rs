@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use sealnet::dataset::{Dataset, fetch, idx};
 use sealnet::progress::Silent;
+use sealnet_tests::{Ran, sealnet};
 
 /// The real files: the cache that `tests/run` filled.
 fn mnist() -> PathBuf {
@@ -68,6 +69,60 @@ fn what_only_looks_like_mnist_is_another_data_set() {
     change("train-images-idx3-ubyte", 2, 9);
     let error = idx::read_folder(dir.path()).unwrap_err();
     assert!(error.to_string().contains("type 0x09"), "{error}");
+}
+
+#[test]
+fn under_its_name_only_the_published_files_are_read() {
+    let folder = mnist();
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("cache/mnist");
+    fs::create_dir_all(&cache).unwrap();
+    for file in fetch::MNIST_FILES {
+        fs::copy(folder.join(file.name), cache.join(file.name)).unwrap();
+    }
+    // Another part beside the four files is none of MNIST's.
+    for name in ["more-images-idx3-ubyte", "more-labels-idx1-ubyte"] {
+        fs::copy(cache.join(name.replace("more", "t10k")), cache.join(name)).unwrap();
+    }
+    let labels = cache.join("t10k-labels-idx1-ubyte");
+    let genuine = fs::read(&labels).unwrap();
+    let mut forged = genuine.clone();
+    forged[8] ^= 1;
+
+    let open = idx::IdxFolder::mnist(&cache).unwrap();
+    assert_eq!((open.name.as_str(), open.count()), ("mnist", 70_000));
+    // Another file put in its place after its digest was taken is not the one that is read.
+    fs::write(dir.path().join("forged"), &forged).unwrap();
+    fs::rename(dir.path().join("forged"), &labels).unwrap();
+    let (read, _) = open.read(60_000, 10_000).unwrap();
+    assert!(
+        read.iter()
+            .zip(&genuine[8..])
+            .all(|(a, b)| *a == u16::from(*b))
+    );
+
+    // Changed, cut short or emptied: an error that says what mends it, whoever reads.
+    for other in [&forged[..], &genuine[..100], &[]] {
+        fs::write(&labels, other).unwrap();
+        for error in [
+            idx::IdxFolder::mnist(&cache).map(drop).unwrap_err(),
+            idx::read_mnist(&cache).map(drop).unwrap_err(),
+        ] {
+            assert_eq!(error.exit_code(), 1, "{error}");
+            assert!(error.to_string().contains("t10k-labels"), "{error}");
+            assert!(error.hint().contains("sealnet fetch mnist"), "{error}");
+        }
+    }
+    let made = Ran::new(sealnet(dir.path()).args(["keygen", "keys"]));
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let sealed = Ran::new(sealnet(dir.path()).args(["seal", "mnist", "vault", "--keys", "keys"]));
+    assert_eq!(sealed.code, 1, "{}", sealed.stderr);
+    assert!(
+        sealed.stderr.contains("sealnet fetch mnist"),
+        "{}",
+        sealed.stderr
+    );
+    assert!(!dir.path().join("vault").exists());
 }
 
 #[test]

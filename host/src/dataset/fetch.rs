@@ -95,6 +95,33 @@ pub fn mnist(from: Option<&Path>, to: Option<&Path>, progress: &dyn Progress) ->
     ))
 }
 
+/// The folder in which the name `mnist` is read: the cache, filled when a file is missing.
+///
+/// Files that lie there are not looked at: whoever reads them takes the digests of what is read
+/// ([`IdxFolder::mnist`](super::idx::IdxFolder::mnist)), and one that was changed is an error, not something to mend in passing.
+///
+/// # Errors
+/// As [`mnist`].
+pub fn mnist_to_read(progress: &dyn Progress) -> Result<PathBuf> {
+    let folder = mnist_folder()?;
+    let there = |file: &MnistFile| folder.join(file.name).symlink_metadata().is_ok();
+    if MNIST_FILES.iter().all(there) {
+        return Ok(folder);
+    }
+    Ok(mnist(None, None, progress)?.folder)
+}
+
+/// A file of MNIST that is another than the published one.
+pub(super) fn not_published(path: &Path) -> Error {
+    Error::verification(
+        format!(
+            "{} is not the published file: its SHA-256 digest is another",
+            path.display()
+        ),
+        "it was changed or damaged; sealnet fetch mnist gets it again",
+    )
+}
+
 /// Whether a folder holds the four genuine files.
 pub fn has_mnist(folder: &Path) -> bool {
     MNIST_FILES.iter().all(|file| {

@@ -83,6 +83,18 @@ pub fn read_folder(folder: &Path) -> Result<Dataset> {
     }
 }
 
+/// Reads MNIST from a folder that holds its four files.
+///
+/// # Errors
+/// [`Error::Verification`] when one of them is not the published one, [`Error::Io`] when one cannot be read.
+pub fn read_mnist(folder: &Path) -> Result<Dataset> {
+    match mnist::read(folder)? {
+        Some(mnist) => Ok(mnist),
+        // Says which of them it is.
+        None => IdxFolder::mnist(folder)?.dataset(),
+    }
+}
+
 /// Writes a data set as IDX files into a folder that exists, a pair a part.
 ///
 /// # Errors

@@ -170,8 +170,7 @@ impl Part {
 /// [`Error::Io`] and [`Error::Input`] with the place of what is wrong.
 pub fn load(data: &str, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset> {
     if data == "mnist" {
-        let fetched = fetch::mnist(None, None, progress)?;
-        return idx::read_folder(&fetched.folder);
+        return idx::read_mnist(&fetch::mnist_to_read(progress)?);
     }
     let path = Path::new(data);
     let metadata = std::fs::metadata(path).map_err(Error::io("read", path))?;

@@ -227,8 +227,7 @@ pub fn record_source(
     progress: &dyn Progress,
 ) -> Result<Box<dyn RecordSource>> {
     if data == "mnist" {
-        let mut folder = IdxFolder::open(&fetch::mnist(None, None, progress)?.folder)?;
-        "mnist".clone_into(&mut folder.name);
+        let folder = IdxFolder::mnist(&fetch::mnist_to_read(progress)?)?;
         return Ok(Box::new(FolderSource::new(folder)));
     }
     let path = Path::new(data);

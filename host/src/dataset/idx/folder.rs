@@ -1,10 +1,13 @@
 //! A folder of IDX files, read in pieces: sealing it never holds it whole.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use sha2::{Digest, Sha256};
+
+use super::super::fetch::{MNIST_FILES, MnistFile, not_published};
 use super::super::{Dataset, Part};
 use super::{cut_short, damaged, goes_on, read, read_header};
 use crate::error::{Error, Result};
@@ -35,28 +38,63 @@ impl IdxFolder {
             .canonicalize()
             .ok()
             .and_then(|full| Some(full.file_name()?.to_string_lossy().into_owned()));
-        let mut whole = IdxFolder {
-            name: name.unwrap_or_else(|| folder.display().to_string()),
+        let mut whole = IdxFolder::named(name.unwrap_or_else(|| folder.display().to_string()));
+        for pair in pairs(folder)? {
+            let images = Values::open(&pair.images)?;
+            let labels = Values::open(&pair.labels)?;
+            whole.push(pair, images, labels)?;
+        }
+        Ok(whole)
+    }
+
+    /// Opens the four files of MNIST in `folder`, and no others that may lie there. Their digests are taken
+    /// through the handles that the records are then read from, so another file in their place is not read.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] when a file is not the published one, [`Error::Io`] when it cannot be read.
+    pub fn mnist(folder: &Path) -> Result<IdxFolder> {
+        let open = |file: &MnistFile| {
+            let path = folder.join(file.name);
+            let handle = File::open(&path).map_err(Error::io("read", &path))?;
+            if digest(&handle).map_err(Error::io("read", &path))? != file.sha256 {
+                return Err(not_published(&path));
+            }
+            Values::of_file(&path, handle)
+        };
+        let mut whole = IdxFolder::named("mnist".to_owned());
+        let (files, _) = MNIST_FILES.as_chunks();
+        for (part, [images, labels]) in ["train", "test"].into_iter().zip(files) {
+            let pair = Pair {
+                part: part.to_owned(),
+                images: folder.join(images.name),
+                labels: folder.join(labels.name),
+            };
+            whole.push(pair, open(images)?, open(labels)?)?;
+        }
+        Ok(whole)
+    }
+
+    fn named(name: String) -> IdxFolder {
+        IdxFolder {
+            name,
             shape: Vec::new(),
             classes: 0,
             parts: Vec::new(),
             files: Vec::new(),
-        };
-        let mut start = 0;
-        for pair in pairs(folder)? {
-            let images = Values::open(&pair.images)?;
-            let labels = Values::open(&pair.labels)?;
-            let count = whole.fit(&pair, &images, &labels)?;
-            whole.classes = whole.classes.max(labels.highest()? + 1);
-            whole.parts.push(Part {
-                name: pair.part,
-                start,
-                len: count,
-            });
-            start += count;
-            whole.files.push(Files { images, labels });
         }
-        Ok(whole)
+    }
+
+    fn push(&mut self, pair: Pair, images: Values, labels: Values) -> Result<()> {
+        let start = self.count();
+        let len = self.fit(&pair, &images, &labels)?;
+        self.classes = self.classes.max(labels.highest()? + 1);
+        self.parts.push(Part {
+            name: pair.part,
+            start,
+            len,
+        });
+        self.files.push(Files { images, labels });
+        Ok(())
     }
 
     /// Features a record.
@@ -192,6 +230,11 @@ impl Values {
             });
         }
         let file = File::open(path).map_err(Error::io("read", path))?;
+        Values::of_file(path, file)
+    }
+
+    /// The values of an open file, plain, which must be at its beginning.
+    fn of_file(path: &Path, file: File) -> Result<Values> {
         let length = file.metadata().map_err(Error::io("read", path))?.len();
         let header = read_header(&mut BufReader::new(&file), path, length)?;
         if length > header.length + header.total {
@@ -246,6 +289,21 @@ impl Values {
         }
         Ok(u16::from(highest))
     }
+}
+
+/// SHA-256 of a file from its beginning, in hexadecimal; the file is at its beginning again.
+fn digest(mut file: &File) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut piece = vec![0; PIECE as usize];
+    file.rewind()?;
+    loop {
+        match file.read(&mut piece)? {
+            0 => break,
+            length => hasher.update(&piece[..length]),
+        }
+    }
+    file.rewind()?;
+    Ok(hex::encode(hasher.finalize()))
 }
 
 /// Images and labels of one part.
@@ -320,5 +378,5 @@ fn pairs(folder: &Path) -> Result<Vec<Pair>> {
     Ok(pairs)
 }
 
-/// Labels looked at in one go.
+/// Bytes looked at in one go.
 const PIECE: u64 = 1 << 16;
