@@ -81,6 +81,7 @@
 //! | 4 | detector thresholds | reserved: refused |
 //! | 5 | reply policy | required |
 //! | 6 | feature scaling | optional |
+//! | 7 | names | optional |
 //!
 //! ### 1: int8 layers
 //!
@@ -146,11 +147,30 @@
 //! |---|---|---|---|
 //! | 8 i | f32 | offset | finite; `value = offset + scale * byte` |
 //! | 8 i + 4 | f32 | scale | finite |
+//!
+//! ### 7: names
+//!
+//! What people call the columns and the classes, at least one of the two. The device does not use it.
+//!
+//! | offset | type | field | value |
+//! |---|---|---|---|
+//! | 0 | u16 | columns | 0 or the header's input width |
+//! | 2 | u16 | classes | 0 or the header's output width |
+//! | 4 | u8\[12\] | reserved | zeros |
+//! | 16 | | names | of column 0, of column 1, …, then of class 0, of class 1, … |
+//!
+//! and each name, right after the one before,
+//!
+//! | offset | type | field | value |
+//! |---|---|---|---|
+//! | 0 | u8 | length | 1 to 255 |
+//! | 1 | u8\[length\] | text | UTF-8 without control characters |
 
 mod error;
 mod golden;
 mod header;
 mod load;
+mod names;
 mod open;
 mod parse;
 mod seal;
@@ -161,6 +181,7 @@ pub use error::{ArtefactError, SectionError};
 pub use golden::{GOLDEN_MAX, expand, golden_logits};
 pub use header::{BodyEncoding, FORMAT_VERSION, HEADER_LEN, Header, NAME_LEN, Name, Provenance};
 pub use load::{Deployed, DeployedAny};
+pub use names::{NAME_BYTES_MAX, NameList, Names, NamesSpec};
 pub use open::Opened;
 pub use parse::Sealed;
 pub use seal::{Body, BodySpec, Claims, Encryption, SealError, seal, sealed_len, write_body};

@@ -41,15 +41,19 @@ pub const MODEL_RAM_LEN: usize = body_len_max(SHAPE);
 /// Bytes of the longest sealed model of this shape.
 pub const MODEL_LEN_MAX: usize = HEADER + FERNET_OVERHEAD + body_len_max(SHAPE) + SIGNATURE;
 
-/// Bytes of the longest body of a shape: a factor an output, all golden vectors, feature scaling. The
-/// sizes are those of the [artefact's sections](sealnet_core::artefact).
+/// Bytes of the longest body of a shape: a factor an output, all golden vectors, feature scaling, and
+/// names as long as [`NAMES_MAX`]. The sizes are those of the [artefact's sections](sealnet_core::artefact).
 const fn body_len_max(shape: Shape) -> usize {
     let [(in1, out1), (in2, out2), (in3, out3)] = shape.layers();
     let layers = layer_len(in1, out1) + layer_len(in2, out2) + layer_len(in3, out3);
     let golden = 16 + GOLDEN_VECTORS_MAX * 4 * out3;
     let policy = 16;
     let scaling = 8 * in1;
-    section_len(16 + layers) + section_len(golden) + section_len(policy) + section_len(scaling)
+    section_len(16 + layers)
+        + section_len(golden)
+        + section_len(policy)
+        + section_len(scaling)
+        + section_len(NAMES_MAX)
 }
 
 /// Bias i32, multiplier i32, shift u8 for each output, weights i8; each padded to 16.
@@ -65,5 +69,8 @@ const fn section_len(payload: usize) -> usize {
 const HEADER: usize = 256;
 const SIGNATURE: usize = 64;
 const GOLDEN_VECTORS_MAX: usize = 16;
+/// Room for names, which a device carries but does not use: some 60 columns. A model with longer ones
+/// fits where it leaves other room unused, and is refused as too long where it does not.
+pub const NAMES_MAX: usize = 1024;
 /// Version, timestamp, IV, padding of a whole block, MAC.
 const FERNET_OVERHEAD: usize = 1 + 8 + 16 + 16 + 32;

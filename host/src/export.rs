@@ -122,6 +122,7 @@ pub fn seal(
         golden_count: GOLDEN_VECTORS,
         policy: options.policy,
         scaling: prepared.scaling.as_deref(),
+        names: None,
     };
     let mut plaintext = Zeroizing::new(vec![0; spec.body_len()]);
     let mut scratch = vec![0; shape.golden_scratch_len()];

@@ -125,7 +125,7 @@ def model(path: pathlib.Path, keys: pathlib.Path) -> dict:
         kind, section_version, length = struct.unpack_from("<HHI", body, position)
         assert section_version == 1 and not any(body[position + 8 : position + 16])
         sections[kind], position = padded(body, position + 16, length)
-    assert list(sections) == sorted(sections)
+    assert list(sections) == sorted(sections) and set(sections) <= {1, 3, 5, 6, 7}
 
     layers, position = [], 16
     (logit_scale,) = struct.unpack_from("<f", sections[1])
@@ -157,7 +157,22 @@ def model(path: pathlib.Path, keys: pathlib.Path) -> dict:
         "model_digest": header[64:128].hex(),
         "golden": golden,
         "reply_policy": sections[5][0],
+        "scaling": [list(pair) for pair in struct.iter_unpack("<ff", sections[6])] if 6 in sections else None,
+        "names": names(sections[7], shape[0], shape[3]) if 7 in sections else None,
     }
+
+
+def names(section: bytes, inputs: int, outputs: int) -> dict:
+    columns, classes = struct.unpack_from("<HH", section)
+    assert columns in (0, inputs) and classes in (0, outputs) and not any(section[4:16])
+    texts, position = [], 16
+    for _ in range(columns + classes):
+        length = section[position]
+        assert length > 0
+        texts.append(section[position + 1 : position + 1 + length].decode())
+        position += 1 + length
+    assert position == len(section)
+    return {"columns": texts[:columns], "classes": texts[columns:]}
 
 
 def logits(layers: list[dict], values: list[int]) -> list[int]:

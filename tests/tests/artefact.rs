@@ -6,7 +6,7 @@ mod model_fixture;
 
 use artefact_fixture::{
     CASES, COUNTER, CREATED, Case, LOGIT_SCALE, RECEIPT, Scheme, artefact, features, mismatch,
-    model, model_key, plaintext, run, run_any, scaling, sign_again, signing_key,
+    model, model_key, names, plaintext, run, run_any, scaling, sign_again, signing_key,
 };
 use sealnet_core::artefact::{
     ArtefactError, BodyEncoding, Provenance, ReplyPolicy, Sealed, expand,
@@ -57,6 +57,9 @@ fn a_sealed_model_answers_and_says_what_it_is() {
         assert_eq!(deployed.policy(), ReplyPolicy::Logits);
         assert_eq!(deployed.logit_scale(), LOGIT_SCALE);
         assert!(deployed.scaling().unwrap().columns().eq(scaling()));
+        let found = deployed.names().unwrap();
+        let (columns, classes) = names();
+        assert!(found.columns().eq(columns) && found.classes().eq(classes));
     }
 }
 

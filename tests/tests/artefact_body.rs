@@ -7,7 +7,7 @@ mod model_fixture;
 use std::ops::Range;
 
 use artefact_fixture::{
-    CASES, Case, GOLDEN_COUNT, Scheme, WIDTHS, model, plaintext, run, with_body,
+    CASES, Case, GOLDEN_COUNT, Scheme, WIDTHS, model, names, plaintext, run, with_body,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -53,14 +53,15 @@ struct Section {
     end: usize,
 }
 
-/// Types 1, 3, 5 and 6 in this order.
-fn sections() -> [Section; 4] {
+/// Types 1, 3, 5, 6 and 7 in this order.
+fn sections() -> [Section; 5] {
     let [_, _, [_, _, _, weights]] = arrays();
     let payloads = [
         weights.padded - 16,
         16 + 4 * usize::from(GOLDEN_COUNT) * WIDTHS[3],
         16,
         8 * WIDTHS[0],
+        16 + name_lengths().iter().map(|len| 1 + len).sum::<usize>(),
     ];
     let mut start = 0;
     payloads.map(|len| {
@@ -74,6 +75,12 @@ fn sections() -> [Section; 4] {
         start = end;
         section
     })
+}
+
+/// Bytes of each name, columns first.
+fn name_lengths() -> Vec<usize> {
+    let (columns, classes) = names();
+    columns.iter().chain(&classes).map(String::len).collect()
 }
 
 fn refused(change: impl Fn(&mut Vec<u8>)) -> E {
@@ -99,8 +106,8 @@ fn set(body: &mut [u8], at: usize, bytes: &[u8]) {
 fn the_layout_is_as_documented() {
     let body = plaintext(&model());
     let sections = sections();
-    assert_eq!(sections[3].end, body.len());
-    for (section, kind) in sections.iter().zip([1, 3, 5, 6]) {
+    assert_eq!(sections[4].end, body.len());
+    for (section, kind) in sections.iter().zip([1, 3, 5, 6, 7]) {
         let len = u32::try_from(section.payload.len()).unwrap().to_le_bytes();
         let header = [&[kind, 0, 1, 0], &len[..], &[0; 8]].concat();
         assert_eq!(body[section.start..section.payload.start], header);
@@ -122,17 +129,17 @@ fn the_layout_is_as_documented() {
 
 #[test]
 fn reserved_unknown_and_misplaced_sections() {
-    let [_, golden, policy, scaling] = sections();
+    let [_, golden, policy, scaling, names] = sections();
     for (kind, cause) in [
         (0_u16, S::Unknown),
         (2, S::Reserved),
         (4, S::Reserved),
-        (7, S::Unknown),
+        (8, S::Unknown),
         (0x0101, S::Unknown),
         (0xFFFF, S::Unknown),
     ] {
         // At each place: instead of a known one, and after the last.
-        for at in [0, golden.start, policy.start, scaling.start] {
+        for at in [0, golden.start, policy.start, scaling.start, names.start] {
             assert_eq!(
                 refused(|b| set(b, at, &kind.to_le_bytes())),
                 section(kind, cause)
@@ -146,7 +153,7 @@ fn reserved_unknown_and_misplaced_sections() {
             section(kind, cause)
         );
     }
-    for at in [0, golden.start, policy.start, scaling.start] {
+    for at in [0, golden.start, policy.start, scaling.start, names.start] {
         for version in [0_u16, 2, 0x0100] {
             let found = refused(|b| set(b, at + 2, &version.to_le_bytes()));
             assert!(
@@ -173,7 +180,7 @@ fn reserved_unknown_and_misplaced_sections() {
 #[test]
 fn duplicate_unordered_and_missing_sections() {
     let all = sections();
-    for (n, kind) in [1, 3, 5, 6].into_iter().enumerate() {
+    for (n, kind) in [1, 3, 5, 6, 7].into_iter().enumerate() {
         let Section { start, end, .. } = all[n];
         let twice = refused(|b| {
             let copy = b[start..end].to_vec();
@@ -185,32 +192,40 @@ fn duplicate_unordered_and_missing_sections() {
             b.extend(copy);
         });
         assert_eq!(first_again_at_the_end, section(kind, S::Order));
-        if kind != 6 {
+        if kind < 6 {
             let without = refused(|b| drop(b.drain(start..end)));
             assert_eq!(without, section(kind, S::Missing));
         }
     }
-    for n in 0..3 {
+    for n in 0..4 {
         let (a, b) = (all[n].clone(), all[n + 1].clone());
         let swapped = refused(|body| body[a.start..b.end].rotate_left(a.end - a.start));
-        let late = [1, 3, 5][n];
+        let late = [1, 3, 5, 6][n];
         assert_eq!(swapped, section(late, S::Order));
     }
     assert_eq!(refused(Vec::clear), section(1, S::Missing));
 
-    // The one optional section may be missing.
-    let mut body = plaintext(&model());
-    body.truncate(all[3].start);
-    assert!(
-        CASES
-            .iter()
-            .all(|&case| run(case, &with_body(case, &body)).is_ok())
-    );
+    // The optional sections may be missing, each and both.
+    let whole = plaintext(&model());
+    let [.., scaling, names] = &all;
+    for gone in [
+        scaling.start..scaling.end,
+        names.start..names.end,
+        scaling.start..names.end,
+    ] {
+        let mut body = whole.clone();
+        body.drain(gone);
+        assert!(
+            CASES
+                .iter()
+                .all(|&case| run(case, &with_body(case, &body)).is_ok())
+        );
+    }
 }
 
 #[test]
 fn wrong_section_lengths() {
-    for (n, kind) in [1, 3, 5, 6].into_iter().enumerate() {
+    for (n, kind) in [1, 3, 5, 6, 7].into_iter().enumerate() {
         let Section { start, payload, .. } = sections()[n].clone();
         let len = payload.len() as u32;
         for wrong in [
@@ -243,8 +258,12 @@ fn wrong_section_lengths() {
 #[test]
 fn every_shorter_body_is_refused() {
     let body = plaintext(&model());
-    let optional = sections()[3].start;
-    for len in (0..body.len()).step_by(16).filter(|&len| len != optional) {
+    let [.., scaling, names] = sections();
+    let whole = [scaling.start, names.start];
+    for len in (0..body.len())
+        .step_by(16)
+        .filter(|len| !whole.contains(len))
+    {
         for case in CASES {
             let found = run(case, &with_body(case, &body[..len])).unwrap_err();
             let known = matches!(
@@ -271,13 +290,15 @@ fn every_shorter_body_is_refused() {
 
 #[test]
 fn padding_and_reserved_bytes_must_be_zero() {
-    let [layers, golden, policy, scaling] = sections();
+    let [layers, golden, policy, scaling, names] = sections();
     let mut spaces: Vec<(u16, Range<usize>)> = vec![
         (1, layers.payload.start + 4..layers.payload.start + 16),
         (3, golden.payload.start + 12..golden.payload.start + 16),
         (3, golden.payload.end..golden.end),
         (5, policy.payload.start + 1..policy.payload.end),
         (6, scaling.payload.end..scaling.end),
+        (7, names.payload.start + 4..names.payload.start + 16),
+        (7, names.payload.end..names.end),
     ];
     for array in arrays().iter().flatten() {
         spaces.push((1, array.bytes.end..array.padded));
@@ -334,7 +355,7 @@ fn layers_that_are_out_of_range() {
 
 #[test]
 fn numbers_that_are_out_of_range() {
-    let [layers, golden, policy, scaling] = sections();
+    let [layers, golden, policy, scaling, _] = sections();
     for scale in [0.0, -0.0, -1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let found = refused(|b| set(b, layers.payload.start, &scale.to_le_bytes()));
         assert_eq!(found, E::LogitScale, "{scale}");
@@ -364,6 +385,50 @@ fn numbers_that_are_out_of_range() {
             assert_eq!(found, E::FeatureScaling { column });
         }
     }
+}
+
+#[test]
+fn names_that_are_out_of_range() {
+    let payload = sections()[4].payload.clone();
+    for (at, counts) in [(0, [1_u16, 18, 20, 0xFFFF]), (2, [1, 4, 6, 0xFFFF])] {
+        for count in counts {
+            let found = refused(|b| set(b, payload.start + at, &count.to_le_bytes()));
+            assert_eq!(found, E::NameCount, "{count} at {at}");
+        }
+        // None where there are some: what follows is then no longer what the section says.
+        let found = refused(|b| set(b, payload.start + at, &[0, 0]));
+        assert!(
+            matches!(found, E::Section { section: 7, .. } | E::NameText),
+            "{found:?}"
+        );
+    }
+    assert_eq!(refused(|b| set(b, payload.start, &[0; 4])), E::NameCount);
+    let mut at = payload.start + 16;
+    for len in name_lengths() {
+        assert_eq!(refused(|b| b[at] = 0), E::NameText);
+        // One byte less or more shifts all that follow; the last name then leaves a byte or needs one.
+        for wrong in [len - 1, len + 1] {
+            let found = refused(|b| b[at] = wrong as u8);
+            assert!(
+                matches!(
+                    found,
+                    E::NameText
+                        | E::Section {
+                            section: 7,
+                            cause: S::Length
+                        }
+                ),
+                "{found:?}"
+            );
+        }
+        for text in at + 1..=at + len {
+            for byte in [0, 0x1B, 0x7F, 0xFF] {
+                assert_eq!(refused(|b| b[text] = byte), E::NameText, "byte {text}");
+            }
+        }
+        at += 1 + len;
+    }
+    assert_eq!(at, payload.end);
 }
 
 #[test]

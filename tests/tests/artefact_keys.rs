@@ -8,8 +8,8 @@ use artefact_fixture::{
     sign_again, signing_key, with_body,
 };
 use sealnet_core::artefact::{
-    ArtefactError, BodySpec, Claims, Name, Provenance, ReplyPolicy, SealError, Sealed, seal,
-    write_body,
+    ArtefactError, BodySpec, Claims, Name, NamesSpec, Provenance, ReplyPolicy, SealError, Sealed,
+    seal, write_body,
 };
 use sealnet_core::fernet::FernetKey;
 use sealnet_core::mlp::ShapeError;
@@ -163,6 +163,7 @@ fn what_cannot_load_cannot_be_sealed() {
         golden_count: 1,
         policy: ReplyPolicy::Label,
         scaling: None,
+        names: None,
     };
     let write = |spec: BodySpec<'_>, len: usize, scratch: usize, logits: usize| {
         let mut out = vec![0; len];
@@ -216,6 +217,20 @@ fn what_cannot_load_cannot_be_sealed() {
             ..spec
         };
         assert_eq!(write(spec, 9999, 34, 5), Err(SealError::Scaling));
+    }
+    let long = "n".repeat(256);
+    let classes = ["a", "b", "c", "d", "e"];
+    for (columns, classes) in [
+        (&[][..], &[][..]),
+        (&[], &classes[1..]),
+        (&["x"; 18], &classes),
+        (&[], &["a", "b", "", "d", "e"]),
+        (&[], &["a", "b", "c\u{7}", "d", "e"]),
+        (&[], &["a", "b", &long, "d", "e"]),
+    ] {
+        let names = Some(NamesSpec { columns, classes });
+        let spec = BodySpec { names, ..spec };
+        assert_eq!(write(spec, 9999, 34, 5), Err(SealError::Names));
     }
 
     let mut out = vec![0; len];

@@ -144,6 +144,10 @@ pub enum ArtefactError {
         /// Which column, from 0.
         column: u16,
     },
+    /// There is neither one name for each column nor one for each class.
+    NameCount,
+    /// The name of a column or class is empty, not UTF-8, or has a control character.
+    NameText,
     /// A buffer that the caller lent does not fit.
     Buffers(ShapeError),
 }
@@ -261,6 +265,10 @@ impl fmt::Display for ArtefactError {
             Self::FeatureScaling { column } => {
                 write!(f, "the scaling of column {column} is not finite")
             }
+            Self::NameCount => f.write_str(
+                "the names section holds neither one name for each column nor one for each class",
+            ),
+            Self::NameText => f.write_str("the name of a column or class is not printable UTF-8"),
             Self::Buffers(cause) => cause.fmt(f),
         }
     }

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::section::{Contents, FeatureScaling, ReplyPolicy, Terms};
-use super::{ArtefactError, Header, Opened};
+use super::{ArtefactError, Header, Names, Opened};
 use crate::mlp::{Mlp, Network, Shape, ShapeError};
 use crate::sign::Digest512;
 
@@ -145,6 +145,12 @@ macro_rules! about {
         #[must_use]
         pub const fn scaling(&self) -> Option<FeatureScaling<'b>> {
             self.terms.scaling
+        }
+
+        /// What people call the columns and the classes, if they have names.
+        #[must_use]
+        pub const fn names(&self) -> Option<Names<'b>> {
+            self.terms.names
         }
     };
 }

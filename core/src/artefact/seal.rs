@@ -5,7 +5,9 @@ use core::fmt;
 
 use super::header::{NO_DIGEST, NO_KEY};
 use super::section::{self, ALIGNMENT, ColumnScaling, ReplyPolicy, SECTION_VERSION, padding};
-use super::{BodyEncoding, GOLDEN_MAX, HEADER_LEN, Header, Name, Provenance, golden_logits};
+use super::{
+    BodyEncoding, GOLDEN_MAX, HEADER_LEN, Header, Name, NamesSpec, Provenance, golden_logits,
+};
 use crate::fernet::{self, FernetError, FernetKey, Iv};
 use crate::mlp::{Granularity, Network, Shape, ShapeError};
 use crate::record::FeatureType;
@@ -27,6 +29,8 @@ pub struct BodySpec<'s> {
     pub policy: ReplyPolicy,
     /// `[input]` columns, if the features were real numbers.
     pub scaling: Option<&'s [ColumnScaling]>,
+    /// What people call the columns and the classes, if they have names.
+    pub names: Option<NamesSpec<'s>>,
 }
 
 impl BodySpec<'_> {
@@ -46,7 +50,10 @@ impl BodySpec<'_> {
         let scaling = self
             .scaling
             .map_or(0, |columns| ALIGNMENT + padded(columns.len() * 8));
-        layers + golden + policy + scaling
+        let names = self
+            .names
+            .map_or(0, |names| ALIGNMENT + padded(names.payload_len()));
+        layers + golden + policy + scaling + names
     }
 
     fn golden_bytes(&self) -> usize {
@@ -121,6 +128,11 @@ pub fn write_body<'o>(
 
     if let Some(columns) = spec.scaling {
         write_scaling(&mut w, columns, shape)?;
+    }
+    if let Some(names) = &spec.names {
+        section_header(&mut w, section::NAMES, names.payload_len())?;
+        names.write(&mut w, shape)?;
+        pad(&mut w)?;
     }
     Ok(Body {
         bytes: w.finish(),
@@ -280,6 +292,9 @@ pub enum SealError {
     GoldenCount,
     /// The scaling does not have one pair of finite numbers for each feature.
     Scaling,
+    /// The names are not one for each column or class, or one is empty, too long or has control
+    /// characters.
+    Names,
     /// The training receipt's digest is zero.
     ReceiptDigest,
     /// The model key's id is zero; take another key.
@@ -316,6 +331,10 @@ impl fmt::Display for SealError {
             Self::LogitScale => "the logit scale is not a positive finite number",
             Self::GoldenCount => "the number of golden vectors is not between 1 and 16",
             Self::Scaling => "the scaling is not one pair of finite numbers for each feature",
+            Self::Names => {
+                "the names are not one of 1 to 255 bytes without control characters for each \
+                 column or class"
+            }
             Self::ReceiptDigest => "the training receipt's digest is zero",
             Self::KeyId => "the model key's id is zero; take another key",
             Self::Buffers(cause) => return cause.fmt(f),

@@ -1,7 +1,7 @@
 //! The typed sections of a body: how they are told apart and read. The tables are in the
 //! [module docs](super).
 
-use super::{ArtefactError, SectionError};
+use super::{ArtefactError, Names, SectionError};
 use crate::mlp::{DenseRef, Granularity, LayerBytes, Network, Shape};
 use crate::wire::{Reader, WireError};
 
@@ -17,6 +17,8 @@ pub const DETECTOR: u16 = 4;
 pub const REPLY_POLICY: u16 = 5;
 /// How real columns were mapped to bytes. Optional.
 pub const FEATURE_SCALING: u16 = 6;
+/// What people call the columns and the classes. Optional.
+pub const NAMES: u16 = 7;
 
 /// Sections, and the arrays inside the layers, begin at multiples of this.
 pub const ALIGNMENT: usize = 16;
@@ -33,6 +35,7 @@ pub const fn name(section: u16) -> &'static str {
         DETECTOR => "detector thresholds",
         REPLY_POLICY => "reply policy",
         FEATURE_SCALING => "feature scaling",
+        NAMES => "names",
         _ => "unknown",
     }
 }
@@ -121,6 +124,7 @@ pub(super) struct Terms<'b> {
     pub(super) logit_scale: f32,
     pub(super) policy: ReplyPolicy,
     pub(super) scaling: Option<FeatureScaling<'b>>,
+    pub(super) names: Option<Names<'b>>,
 }
 
 impl<'b> Contents<'b> {
@@ -139,6 +143,7 @@ impl<'b> Contents<'b> {
                 logit_scale,
                 policy: policy(sections.policy)?,
                 scaling: sections.scaling.map(|s| scaling(s, shape)).transpose()?,
+                names: sections.names.map(|s| Names::parse(s, shape)).transpose()?,
             },
         })
     }
@@ -150,12 +155,14 @@ struct Sections<'b> {
     golden: &'b [u8],
     policy: &'b [u8],
     scaling: Option<&'b [u8]>,
+    names: Option<&'b [u8]>,
 }
 
 impl<'b> Sections<'b> {
     fn split(body: &'b [u8]) -> Result<Self, ArtefactError> {
         let mut r = Reader::new(body);
-        let (mut layers, mut golden, mut policy, mut scaling) = (None, None, None, None);
+        let (mut layers, mut golden, mut policy) = (None, None, None);
+        let (mut scaling, mut names) = (None, None);
         let mut previous = 0;
         while r.remaining() > 0 {
             let section = r.u16().map_err(|_| broken(0, SectionError::Length))?;
@@ -165,6 +172,7 @@ impl<'b> Sections<'b> {
                 GOLDEN => &mut golden,
                 REPLY_POLICY => &mut policy,
                 FEATURE_SCALING => &mut scaling,
+                NAMES => &mut names,
                 LAYERS_INT4 | DETECTOR => return Err(fail(SectionError::Reserved)),
                 _ => return Err(fail(SectionError::Unknown)),
             };
@@ -189,6 +197,7 @@ impl<'b> Sections<'b> {
             golden: golden.ok_or(missing(GOLDEN))?,
             policy: policy.ok_or(missing(REPLY_POLICY))?,
             scaling,
+            names,
         })
     }
 }
@@ -289,7 +298,7 @@ pub(super) const fn padding(position: usize) -> usize {
     position.wrapping_neg() % ALIGNMENT
 }
 
-fn zeros(r: &mut Reader<'_>, n: usize, section: u16) -> Result<(), ArtefactError> {
+pub(super) fn zeros(r: &mut Reader<'_>, n: usize, section: u16) -> Result<(), ArtefactError> {
     let bytes = r
         .bytes(n)
         .map_err(|_| broken(section, SectionError::Length))?;
@@ -300,6 +309,6 @@ fn zeros(r: &mut Reader<'_>, n: usize, section: u16) -> Result<(), ArtefactError
     }
 }
 
-const fn broken(section: u16, cause: SectionError) -> ArtefactError {
+pub(super) const fn broken(section: u16, cause: SectionError) -> ArtefactError {
     ArtefactError::Section { section, cause }
 }

@@ -3,7 +3,7 @@
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part
 
 use sealnet_core::artefact::{
-    ArtefactError, Body, BodySpec, Claims, ColumnScaling, Encryption, Name, Provenance,
+    ArtefactError, Body, BodySpec, Claims, ColumnScaling, Encryption, Name, NamesSpec, Provenance,
     ReplyPolicy, Sealed, seal, sealed_len, write_body,
 };
 use sealnet_core::fernet::{self, FernetKey, Iv};
@@ -77,12 +77,23 @@ pub fn scaling() -> Vec<ColumnScaling> {
     (0..WIDTHS[0]).map(column).collect()
 }
 
+/// A name for each column and each class, of many lengths, the longest among them.
+pub fn names() -> (Vec<String>, Vec<String>) {
+    let columns = (0..WIDTHS[0]).map(|n| "c".repeat(n + 1)).collect();
+    let mut classes: Vec<String> = (0..WIDTHS[3]).map(|n| format!("Klasse „{n}“")).collect();
+    classes[1] = "ä".repeat(127) + "!";
+    (columns, classes)
+}
+
 pub fn plaintext(model: &Model) -> Vec<u8> {
     body(model, &mut Vec::new()).bytes().to_vec()
 }
 
 fn body<'b>(model: &Model, out: &'b mut Vec<u8>) -> Body<'b> {
     let columns = scaling();
+    let (column_names, class_names) = names();
+    let column_names: Vec<&str> = column_names.iter().map(String::as_str).collect();
+    let class_names: Vec<&str> = class_names.iter().map(String::as_str).collect();
     let network = model.network();
     let spec = BodySpec {
         network,
@@ -91,6 +102,10 @@ fn body<'b>(model: &Model, out: &'b mut Vec<u8>) -> Body<'b> {
         golden_count: GOLDEN_COUNT,
         policy: ReplyPolicy::Logits,
         scaling: Some(&columns),
+        names: Some(NamesSpec {
+            columns: &column_names,
+            classes: &class_names,
+        }),
     };
     // Whatever lay in the buffer before must not show.
     out.resize(spec.body_len(), 0xEE);

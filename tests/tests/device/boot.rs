@@ -1,6 +1,8 @@
 //! What boots and what does not, and what the device then says.
 
-use sealnet_core::artefact::{ArtefactError, BodySpec, ColumnScaling, ReplyPolicy, sealed_len};
+use sealnet_core::artefact::{
+    ArtefactError, BodySpec, ColumnScaling, NamesSpec, ReplyPolicy, sealed_len,
+};
 use sealnet_core::fernet::FernetKey;
 use sealnet_core::mlp::{Granularity, argmax};
 use sealnet_core::protocol::Verdict;
@@ -10,7 +12,9 @@ use sealnet_firmware::device::{BootError, FIRMWARE_VERSION};
 use sealnet_firmware::env::Event;
 use sealnet_firmware::identity::IdentityError;
 use sealnet_firmware::journal::JournalError;
-use sealnet_firmware::layout::{IDENTITY, JOURNAL, MODEL_LEN_MAX, MODEL_RAM_LEN, SLOT_LEN};
+use sealnet_firmware::layout::{
+    IDENTITY, JOURNAL, MODEL_LEN_MAX, MODEL_RAM_LEN, NAMES_MAX, SLOT_LEN,
+};
 use sealnet_firmware::sim::Machine;
 use sealnet_firmware::sim::flash::SimFlash;
 
@@ -211,6 +215,8 @@ fn a_model_of_another_shape_is_refused_with_both_shapes_and_the_command() {
 #[test]
 fn the_longest_model_fits_slot_and_ram() {
     let network = network(1);
+    let long = "n".repeat(100);
+    let names: [&str; 10] = std::array::from_fn(|n| if n == 0 { &long[..98] } else { &long });
     let spec = BodySpec {
         network: network.network(),
         logit_scale: 1.0,
@@ -223,7 +229,15 @@ fn the_longest_model_fits_slot_and_ram() {
                 scale: 1.0,
             }; 784],
         ),
+        names: Some(NamesSpec {
+            columns: &[],
+            classes: &names,
+        }),
     };
+    assert_eq!(
+        names.map(|name| 1 + name.len()).iter().sum::<usize>() + 16,
+        NAMES_MAX
+    );
     assert_eq!(spec.body_len(), MODEL_RAM_LEN);
     assert_eq!(sealed_len(spec.body_len(), true), MODEL_LEN_MAX);
     const { assert!(MODEL_LEN_MAX <= SLOT_LEN && SLOT_LEN == 65_536) };

@@ -80,6 +80,7 @@ impl Export {
             golden_count: 2,
             policy: self.policy,
             scaling: None,
+            names: None,
         };
         let mut body = vec![0; spec.body_len()];
         let mut scratch = vec![0; network.shape().golden_scratch_len()];

@@ -1,0 +1,147 @@
+//! Section 7: what people call the columns and the classes. The table is in the
+//! [module docs](super).
+
+use core::str;
+
+use super::seal::SealError;
+use super::section::{NAMES, broken, zeros};
+use super::{ArtefactError, SectionError};
+use crate::mlp::Shape;
+use crate::wire::{Reader, WireError, Writer};
+
+/// The longest name of a column or a class in bytes: its length is one byte.
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// Names of columns and classes, as a verified body holds them. The device does not use them.
+#[derive(Debug, Clone, Copy)]
+pub struct Names<'b> {
+    columns: NameList<'b>,
+    classes: NameList<'b>,
+}
+
+impl<'b> Names<'b> {
+    /// A name for each feature in order, or none at all.
+    #[must_use]
+    pub const fn columns(&self) -> NameList<'b> {
+        self.columns
+    }
+
+    /// A name for each class in order, or none at all.
+    #[must_use]
+    pub const fn classes(&self) -> NameList<'b> {
+        self.classes
+    }
+
+    pub(super) fn parse(payload: &'b [u8], shape: Shape) -> Result<Self, ArtefactError> {
+        let length = |_: WireError| broken(NAMES, SectionError::Length);
+        let mut r = Reader::new(payload);
+        let columns = r.u16().map_err(length)?;
+        let classes = r.u16().map_err(length)?;
+        let counted = |count, width| count == 0 || count == width;
+        if !counted(columns, shape.input())
+            || !counted(classes, shape.output())
+            || columns.max(classes) == 0
+        {
+            return Err(ArtefactError::NameCount);
+        }
+        zeros(&mut r, 12, NAMES)?;
+        let rest = r.bytes(r.remaining()).map_err(length)?;
+        let (columns, rest) = NameList::take(rest, columns)?;
+        let (classes, rest) = NameList::take(rest, classes)?;
+        if !rest.is_empty() {
+            return Err(broken(NAMES, SectionError::Length));
+        }
+        Ok(Self { columns, classes })
+    }
+}
+
+/// Names in order: an iterator over them. Each is 1 to 255 bytes long and has no control characters.
+#[derive(Debug, Clone, Copy)]
+pub struct NameList<'b>(&'b [u8]);
+
+impl<'b> NameList<'b> {
+    /// Proves the first `count` names in `bytes`; the answer is them and what follows.
+    fn take(bytes: &'b [u8], count: u16) -> Result<(Self, &'b [u8]), ArtefactError> {
+        let mut rest = bytes;
+        for _ in 0..count {
+            let (text, after) = split(rest).ok_or_else(|| broken(NAMES, SectionError::Length))?;
+            if !str::from_utf8(text).is_ok_and(is_name) {
+                return Err(ArtefactError::NameText);
+            }
+            rest = after;
+        }
+        let (names, rest) = bytes
+            .split_at_checked(bytes.len().saturating_sub(rest.len()))
+            .ok_or_else(|| broken(NAMES, SectionError::Length))?;
+        Ok((Self(names), rest))
+    }
+
+    /// Whether there are no names.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'b> Iterator for NameList<'b> {
+    type Item = &'b str;
+
+    fn next(&mut self) -> Option<&'b str> {
+        let (text, rest) = split(self.0)?;
+        self.0 = rest;
+        // Proved when it was taken.
+        str::from_utf8(text).ok()
+    }
+}
+
+/// Names to be written: each list is empty or has one for each feature, or each class.
+#[derive(Debug, Clone, Copy)]
+pub struct NamesSpec<'s> {
+    /// `[input]`, or none.
+    pub columns: &'s [&'s str],
+    /// `[output]`, or none.
+    pub classes: &'s [&'s str],
+}
+
+impl NamesSpec<'_> {
+    /// Length in bytes of the payload.
+    pub(super) fn payload_len(&self) -> usize {
+        let names = self.columns.iter().chain(self.classes);
+        names.fold(16, |len, name| len + 1 + name.len())
+    }
+
+    pub(super) fn write(&self, w: &mut Writer<'_>, shape: Shape) -> Result<(), SealError> {
+        let count = |names: &[&str], width: u16| match names.len() {
+            0 => Ok(0),
+            len if len == usize::from(width) => Ok(width),
+            _ => Err(SealError::Names),
+        };
+        let columns = count(self.columns, shape.input())?;
+        let classes = count(self.classes, shape.output())?;
+        if columns.max(classes) == 0 {
+            return Err(SealError::Names);
+        }
+        w.u16(columns)?;
+        w.u16(classes)?;
+        w.zeros(12)?;
+        for name in self.columns.iter().chain(self.classes) {
+            let len = u8::try_from(name.len()).map_err(|_| SealError::Names)?;
+            if !is_name(name) {
+                return Err(SealError::Names);
+            }
+            w.u8(len)?;
+            w.bytes(name.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of the name that `bytes` begins with, and what follows.
+fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&len, rest) = bytes.split_first()?;
+    rest.split_at_checked(usize::from(len))
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && !text.chars().any(char::is_control)
+}
