@@ -114,7 +114,8 @@ Exit codes:
 Environment:
   SEALNET_KEYS       the folder of --keys
   SEALNET_CACHE_DIR  where fetched data is kept [default: the platform's cache folder]
-  SEALNET_STATE_DIR  where the highest serials seen are kept [default: the platform's state folder]";
+  SEALNET_STATE_DIR  where the highest serials and counters seen are kept [default: the platform's
+                     state folder]";
 
 #[cfg(test)]
 mod tests {

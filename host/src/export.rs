@@ -4,7 +4,9 @@
 //! the artefact and takes it through its own proof chain before anyone gets it.
 
 use sealnet_core::artefact::{self, BodySpec, Claims, Encryption};
-use sealnet_core::artefact::{ColumnScaling, Name, Provenance, ReplyPolicy};
+use sealnet_core::artefact::{
+    ColumnScaling, NAME_BYTES_MAX, Name, NamesSpec, Provenance, ReplyPolicy,
+};
 use sealnet_core::fernet::{FernetKey, Iv};
 use sealnet_core::mlp::Granularity;
 use sealnet_core::sign::{SigningKey, sha512};
@@ -28,13 +30,16 @@ pub struct Prepared {
     /// Beside the real network on test records.
     pub test: Comparison,
     scaling: Option<Vec<ColumnScaling>>,
+    columns: Vec<String>,
+    classes: Vec<String>,
 }
 
 /// Quantises `network` and judges the result.
 ///
 /// # Errors
 /// [`Error::Verification`] when the integers lose more than `max_loss` percentage points of accuracy on
-/// validation records, [`Error::Input`] when data and network do not fit.
+/// validation records, [`Error::Input`] when data and network do not fit, or a column or class has a name
+/// that a sealed model cannot hold.
 pub fn prepare(
     network: &Network,
     data: &Dataset,
@@ -42,6 +47,12 @@ pub fn prepare(
     granularity: Granularity,
     max_loss: f64,
 ) -> Result<Prepared> {
+    let columns = data
+        .headings
+        .as_ref()
+        .map(|headings| headings.features.as_slice());
+    let columns = storable(columns, "column")?;
+    let classes = storable(data.class_names.as_deref(), "class")?;
     let records = Records::from(data);
     let backend = Backend::detect();
     let options = Options {
@@ -79,6 +90,8 @@ pub fn prepare(
         validation,
         test,
         scaling,
+        columns,
+        classes,
     })
 }
 
@@ -115,6 +128,8 @@ pub fn seal(
     // From the weights, so that one network always has the same golden vectors.
     let mut seed = [0; 8];
     seed.copy_from_slice(&sha512(&[weights])[..8]);
+    let columns: Vec<&str> = prepared.columns.iter().map(String::as_str).collect();
+    let classes: Vec<&str> = prepared.classes.iter().map(String::as_str).collect();
     let spec = BodySpec {
         network,
         logit_scale: prepared.quantised.logit_scale,
@@ -122,7 +137,10 @@ pub fn seal(
         golden_count: GOLDEN_VECTORS,
         policy: options.policy,
         scaling: prepared.scaling.as_deref(),
-        names: None,
+        names: (!columns.is_empty() || !classes.is_empty()).then_some(NamesSpec {
+            columns: &columns,
+            classes: &classes,
+        }),
     };
     let mut plaintext = Zeroizing::new(vec![0; spec.body_len()]);
     let mut scratch = vec![0; shape.golden_scratch_len()];
@@ -163,6 +181,23 @@ pub fn provenance(receipt: Option<&Verified>) -> Provenance {
                 Provenance::UnsealedData(*receipt.digest())
             }
         },
+    }
+}
+
+/// Names as a sealed model holds them; none when there are none.
+fn storable(names: Option<&[String]>, what: &str) -> Result<Vec<String>> {
+    let names = names.unwrap_or_default();
+    let unfit = |name: &&String| {
+        name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains(char::is_control)
+    };
+    match names.iter().find(unfit) {
+        None => Ok(names.to_vec()),
+        Some(name) => Err(Error::input(
+            format!("a sealed model cannot hold {name:?} as the name of a {what}"),
+            format!(
+                "names have 1 to {NAME_BYTES_MAX} bytes and no control characters; rename it in the data"
+            ),
+        )),
     }
 }
 

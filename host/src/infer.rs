@@ -1,11 +1,14 @@
 //! A sealed model over many records: on the host, or on a simulated device.
 
-use sealnet_core::artefact::DeployedAny;
+use std::collections::HashSet;
+
+use sealnet_core::artefact::{DeployedAny, NameList};
 use sealnet_core::mlp::argmax;
 use sealnet_firmware::client::{Client, ClientError};
 use sealnet_firmware::identity::Identity;
 use sealnet_firmware::sim::Machine;
 
+use crate::dataset::{Column, Form};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::quantise::integer_logits;
@@ -20,6 +23,56 @@ pub struct Inferred {
     pub correct: u64,
     /// On a device: the records whose logits on the device are the host's, bit for bit.
     pub agree: Option<u64>,
+}
+
+/// The form of the records that a model takes, as its publisher signed it.
+///
+/// # Errors
+/// [`Error::Input`] when two columns or classes have one name, or a column's scale is not positive: nothing
+/// can be read for such a model.
+pub fn form(model: &DeployedAny<'_>) -> Result<Form> {
+    let [features, .., classes] = model.network().shape().widths();
+    let unusable = |what: &str| {
+        Error::input(
+            format!("the model's {what}"),
+            "ask its publisher for one that sealnet export made",
+        )
+    };
+    let distinct = |names: NameList<'_>| {
+        let names: Vec<String> = names.map(str::to_owned).collect();
+        let mut seen = HashSet::new();
+        match names.iter().all(|name| seen.insert(name.as_str())) {
+            true => Ok((!names.is_empty()).then_some(names)),
+            false => Err(unusable(
+                "columns or classes do not have names of their own",
+            )),
+        }
+    };
+    let (columns, class_names) = match model.names() {
+        Some(names) => (distinct(names.columns())?, distinct(names.classes())?),
+        None => (None, None),
+    };
+    let scaling = model.scaling().map(|scaling| {
+        let columns = scaling.columns().enumerate().map(|(at, found)| Column {
+            name: match &columns {
+                Some(names) => names.get(at).cloned().unwrap_or_default(),
+                None => format!("feature {}", at + 1),
+            },
+            offset: f64::from(found.offset),
+            scale: f64::from(found.scale),
+        });
+        columns.collect::<Vec<_>>()
+    });
+    if scaling.iter().flatten().any(|column| column.scale <= 0.0) {
+        return Err(unusable("scaling is not positive"));
+    }
+    Ok(Form {
+        features: usize::from(features),
+        classes,
+        columns,
+        class_names,
+        scaling,
+    })
 }
 
 /// Runs a model on the host's cores over those of `records` that `which` names.

@@ -59,6 +59,8 @@ pub struct Data {
     pub source: String,
     /// What people call them.
     pub name: String,
+    /// The heading of the label's column, where the columns have headings.
+    pub label: Option<String>,
     /// What vouches for them.
     pub origin: Origin,
     /// How many there are, without those set aside.
@@ -289,6 +291,11 @@ impl Data {
         Data {
             source: source.into(),
             name: data.dataset.name.clone(),
+            label: data
+                .dataset
+                .headings
+                .as_ref()
+                .map(|headings| headings.label.clone()),
             origin,
             records: data.dataset.count() as u64,
             records_sha512: hex::encode(records_digest(&data.dataset)),

@@ -18,6 +18,8 @@
 //! Changes are made under a file lock and appear whole by rename: two commands at once lose nothing. A
 //! file that cannot be read stops the command rather than count as "seen nothing".
 
+pub mod counters;
+
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 

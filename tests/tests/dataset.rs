@@ -302,7 +302,7 @@ fn csv_of_reals_is_scaled_and_comes_back() {
 fn malformed_csv_is_refused_with_its_line() {
     let many: String = (0..1100).map(|n| format!("name {n},1\n")).collect();
     let wide = format!("0{}\n", ",1".repeat(70_000));
-    let zoo: [(&str, &str, &str); 17] = [
+    let zoo: [(&str, &str, &str); 21] = [
         ("", "first", "holds no records"),
         ("label,a\n", "first", "holds no records"),
         ("\n\n\n", "first", "holds no records"),
@@ -334,6 +334,22 @@ fn malformed_csv_is_refused_with_its_line() {
         ("0;1\n1;2\n", "first", "not by semicolons"),
         ("a,b\n0,1\n", "species", "no column \"species\""),
         ("a,a\n0,1\n", "a", "two columns are called \"a\""),
+        ("l,a,a\n0,1,2\n", "first", "two columns are called \"a\""),
+        (
+            "0,1\n1,2\n\"2,3\n3,4\n",
+            "first",
+            "line 3: a quotation begins here and never ends",
+        ),
+        (
+            "\"label,a\n0,1\n",
+            "first",
+            "line 1: a quotation begins here and never ends",
+        ),
+        (
+            "label,a\n\"x\"\"\ny,1\n",
+            "first",
+            "line 2: a quotation begins here and never ends",
+        ),
         (&many, "first", "line 1025: more than 1024 classes"),
         (&wide, "first", "70000 features; at most 65535"),
     ];

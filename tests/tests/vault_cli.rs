@@ -36,6 +36,7 @@ impl Home {
             }],
             scaling: None,
             class_names: None,
+            headings: None,
         };
         fs::create_dir(home.path("data")).unwrap();
         idx::write_folder(&home.path("data"), &data.checked().unwrap()).unwrap();

@@ -56,7 +56,7 @@ impl<'b> Names<'b> {
 }
 
 /// Names in order: an iterator over them. Each is 1 to 255 bytes long and has no control characters.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct NameList<'b>(&'b [u8]);
 
 impl<'b> NameList<'b> {

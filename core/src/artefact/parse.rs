@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{ArtefactError, HEADER_LEN, Header};
+use super::{ArtefactError, BodyEncoding, HEADER_LEN, Header, Names, section};
 use crate::sign::SIGNATURE_LEN;
 use crate::wire::Reader;
 
@@ -52,6 +52,19 @@ impl<'a> Sealed<'a> {
     #[must_use]
     pub const fn untrusted_header(&self) -> &Header {
         &self.header
+    }
+
+    /// What a clear file claims that columns and classes are called: for showing, never for deciding. `None`
+    /// for an encrypted one, which shows nothing of its body.
+    ///
+    /// # Errors
+    ///
+    /// [`ArtefactError`] if the body is not a sequence of sections.
+    pub fn untrusted_names(&self) -> Result<Option<Names<'a>>, ArtefactError> {
+        match (self.header.encoding, self.signed.get(HEADER_LEN..)) {
+            (BodyEncoding::Clear, Some(body)) => section::names(body, self.header.shape),
+            _ => Ok(None),
+        }
     }
 }
 

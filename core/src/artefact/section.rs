@@ -127,6 +127,12 @@ pub(super) struct Terms<'b> {
     pub(super) names: Option<Names<'b>>,
 }
 
+/// The names in a body of which nothing is verified.
+pub(super) fn names(body: &[u8], shape: Shape) -> Result<Option<Names<'_>>, ArtefactError> {
+    let sections = Sections::split(body)?;
+    sections.names.map(|s| Names::parse(s, shape)).transpose()
+}
+
 impl<'b> Contents<'b> {
     /// Reads all sections of a body for a network of this shape.
     pub(super) fn parse(

@@ -215,9 +215,14 @@ pub(crate) struct ExportArgs {
     /// How finely weights are scaled
     #[arg(long, value_enum, default_value_t = GranularityArg::PerChannel)]
     pub(crate) granularity: GranularityArg,
-    /// The security counter: a device accepts no update with a lower one
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) counter: u32,
+    /// The security counter: a device accepts no update with a lower one [default: one above the last
+    /// that the signing key used on this machine, from 1]
+    #[arg(long, value_name = "N")]
+    pub(crate) counter: Option<u32>,
+    /// Sign under --counter even if it was used before or is lower: devices cannot tell which model is
+    /// the newer then, and take either
+    #[arg(long, requires = "counter")]
+    pub(crate) reuse_counter: bool,
     /// A name of at most 32 bytes, for people
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
@@ -225,7 +230,8 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_enum, default_value_t = ReplyArg::Label)]
     pub(crate) reply: ReplyArg,
     /// Refuse if the integer network loses more than this on validation, in percentage points
-    #[arg(long, value_name = "POINTS", default_value_t = 0.2, value_parser = values::points)]
+    #[arg(long, value_name = "POINTS", default_value_t = 0.2, value_parser = values::points,
+        allow_negative_numbers = true)]
     pub(crate) max_loss: f64,
     /// Export weights that no training receipt vouches for; the sealed model says so
     #[arg(long)]
@@ -280,9 +286,10 @@ pub(crate) struct InferArgs {
     /// At most this many records
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
-    /// Refuse a model with a lower security counter
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) min_counter: u32,
+    /// Refuse a model with a lower security counter [default: the highest seen on this machine of its
+    /// publisher and name]
+    #[arg(long, value_name = "N")]
+    pub(crate) min_counter: Option<u32>,
     #[command(flatten)]
     pub(crate) data_options: DataOptions,
     #[command(flatten)]
@@ -370,9 +377,10 @@ pub(crate) struct KeysOption {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Unsealed data")]
 pub(crate) struct DataOptions {
-    /// The CSV column that holds the label: its name, or `first`
-    #[arg(long, value_name = "COLUMN", default_value = "first")]
-    pub(crate) label: String,
+    /// The CSV column that holds the label: its name, or `first` [default: what the training receipt
+    /// says, or the one that the model does not know, else the first]
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) label: Option<String>,
 }
 
 /// How strictly to open a vault. Any of these means that the source must be a vault.

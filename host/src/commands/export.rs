@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use sealnet::dataset::csv::LabelColumn;
 use sealnet::dataset::split::split;
 use sealnet::error::{Error, Result};
 use sealnet::export::{self, Prepared, SealOptions};
 use sealnet::files::{self, AtomicFile};
 use sealnet::keys::{self, KeyFolder};
 use sealnet::receipt::{self, Data, Verified};
+use sealnet::state::counters::{CounterMemory, Next};
 use sealnet::train::session::now;
 use sealnet::vault::SourceData;
 use sealnet::weights;
@@ -32,6 +34,10 @@ pub(crate) fn run(args: &ExportArgs, ui: &Ui) -> Result<Outcome> {
     let inputs = [args.model.as_path(), &receipt_path, &args.keys.dir];
     files::refuse_overwriting(&args.output, &inputs)?;
     drop(AtomicFile::create(&args.output)?);
+    let counters = CounterMemory::of_this_machine()?;
+    let signer = signing.key_id().to_string();
+    // A counter that cannot be used is better known before the work than after it.
+    counters.next(&signer, args.counter, args.reuse_counter)?;
     let (bytes, network) = weights::read(&args.model)?;
     let receipt = vouching(args, &keys, &bytes, ui)?;
 
@@ -49,10 +55,12 @@ pub(crate) fn run(args: &ExportArgs, ui: &Ui) -> Result<Outcome> {
         GranularityArg::PerTensor => Granularity::PerTensor,
     };
     let prepared = export::prepare(&network, &data.dataset, &split, granularity, args.max_loss)?;
+    // Taken before it is used: whatever goes wrong from here on, no other model gets it.
+    let counter = counters.issue(&signer, args.counter, args.reuse_counter)?;
     let options = SealOptions {
         signing: &signing,
         encryption: encryption.as_ref(),
-        counter: args.counter,
+        counter: counter.counter,
         name,
         policy: match args.reply {
             ReplyArg::Label => ReplyPolicy::Label,
@@ -63,7 +71,7 @@ pub(crate) fn run(args: &ExportArgs, ui: &Ui) -> Result<Outcome> {
     };
     let sealed = export::seal(&prepared, &bytes, receipt.as_ref(), &options)?;
     files::write_atomic(&args.output, &sealed)?;
-    report(args, &prepared, receipt.as_ref(), &sealed, ui)?;
+    report(args, &prepared, receipt.as_ref(), &sealed, counter, ui)?;
     Ok(Outcome::Done)
 }
 
@@ -72,6 +80,7 @@ fn report(
     prepared: &Prepared,
     receipt: Option<&Verified>,
     sealed: &[u8],
+    counter: Next,
     ui: &Ui,
 ) -> Result<()> {
     let (validation, test) = (&prepared.validation, &prepared.test);
@@ -85,8 +94,17 @@ fn report(
     ui.line(format!(
         "{output}: {} bytes, {body}, security counter {}, {provenance}",
         sealed.len(),
-        args.counter,
+        counter.counter,
     ))?;
+    match counter.last {
+        None => ui.say("this machine remembers no model that this key signed before"),
+        Some(last) if last < counter.counter => {
+            ui.say(format!("the last security counter of this key was {last}"));
+        }
+        Some(last) => ui.warn(format!(
+            "this key has signed security counter {last} before: devices cannot tell which model is the newer"
+        )),
+    }
     ui.line(format!(
         "accuracy: {:.2} % of {} test records in integers, {:.2} % in reals; {} predictions changed",
         100.0 * test.integer_accuracy(),
@@ -106,7 +124,8 @@ fn report(
         "artefact_bytes": sealed.len(),
         "artefact_sha512": hex::encode(sha512(&[sealed])),
         "encrypted": !args.clear,
-        "security_counter": args.counter,
+        "security_counter": counter.counter,
+        "last_security_counter": counter.last,
         "provenance": provenance,
         "percentile": prepared.quantised.percentile,
         "validation_accuracy": validation.integer_accuracy(),
@@ -154,15 +173,13 @@ fn receipt_path(args: &ExportArgs) -> PathBuf {
 
 /// The records, and where they lie: as given, else where the receipt says they were.
 fn data(args: &ExportArgs, receipt: Option<&Verified>, ui: &Ui) -> Result<(String, SourceData)> {
-    let load = |place: &str| {
-        source::load(
-            place,
-            &args.keys,
-            &args.store_options,
-            &args.data_options,
-            ui,
-        )
-    };
+    let mut options = source::load_options(&args.data_options);
+    if options.label.is_none() {
+        let label = receipt.and_then(|receipt| receipt.training().data.label.clone());
+        options.label = label.map(LabelColumn::Named);
+    }
+    let load =
+        |place: &str| source::load(place, &args.keys, &args.store_options, options.clone(), ui);
     match (&args.data, receipt) {
         (Some(place), _) => Ok((place.clone(), load(place)?)),
         (None, Some(receipt)) => {

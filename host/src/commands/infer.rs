@@ -3,15 +3,19 @@
 use std::fmt::Write;
 use std::time::Instant;
 
-use sealnet::dataset::Dataset;
+use sealnet::dataset::csv::LabelColumn;
+use sealnet::dataset::{Dataset, Form, LoadOptions};
 use sealnet::error::{Error, Result};
 use sealnet::infer::{self, Inferred};
 use sealnet::keys::{self, KeyFolder};
 use sealnet::model::ModelFile;
+use sealnet::state::counters::CounterMemory;
 use sealnet::train::Records;
-use sealnet_core::artefact::{DeployedAny, Provenance};
+use sealnet_core::artefact::{DeployedAny, Header, Provenance};
+use sealnet_firmware::identity::Identity;
 use serde_json::json;
 
+use super::inspect::printable;
 use super::{Outcome, source};
 use crate::cli::{InferArgs, PartArg, Place};
 use crate::ui::Ui;
@@ -20,48 +24,18 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
     let keys = KeyFolder::open(&args.keys.dir)?;
     let device = keys.device(&keys::device_name(&args.device)?)?;
     let model = ModelFile::read(&args.model)?;
-    let data = source::load(
-        &args.source,
-        &args.keys,
-        &args.store_options,
-        &args.data_options,
-        ui,
-    )?;
-    let data = &data.dataset;
-    let records = Records::from(data);
-    let (part, which) = which(data, args)?;
-    let started = Instant::now();
-    let (inferred, digest) = model.deployed(
+    // The model first: it decides what is read of the data, and an untrusted one decides nothing.
+    let answered = model.deployed(
         &device.publisher,
         device.model.as_ref(),
-        args.min_counter,
-        |deployed| {
-            match deployed.header().provenance {
-                Provenance::SealedData(_) => {}
-                Provenance::UnsealedData(_) => ui.warn("the model was trained on unsealed data"),
-                Provenance::Unverified => {
-                    ui.warn("no training receipt vouches for the model's weights");
-                }
-            }
-            same_scaling(deployed, data)?;
-            let inferred = match args.on {
-                Place::Host => infer::on_host(deployed, records, &which)?,
-                Place::Sim => infer::on_simulator(
-                    deployed,
-                    model.bytes(),
-                    &device,
-                    args.min_counter,
-                    (records, &which),
-                    ui.progress(),
-                )?,
-            };
-            Ok((inferred, hex::encode(deployed.model_digest())))
-        },
+        args.min_counter.unwrap_or(0),
+        |deployed| answer(args, &model, &device, deployed, ui),
     )?;
-    let seconds = started.elapsed().as_secs_f64();
-
+    let Answered {
+        inferred, which, ..
+    } = &answered;
     if !ui.json() {
-        ui.bytes(lines(records, &which, &inferred).as_bytes())?;
+        ui.bytes(lines(&answered).as_bytes())?;
     }
     let count = which.len();
     let on = match args.on {
@@ -69,8 +43,10 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
         Place::Sim => "sim",
     };
     ui.say(format!(
-        "{:.2} % of {count} {part} records correct, on {on}, in {seconds:.2} s",
+        "{:.2} % of {count} {} records correct, on {on}, in {:.2} s",
         100.0 * inferred.accuracy(),
+        answered.part,
+        answered.seconds,
     ));
     if let Some(agree) = inferred.agree {
         ui.say(format!(
@@ -80,15 +56,18 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
     ui.document(&json!({
         "on": on,
         "model": args.model,
-        "model_digest": digest,
-        "part": part,
+        "model_digest": answered.digest,
+        "security_counter": answered.counter,
+        "part": answered.part,
         "first_record": which.first(),
         "records": count,
+        "clamped": answered.clamped,
         "correct": inferred.correct,
         "accuracy": inferred.accuracy(),
         "agree": inferred.agree,
-        "seconds": seconds,
+        "seconds": answered.seconds,
         "predictions": inferred.predictions,
+        "class_names": answered.form.class_names,
     }))?;
     // A device that computes something else is not the device that was verified.
     match inferred.agree {
@@ -103,28 +82,103 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
     }
 }
 
-/// Refuses features that stand for other reals than those that the model was trained on: its answers would
-/// mean nothing.
-fn same_scaling(model: &DeployedAny<'_>, data: &Dataset) -> Result<()> {
-    let of_model: Option<Vec<_>> = model
-        .scaling()
-        .map(|scaling| scaling.columns().map(|c| (c.offset, c.scale)).collect());
-    let of_data: Option<Vec<_>> = data.scaling.as_ref().map(|columns| {
-        let narrowed = columns.iter().map(|c| (c.offset as f32, c.scale as f32));
-        narrowed.collect()
-    });
-    // Another number of features is another defect, which inference names.
-    let width = usize::from(model.network().shape().input());
-    if of_model == of_data || data.feature_count() != width {
-        return Ok(());
+/// What a verified model said about the records.
+struct Answered {
+    inferred: Inferred,
+    part: &'static str,
+    which: Vec<u32>,
+    /// The label of each record in `which`.
+    labels: Vec<u16>,
+    form: Form,
+    clamped: u64,
+    digest: String,
+    counter: u32,
+    seconds: f64,
+}
+
+fn answer(
+    args: &InferArgs,
+    model: &ModelFile,
+    device: &Identity,
+    deployed: &DeployedAny<'_>,
+    ui: &Ui,
+) -> Result<Answered> {
+    let header = deployed.header();
+    not_older(args, header, ui)?;
+    match header.provenance {
+        Provenance::SealedData(_) => {}
+        Provenance::UnsealedData(_) => ui.warn("the model was trained on unsealed data"),
+        Provenance::Unverified => ui.warn("no training receipt vouches for the model's weights"),
     }
-    Err(Error::input(
-        format!(
-            "the features of {} are scaled otherwise than those that the model was trained on",
-            data.name
-        ),
-        "give it records of the data set it was trained on: seal them together, so that they share one scaling",
-    ))
+    let form = infer::form(deployed)?;
+    let load = LoadOptions {
+        label: args.data_options.label.as_deref().map(LabelColumn::parse),
+        form: Some(form.clone()),
+    };
+    let source = source::load(&args.source, &args.keys, &args.store_options, load, ui)?;
+    let data = &source.dataset;
+    if let Some(warning) = form.check(data)? {
+        ui.warn(warning);
+    }
+    if source.clamped > 0 {
+        ui.warn(format!(
+            "{} of {} values lie beyond what the model was trained on: each was taken for the nearest \
+             value that it knows",
+            source.clamped,
+            data.features.len(),
+        ));
+    }
+    let records = Records::from(data);
+    let (part, which) = which(data, args)?;
+    let started = Instant::now();
+    let inferred = match args.on {
+        Place::Host => infer::on_host(deployed, records, &which)?,
+        Place::Sim => infer::on_simulator(
+            deployed,
+            model.bytes(),
+            device,
+            header.security_counter,
+            (records, &which),
+            ui.progress(),
+        )?,
+    };
+    Ok(Answered {
+        inferred,
+        part,
+        labels: which.iter().map(|&at| data.labels[at as usize]).collect(),
+        which,
+        clamped: source.clamped,
+        digest: hex::encode(deployed.model_digest()),
+        counter: header.security_counter,
+        seconds: started.elapsed().as_secs_f64(),
+        form,
+    })
+}
+
+/// Refuses a model that is older than one seen before, and remembers the newest; `--min-counter` decides
+/// instead where it is given.
+fn not_older(args: &InferArgs, header: &Header, ui: &Ui) -> Result<()> {
+    let memory = CounterMemory::of_this_machine()?;
+    let (signer, name) = (header.signing_key.to_string(), header.name.as_str());
+    let found = header.security_counter;
+    match memory.highest_seen(&signer, name)? {
+        Some(seen) if seen > found => {
+            let what = format!(
+                "its security counter is {found}, and {seen} of the same publisher and name was seen before"
+            );
+            if args.min_counter.is_none() {
+                return Err(Error::verification(
+                    format!("{} is refused: {what}", args.model.display()),
+                    format!(
+                        "use the newest model; an older one is taken on purpose with --min-counter {found}"
+                    ),
+                ));
+            }
+            ui.warn(format!("the model is an older one: {what}"));
+        }
+        _ => memory.remember(&signer, name, found)?,
+    }
+    Ok(())
 }
 
 /// The records asked for: their part's name and their indices.
@@ -153,16 +207,18 @@ fn which(data: &Dataset, args: &InferArgs) -> Result<(&'static str, Vec<u32>)> {
     Ok((name, range.take(limit).map(|index| index as u32).collect()))
 }
 
-/// `index TAB label TAB predicted` for each record.
-fn lines(records: Records<'_>, which: &[u32], inferred: &Inferred) -> String {
+/// `index TAB label TAB predicted` for each record, classes by their names where they have some.
+fn lines(answered: &Answered) -> String {
+    let names = answered.form.class_names.as_deref().unwrap_or_default();
+    let class = |class: u16| match names.get(usize::from(class)) {
+        Some(name) => printable(name.chars()),
+        None => class.to_string(),
+    };
     let mut text = String::new();
-    for (&index, predicted) in which.iter().zip(&inferred.predictions) {
+    let predictions = answered.labels.iter().zip(&answered.inferred.predictions);
+    for (index, (&label, &predicted)) in answered.which.iter().zip(predictions) {
         // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "{index}\t{}\t{predicted}",
-            records.labels[index as usize]
-        );
+        let _ = writeln!(text, "{index}\t{}\t{}", class(label), class(predicted));
     }
     text
 }

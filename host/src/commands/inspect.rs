@@ -128,6 +128,7 @@ fn shown(value: &Value) -> String {
         Value::Array(items) if items.iter().any(|item| item.is_array() || item.is_object()) => {
             format!("a list of {}", items.len())
         }
+        Value::Array(items) if items.is_empty() => "none".to_owned(),
         Value::Array(items) => {
             let items: Vec<_> = items.iter().take(MAX_ITEMS + 1).map(shown).collect();
             match items.get(..MAX_ITEMS) {
@@ -138,12 +139,17 @@ fn shown(value: &Value) -> String {
         Value::Object(members) => format!("an object of {}", members.len()),
         other => other.to_string(),
     };
+    let mut safe = printable(text.chars().take(MAX_SHOWN));
+    if text.chars().nth(MAX_SHOWN).is_some() {
+        safe.push('…');
+    }
+    safe
+}
+
+/// Text that cannot steer the terminal.
+pub(super) fn printable(text: impl Iterator<Item = char>) -> String {
     let mut safe = String::new();
-    for (at, c) in text.chars().enumerate() {
-        if at == MAX_SHOWN {
-            safe.push('…');
-            break;
-        }
+    for c in text {
         if c.is_control() || BIDI.contains(&c) {
             safe.extend(c.escape_unicode());
         } else {

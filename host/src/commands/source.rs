@@ -18,7 +18,7 @@ pub(crate) fn load(
     place: &str,
     keys: &KeysOption,
     store: &StoreOptions,
-    data: &DataOptions,
+    load: LoadOptions,
     ui: &Ui,
 ) -> Result<SourceData> {
     let must_be_vault = store.any();
@@ -31,7 +31,7 @@ pub(crate) fn load(
         keys: owner.as_ref().map(OwnerKeys::open_keys),
         open: open_options(store),
         must_be_vault,
-        load: load_options(data),
+        load,
         memory: SerialMemory::of_this_machine()?,
     };
     let source = load_source(place, &options, ui.progress())?;
@@ -94,7 +94,8 @@ pub(crate) fn profile(argument: Profile) -> vault::Profile {
 /// How to read unsealed data, as the arguments say.
 pub(crate) fn load_options(data: &DataOptions) -> LoadOptions {
     LoadOptions {
-        label: LabelColumn::parse(&data.label),
+        label: data.label.as_deref().map(LabelColumn::parse),
+        form: None,
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
         &args.source,
         &args.keys,
         &args.store_options,
-        &args.data_options,
+        source::load_options(&args.data_options),
         ui,
     )?;
     let options = SessionOptions {

@@ -1,30 +1,38 @@
 //! CSV data sets: a row a record, one column the label, all others numbers.
 //!
 //! Comma-separated, RFC 4180 quoting, UTF-8. The first row is a heading when the label column is named
-//! or when a cell beside the label's is not a number.
+//! or when no cell beside the label's is a number.
 //!
 //! **Features.** When every number is a whole one from 0 to 255 they stay as they are. Else each column
 //! is mapped to `u8` by its own offset (its least value) and scale (its range / 255), to the nearest,
-//! and [`Dataset::scaling`] says how.
+//! and [`Dataset::scaling`] says how. Both are numbers that an `f32` holds, as a sealed model keeps them:
+//! a model scales the file that it was trained on to the same features.
 //!
 //! **Labels.** When all are whole numbers from 0 to 1023 they stay as they are, and the number of classes
 //! is one more than the greatest. Else each distinct text is a class, in numerical order when all are
 //! numbers, in the order of their bytes otherwise, and [`Dataset::class_names`] holds them.
+//!
+//! **For a model** ([`read_in_form`]) none of this is decided anew: the columns are found by their names,
+//! reals become features by the model's own scaling, and labels are the model's classes.
 
 mod columns;
 mod labels;
+mod layout;
+mod quotes;
 mod rows;
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::Path;
 
 use ::csv::{ByteRecord, ReaderBuilder, Trim};
 
-use super::{Dataset, MAX_FEATURES, Part};
+use super::{Dataset, Form, Headings, Loaded, Part};
 use crate::error::{Error, Result};
 use columns::{Values, number, scale};
 use labels::Labels;
+use layout::Layout;
+use quotes::Quotes;
 
 pub use rows::Rows;
 
@@ -52,8 +60,24 @@ impl LabelColumn {
 ///
 /// # Errors
 /// [`Error::Io`] when it cannot be read; [`Error::Input`] with the line of what is wrong: another number
-/// of cells than before, a cell that is empty, not a number or not finite, too many classes, no records.
+/// of cells than before, a cell that is empty, not a number or not finite, a quotation without an end, too
+/// many classes, no records.
 pub fn read(path: &Path, label: &LabelColumn) -> Result<Dataset> {
+    read_in_form(path, Some(label), None).map(|loaded| loaded.dataset)
+}
+
+/// Reads a CSV file as one part `all`, in the form that a model takes where there is one: its columns by
+/// their names and in its order, reals by its scaling, labels as its classes. The label's column is the one
+/// given, else the one that the form does not name, else the first.
+///
+/// # Errors
+/// As [`read`]; [`Error::Input`] when a column of the form is missing or another one is there, when a label
+/// is none of its classes, and when a real is not whole though the form has no scaling.
+pub fn read_in_form(
+    path: &Path,
+    label: Option<&LabelColumn>,
+    form: Option<&Form>,
+) -> Result<Loaded> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     let length = file.metadata().map_err(Error::io("read", path))?.len();
     if length > MAX_BYTES {
@@ -62,15 +86,24 @@ pub fn read(path: &Path, label: &LabelColumn) -> Result<Dataset> {
             "split it into several data sets",
         ));
     }
-    let mut table = Table::new(path, label);
+    let mut table = Table::new(path, label, form);
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
         .trim(Trim::All)
-        .from_reader(BufReader::new(file.take(MAX_BYTES)));
+        .from_reader(Quotes::new(file.take(MAX_BYTES)));
     let mut row = ByteRecord::new();
     loop {
-        match reader.read_byte_record(&mut row) {
+        let read = reader.read_byte_record(&mut row);
+        // Whatever the row is taken for, this is what is wrong with it.
+        if let Some(line) = reader.get_ref().unclosed() {
+            return Err(wrong(
+                path,
+                line,
+                "a quotation begins here and never ends: a quote (\") is missing, or one too many",
+            ));
+        }
+        match read {
             Ok(true) => table.row(&row)?,
             Ok(false) => return table.finish(),
             Err(e) => {
@@ -88,11 +121,11 @@ pub fn read(path: &Path, label: &LabelColumn) -> Result<Dataset> {
 /// # Errors
 /// [`Error::Io`] when something is there or the disk refuses.
 pub fn write(path: &Path, data: &Dataset) -> Result<()> {
-    let scaling = data.scaling.as_deref();
     let mut rows = Rows::create(
         path,
         data.feature_count(),
-        scaling,
+        data.headings.as_ref(),
+        data.scaling.as_deref(),
         data.class_names.as_deref(),
     )?;
     rows.write(&data.labels, &data.features)?;
@@ -102,36 +135,35 @@ pub fn write(path: &Path, data: &Dataset) -> Result<()> {
 /// The rows read so far.
 struct Table<'a> {
     path: &'a Path,
-    label: &'a LabelColumn,
-    /// Once the first row is known: which column is the label, and the headings.
+    label: Option<&'a LabelColumn>,
+    form: Option<&'a Form>,
+    /// Once the first row is known.
     layout: Option<Layout>,
-    labels: Labels,
+    labels: Labels<'a>,
     values: Values,
-}
-
-struct Layout {
-    label: usize,
-    width: usize,
-    headings: Option<Vec<String>>,
+    clamped: u64,
 }
 
 impl<'a> Table<'a> {
-    fn new(path: &'a Path, label: &'a LabelColumn) -> Self {
+    fn new(path: &'a Path, label: Option<&'a LabelColumn>, form: Option<&'a Form>) -> Self {
         Table {
             path,
             label,
+            form,
             layout: None,
-            labels: Labels::default(),
+            labels: Labels::new(form),
             values: Values::Bytes(Vec::new()),
+            clamped: 0,
         }
     }
 
     fn row(&mut self, row: &ByteRecord) -> Result<()> {
+        let path = self.path;
         let line = row.position().map_or(0, ::csv::Position::line);
         let mut cells = Vec::with_capacity(row.len());
         for cell in row {
             let cell = std::str::from_utf8(cell)
-                .map_err(|_| wrong(self.path, line, "a cell is not UTF-8 text"))?;
+                .map_err(|_| wrong(path, line, "a cell is not UTF-8 text"))?;
             cells.push(cell);
         }
         let layout = match &self.layout {
@@ -140,105 +172,47 @@ impl<'a> Table<'a> {
                 if let Some(first) = cells.first_mut() {
                     *first = first.trim_start_matches('\u{FEFF}').trim();
                 }
-                let layout = self.first_row(&cells, line)?;
-                let heading = layout.headings.is_some();
+                let layout = Layout::of(path, &cells, line, self.label, self.form)?;
+                let headed = layout.headed();
                 let layout = self.layout.insert(layout);
-                if heading {
+                if headed {
                     return Ok(());
                 }
                 layout
             }
         };
         if cells.len() != layout.width {
-            return Err(wrong(
-                self.path,
-                line,
-                format!(
-                    "{} cells where the first row has {}",
-                    cells.len(),
-                    layout.width
-                ),
-            ));
+            let (found, first) = (cells.len(), layout.width);
+            let what = format!("{found} cells where the first row has {first}");
+            return Err(wrong(path, line, what));
         }
-        for (at, cell) in cells.iter().enumerate() {
-            if cell.is_empty() {
-                return Err(wrong(
-                    self.path,
-                    line,
-                    format!("{} is empty", layout.name(at)),
-                ));
-            }
-            if at == layout.label {
-                self.labels
-                    .push(cell)
-                    .map_err(|what| wrong(self.path, line, what))?;
-            } else {
-                let value = number(cell).map_err(|what| {
-                    wrong(self.path, line, format!("{} {what}", layout.name(at)))
-                })?;
-                self.values.push(value);
-            }
+        if let Some(at) = cells.iter().position(|cell| cell.is_empty()) {
+            return Err(wrong(path, line, format!("{} is empty", layout.name(at))));
+        }
+        self.labels
+            .push(cells[layout.label])
+            .map_err(|what| wrong(path, line, what))?;
+        for (feature, &at) in layout.features.iter().enumerate() {
+            let in_column = |what| wrong(path, line, format!("{} {what}", layout.name(at)));
+            let value = number(cells[at]).map_err(in_column)?;
+            let value = match self.form {
+                None => value,
+                Some(form) => {
+                    let scaling = form
+                        .scaling
+                        .as_ref()
+                        .and_then(|columns| columns.get(feature));
+                    let (value, clamped) = columns::fit(value, scaling).map_err(in_column)?;
+                    self.clamped += u64::from(clamped);
+                    f64::from(value)
+                }
+            };
+            self.values.push(value);
         }
         Ok(())
     }
 
-    /// Finds the label's column, and whether this row is a heading.
-    fn first_row(&self, cells: &[&str], line: u64) -> Result<Layout> {
-        let width = cells.len();
-        if width < 2 {
-            let mut what = "one column; a label and at least one feature are needed".to_owned();
-            if cells.first().is_some_and(|cell| cell.contains([';', '\t'])) {
-                what += " (columns are separated by commas, not by semicolons or tabs)";
-            }
-            return Err(wrong(self.path, line, what));
-        }
-        if width - 1 > MAX_FEATURES {
-            return Err(wrong(
-                self.path,
-                line,
-                format!(
-                    "{} features; at most {MAX_FEATURES} are supported",
-                    width - 1
-                ),
-            ));
-        }
-        let headings = || Some(cells.iter().map(ToString::to_string).collect());
-        match self.label {
-            LabelColumn::First => Ok(Layout {
-                label: 0,
-                width,
-                // A first row with a number or a gap in it is a record, sound or not; headings have neither.
-                headings: match cells
-                    .iter()
-                    .skip(1)
-                    .any(|cell| cell.is_empty() || cell.parse::<f64>().is_ok())
-                {
-                    true => None,
-                    false => headings(),
-                },
-            }),
-            LabelColumn::Named(name) => {
-                let mut found = cells.iter().enumerate().filter(|(_, cell)| *cell == name);
-                match (found.next(), found.next()) {
-                    (Some((label, _)), None) => Ok(Layout {
-                        label,
-                        width,
-                        headings: headings(),
-                    }),
-                    (Some(_), Some(_)) => Err(Error::input(
-                        format!("{}: two columns are called {name:?}", self.path.display()),
-                        "rename one of them",
-                    )),
-                    (None, _) => Err(Error::input(
-                        format!("{} has no column {name:?}", self.path.display()),
-                        format!("its first row is: {}", shortened(&cells.join(", "))),
-                    )),
-                }
-            }
-        }
-    }
-
-    fn finish(self) -> Result<Dataset> {
+    fn finish(self) -> Result<Loaded> {
         let count = self.labels.count();
         let Some(layout) = self.layout.filter(|_| count > 0) else {
             return Err(Error::input(
@@ -246,12 +220,11 @@ impl<'a> Table<'a> {
                 "expected a row a record: a label and numbers, separated by commas",
             ));
         };
-        let width = layout.width - 1;
+        let width = layout.features.len();
         let (features, scaling) = match self.values {
-            Values::Bytes(features) => (features, None),
+            Values::Bytes(features) => (features, self.form.and_then(|form| form.scaling.clone())),
             Values::Reals(reals) => {
-                let columns = (0..layout.width).filter(|&at| at != layout.label);
-                let names = columns.map(|at| layout.heading(at));
+                let names = layout.features.iter().map(|&at| layout.heading(at));
                 let columns = scale(&reals, width, names);
                 let features = reals
                     .iter()
@@ -261,9 +234,10 @@ impl<'a> Table<'a> {
                 (features, Some(columns))
             }
         };
+        let headings: Option<Headings> = layout.headings();
         let (labels, classes, class_names) = self.labels.finish();
         let name = self.path.file_stem().map(|stem| stem.to_string_lossy());
-        Dataset {
+        let dataset = Dataset {
             name: name.unwrap_or_default().into_owned(),
             shape: vec![width],
             classes,
@@ -276,26 +250,12 @@ impl<'a> Table<'a> {
             labels,
             scaling,
             class_names,
-        }
-        .checked()
-    }
-}
-
-impl Layout {
-    fn heading(&self, at: usize) -> String {
-        match self.headings.as_ref().and_then(|headings| headings.get(at)) {
-            Some(heading) if !heading.is_empty() => heading.clone(),
-            _ => format!("column {}", at + 1),
-        }
-    }
-
-    /// The column as it reads in a message.
-    fn name(&self, at: usize) -> String {
-        let number = format!("column {}", at + 1);
-        match self.heading(at) {
-            heading if heading == number => number,
-            heading => format!("{number} ({})", shortened(&heading)),
-        }
+            headings,
+        };
+        Ok(Loaded {
+            dataset: dataset.checked()?,
+            clamped: self.clamped,
+        })
     }
 }
 
@@ -311,7 +271,7 @@ fn wrong(path: &Path, line: u64, what: impl std::fmt::Display) -> Error {
 }
 
 /// Enough of a text to recognise it by; control characters cannot steer the terminal.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     let mut short: String = text
         .chars()
         .take(80)

@@ -2,9 +2,11 @@
 
 pub mod csv;
 pub mod fetch;
+mod form;
 pub mod idx;
 pub mod split;
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::files::StagedDir;
 use crate::progress::Progress;
+
+pub use form::Form;
 
 /// Records in memory. [`Dataset::checked`] proves that the fields fit together.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +36,8 @@ pub struct Dataset {
     pub scaling: Option<Vec<Column>>,
     /// `[classes]` names, when labels were not numbers that could be used as they are.
     pub class_names: Option<Vec<String>>,
+    /// What a CSV file's first row calls its columns, when it is a heading.
+    pub headings: Option<Headings>,
 }
 
 /// A contiguous piece of a data set.
@@ -43,6 +49,16 @@ pub struct Part {
     pub start: u64,
     /// How many records.
     pub len: u64,
+}
+
+/// The names of a CSV file's columns. No two are the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Headings {
+    /// The label's column.
+    pub label: String,
+    /// `[features]`, in the order of the features.
+    pub features: Vec<String>,
 }
 
 /// How a CSV column of reals became `u8`: real = offset + scale × feature, up to rounding.
@@ -57,11 +73,23 @@ pub struct Column {
     pub scale: f64,
 }
 
+/// Records, and how they came into a prescribed form.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The records.
+    pub dataset: Dataset,
+    /// How many values lay beyond what the form's features can stand for, and became its ends.
+    pub clamped: u64,
+}
+
 /// How to read unsealed data.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
-    /// Which CSV column holds the label.
-    pub label: csv::LabelColumn,
+    /// Which CSV column holds the label; where it is not said, the one that `form` does not name, else
+    /// the first.
+    pub label: Option<csv::LabelColumn>,
+    /// What a model takes: a CSV file is read as its columns and classes are, whatever the file's own.
+    pub form: Option<Form>,
 }
 
 /// What a place on the command line holds.
@@ -120,6 +148,11 @@ impl Dataset {
         {
             return wrong("the class names are not as many as the classes".into());
         }
+        if let Some(headings) = &self.headings
+            && (headings.features.len() != width || headings.repeated().is_some())
+        {
+            return wrong("the headings are not one name of its own for each column".into());
+        }
         Ok(self)
     }
 
@@ -155,6 +188,15 @@ impl Dataset {
     }
 }
 
+impl Headings {
+    /// A name that two columns have.
+    pub fn repeated(&self) -> Option<&str> {
+        let mut seen = HashSet::from([self.label.as_str()]);
+        let mut features = self.features.iter().map(String::as_str);
+        features.find(|name| !seen.insert(name))
+    }
+}
+
 impl Part {
     /// The indices of its records.
     pub fn range(&self) -> std::ops::Range<usize> {
@@ -169,20 +211,33 @@ impl Part {
 /// # Errors
 /// [`Error::Io`] and [`Error::Input`] with the place of what is wrong.
 pub fn load(data: &str, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset> {
+    load_in_form(data, options, progress).map(|loaded| loaded.dataset)
+}
+
+/// The same, telling how a CSV file's values came into the form that the options prescribe. Other data is
+/// as it is, and [`Form::check`] judges it.
+///
+/// # Errors
+/// As [`load`]; [`Error::Input`] when a CSV file does not have the form's columns or classes.
+pub fn load_in_form(data: &str, options: &LoadOptions, progress: &dyn Progress) -> Result<Loaded> {
+    let as_it_is = |dataset| Loaded {
+        dataset,
+        clamped: 0,
+    };
     if data == "mnist" {
-        return idx::read_mnist(&fetch::mnist_to_read(progress)?);
+        return idx::read_mnist(&fetch::mnist_to_read(progress)?).map(as_it_is);
     }
     let path = Path::new(data);
     let metadata = std::fs::metadata(path).map_err(Error::io("read", path))?;
     if metadata.is_dir() {
-        idx::read_folder(path)
+        idx::read_folder(path).map(as_it_is)
     } else if idx::has_idx_magic(path)? {
         Err(Error::input(
             format!("{data} is a single IDX file; images and labels are needed"),
             "name the folder that holds both",
         ))
     } else {
-        csv::read(path, &options.label)
+        csv::read_in_form(path, options.label.as_ref(), options.form.as_ref())
     }
 }
 
@@ -260,6 +315,7 @@ mod tests {
             }],
             scaling: None,
             class_names: None,
+            headings: None,
         }
     }
 
@@ -270,14 +326,21 @@ mod tests {
         assert!(good.features_of(2).is_empty());
         assert_eq!(good.class_counts(), [1, 1]);
         assert_eq!(good.part("all").unwrap().range(), 0..2);
-        let spoil: [fn(&mut Dataset); 7] = [
-            |d| d.labels.clear(),
-            |d| d.labels[1] = 2,
-            |d| d.features.truncate(3),
-            |d| d.parts[0].start = 1,
-            |d| d.parts[0].len = 1,
-            |d| d.scaling = Some(vec![]),
-            |d| d.class_names = Some(vec!["one".into()]),
+        let headings = |features: &[&str]| Headings {
+            label: "l".into(),
+            features: features.iter().map(ToString::to_string).collect(),
+        };
+        let spoil: [&dyn Fn(&mut Dataset); 10] = [
+            &|d| d.labels.clear(),
+            &|d| d.labels[1] = 2,
+            &|d| d.features.truncate(3),
+            &|d| d.parts[0].start = 1,
+            &|d| d.parts[0].len = 1,
+            &|d| d.scaling = Some(vec![]),
+            &|d| d.class_names = Some(vec!["one".into()]),
+            &|d| d.headings = Some(headings(&["a"])),
+            &|d| d.headings = Some(headings(&["a", "a"])),
+            &|d| d.headings = Some(headings(&["a", "l"])),
         ];
         for (i, spoil) in spoil.iter().enumerate() {
             let mut bad = small();

@@ -97,6 +97,7 @@ mod tests {
             parts,
             scaling: None,
             class_names: None,
+            headings: None,
         }
     }
 

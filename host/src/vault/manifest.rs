@@ -24,6 +24,7 @@
 //! | `parts` | `[{"name", "records"}]`, in order, which together are all records: `train`, then `test` |
 //! | `class_counts` | optional: records of each class |
 //! | `scaling` | optional: `[{"name", "offset", "scale"}]` for each feature; the value it stands for is `offset + scale · feature` |
+//! | `headings` | optional: `{"label", "features"}`, the name of the label's column and of each feature's, all different |
 //! | `tag_scheme` | `"hmac-sha512"` or `"sha512"` |
 //! | `keys` | `{"vault", "tag", "signer"}`: ids of the Fernet key that encrypted, of the tag key (absent with `"sha512"`), of the key that signed; 16 hex digits each |
 //! | `merkle` | `{"hash": "sha512", "root"}`, the root in 128 hex digits |

@@ -63,6 +63,7 @@ impl RecordSink for DatasetSink {
             labels: std::mem::take(&mut self.labels),
             scaling: about.scaling.clone(),
             class_names: about.class_names.clone(),
+            headings: about.headings.clone(),
         };
         self.dataset = Some(dataset.checked()?);
         Ok(())
@@ -95,8 +96,13 @@ impl RecordSink for FileSink {
         let table = about.shape.len() == 1 && about.parts.len() == 1;
         let csv = named || table || about.classes > 256;
         self.output = Some(if csv {
-            let (width, scaling) = (about.feature_count(), about.scaling.as_deref());
-            let rows = Rows::create(&self.path, width, scaling, about.class_names.as_deref())?;
+            let rows = Rows::create(
+                &self.path,
+                about.feature_count(),
+                about.headings.as_ref(),
+                about.scaling.as_deref(),
+                about.class_names.as_deref(),
+            )?;
             Output::Csv(Box::new(rows))
         } else {
             Output::Idx(IdxOutput::create(&self.path, about)?)

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::idx::IdxFolder;
-use crate::dataset::{self, Column, Dataset, LoadOptions, MAX_FEATURES, Part, fetch};
+use crate::dataset::{self, Column, Dataset, Headings, LoadOptions, MAX_FEATURES, Part, fetch};
 use crate::error::Result;
 use crate::progress::Progress;
 
@@ -27,6 +27,8 @@ pub struct About {
     pub parts: Vec<PartSize>,
     /// What the features stand for, one entry each.
     pub scaling: Option<Vec<Column>>,
+    /// What the columns are called.
+    pub headings: Option<Headings>,
 }
 
 /// A named run of records, such as `train`.
@@ -50,6 +52,7 @@ impl About {
             records: dataset.count() as u64,
             parts: part_sizes(&dataset.parts),
             scaling: dataset.scaling.clone(),
+            headings: dataset.headings.clone(),
         }
     }
 
@@ -87,6 +90,8 @@ impl About {
         let column_names = self.scaling.iter().flatten().map(|column| &column.name);
         if class_names
             .chain(column_names)
+            .chain(self.headings.iter().flat_map(|headings| &headings.features))
+            .chain(self.headings.iter().map(|headings| &headings.label))
             .chain([&self.name])
             .any(|name| name.len() > MAX_NAME_BYTES || name.contains(char::is_control))
         {
@@ -98,6 +103,11 @@ impl About {
             && names.len() != usize::from(self.classes)
         {
             return Err("there is not one name for each class".into());
+        }
+        if let Some(headings) = &self.headings
+            && (headings.features.len() != self.feature_count() || headings.repeated().is_some())
+        {
+            return Err("there is not one heading of its own for each column".into());
         }
         if let Some(columns) = &self.scaling {
             let finite = |c: &Column| c.offset.is_finite() && c.scale.is_finite();
@@ -196,6 +206,7 @@ impl FolderSource {
                 records: folder.count(),
                 parts: part_sizes(&folder.parts),
                 scaling: None,
+                headings: None,
             },
             folder,
         }

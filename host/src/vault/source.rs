@@ -33,6 +33,8 @@ pub struct SourceData {
     pub dataset: Dataset,
     /// The vault they come from; `None` when they were never sealed.
     pub vault: Option<VaultOrigin>,
+    /// Of a CSV file read in a prescribed form: how many values lay beyond it and became its ends.
+    pub clamped: u64,
 }
 
 /// The verified vault that records come from.
@@ -85,9 +87,11 @@ pub fn load_source(
 ) -> Result<SourceData> {
     if dataset::source_kind(place) == SourceKind::Data && !options.must_be_vault {
         refuse_replaced_vault(place, &options.memory)?;
+        let loaded = dataset::load_in_form(place, &options.load, progress)?;
         return Ok(SourceData {
-            dataset: dataset::load(place, &options.load, progress)?,
+            dataset: loaded.dataset,
             vault: None,
+            clamped: loaded.clamped,
         });
     }
     let Some(keys) = options.keys else {
@@ -115,6 +119,7 @@ pub fn load_source(
     Ok(SourceData {
         dataset,
         vault: Some(VaultOrigin::from(opened)),
+        clamped: 0,
     })
 }
 

@@ -106,6 +106,7 @@ fn the_simulated_device_computes_the_hosts_logits() {
             .into(),
         scaling: None,
         class_names: None,
+        headings: None,
     };
     std::fs::create_dir(workspace.path("noise")).unwrap();
     idx::write_folder(&workspace.path("noise"), &data).unwrap();
@@ -146,9 +147,15 @@ fn the_simulated_device_computes_the_hosts_logits() {
 #[test]
 fn other_dimensions_are_an_error_of_use() {
     let workspace = Workspace::new().trained().exported();
-    workspace.write("wide.csv", b"label,a,b\n0,1,2\n1,3,4\n");
+    workspace.write("narrow.csv", b"0,1,2\n1,3,4\n");
     workspace.refused(
-        "infer model.sealed wide.csv",
+        "infer model.sealed narrow.csv",
+        2,
+        "2 features, the model takes 6",
+    );
+    workspace.done("seal narrow.csv narrow");
+    workspace.refused(
+        "infer model.sealed narrow",
         2,
         "2 features, the model takes 6",
     );

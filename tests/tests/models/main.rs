@@ -1,7 +1,9 @@
 //! Models on the command line: trained, vouched for, exported and run, and refused at every step.
 
+mod counters;
 mod export;
 mod infer;
 mod receipt;
+mod tables;
 mod training;
 mod workspace;

@@ -43,6 +43,7 @@ pub(crate) fn records() -> Dataset {
         ],
         scaling: None,
         class_names: None,
+        headings: None,
     }
     .checked()
     .unwrap()

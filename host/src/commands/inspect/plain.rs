@@ -128,6 +128,8 @@ pub(super) fn csv(path: &Path, bytes: &[u8]) -> Option<Result<Report>> {
             .claim("features", data.feature_count())
             .claim("classes", data.classes)
             .claim("scaled", data.scaling.is_some())
+            .claim("columns", data.headings.map(|headings| headings.features))
+            .claim("class names", data.class_names)
             .claim("file bytes", bytes.len())
     }))
 }

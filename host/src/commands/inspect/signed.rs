@@ -5,7 +5,7 @@ use std::path::Path;
 use sealnet::dsse;
 use sealnet::error::{Error, Result};
 use sealnet::receipt;
-use sealnet_core::artefact::{BodyEncoding, Provenance, Sealed};
+use sealnet_core::artefact::{BodyEncoding, NameList, Provenance, Sealed};
 use sealnet_core::mlp::Granularity;
 use serde_json::Value;
 
@@ -35,6 +35,21 @@ pub(super) fn sealed_model(path: &Path, bytes: &[u8]) -> Option<Result<Report>> 
         Provenance::UnsealedData(receipt) => ("receipt over unsealed data", Some(receipt)),
         Provenance::Unverified => ("unverified weights", None),
     };
+    let listed = |names: NameList<'_>| match header.encoding {
+        BodyEncoding::Clear => names.map(Value::from).collect::<Vec<_>>().into(),
+        BodyEncoding::Fernet { .. } => Value::from("not shown: the body is encrypted"),
+    };
+    let names = match sealed.untrusted_names() {
+        Ok(names) => names,
+        Err(e) => {
+            return Some(Err(Error::input(
+                format!("{} begins as a sealed model, but: {e}", path.display()),
+                "get the file again; sealnet export makes it",
+            )));
+        }
+    };
+    let columns = listed(names.map_or_else(NameList::default, |names| names.columns()));
+    let classes = listed(names.map_or_else(NameList::default, |names| names.classes()));
     let granularity = match header.granularity {
         Granularity::PerTensor => "per-tensor",
         Granularity::PerOutput => "per-channel",
@@ -49,6 +64,8 @@ pub(super) fn sealed_model(path: &Path, bytes: &[u8]) -> Option<Result<Report>> 
         .claim("body", body)
         .claim("model key", model_key)
         .claim("scales", granularity)
+        .claim("columns", columns)
+        .claim("classes", classes)
         .claim("provenance", provenance)
         .claim("receipt sha512", receipt.map(hex::encode))
         .claim("model sha512", hex::encode(header.model_digest))

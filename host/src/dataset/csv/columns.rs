@@ -33,11 +33,31 @@ impl Column {
     /// The feature nearest to a real.
     pub fn feature(&self, real: f64) -> u8 {
         // `as` saturates: a real outside the range becomes its nearest end.
-        ((real - self.offset) / self.scale).round() as u8
+        self.steps(real).round() as u8
+    }
+
+    fn steps(&self, real: f64) -> f64 {
+        (real - self.offset) / self.scale
     }
 }
 
-/// The scaling of each column, from its least and greatest value.
+/// The feature that a model takes for a real, and whether the real lies beyond what features stand for and
+/// became their nearest end. Without a scaling a feature is the number itself. The error is to be read after
+/// the column's name.
+pub(super) fn fit(real: f64, scaling: Option<&Column>) -> Result<(u8, bool), String> {
+    let steps = match scaling {
+        Some(column) => column.steps(real).round(),
+        None if real.fract() == 0.0 => real,
+        None => {
+            return Err(format!(
+                "is {real}; the model was trained on whole numbers from 0 to 255, as they are"
+            ));
+        }
+    };
+    Ok((steps as u8, !(0.0..=255.0).contains(&steps)))
+}
+
+/// The scaling of each column, from its least and greatest value, in numbers that an `f32` holds.
 pub(super) fn scale(
     reals: &[f64],
     width: usize,
@@ -53,12 +73,24 @@ pub(super) fn scale(
     names
         .zip(ranges)
         .map(|(name, (least, greatest))| {
-            let step = (greatest - least) / 255.0;
+            let range = (greatest - least) / 255.0;
+            // A column that never changes has no range to spread.
+            let spread = range > LEAST_SCALE;
+            let step = if spread { range } else { 1.0 };
+            // The nearest `f32` may lie above the least value by more than half a step: then the one below.
+            let nearest = least as f32;
+            let offset = match f64::from(nearest) - least < step / 2.0 {
+                true => f64::from(nearest),
+                false => f64::from(nearest.next_down()),
+            };
+            let scale = match spread {
+                true => f64::from(((greatest - offset) / 255.0) as f32),
+                false => 1.0,
+            };
             Column {
                 name,
-                offset: least,
-                // A column that never changes has no range to spread.
-                scale: if step > LEAST_SCALE { step } else { 1.0 },
+                offset,
+                scale,
             }
         })
         .collect()
@@ -102,6 +134,47 @@ mod tests {
             (columns[0].feature(-9.0), columns[0].feature(9.0)),
             (0, 255)
         );
+    }
+
+    /// As a sealed model keeps them, whatever the numbers: nothing read is beyond what features stand for.
+    #[test]
+    fn a_scaling_is_exact_in_f32_and_clamps_nothing_it_was_made_from() {
+        for (least, greatest) in [
+            (0.1, 0.3),
+            (4.3, 7.9),
+            (1e6 + 0.01, 1e6 + 0.5),
+            (1e9 + 0.7, 1e9 + 1.0),
+            (-1e9 - 0.7, -1e9 + 0.1),
+            (-1e30, 1e30),
+            (1e-20, 3e-20),
+            (1.1, 1.1),
+            (123_456_789.1, 123_456_789.1),
+        ] {
+            let names = [String::new()];
+            let reals = [least, greatest, (least + greatest) / 2.0];
+            let [column] = &scale(&reals, 1, names.into_iter())[..] else {
+                unreachable!()
+            };
+            assert_eq!(f64::from(column.offset as f32), column.offset);
+            assert_eq!(f64::from(column.scale as f32), column.scale);
+            for real in reals {
+                let (feature, clamped) = fit(real, Some(column)).unwrap();
+                assert!(!clamped, "{real} in {least} to {greatest}");
+                assert_eq!(feature, column.feature(real));
+            }
+        }
+        assert_eq!(fit(7.0, None), Ok((7, false)));
+        assert_eq!(fit(-1.0, None), Ok((0, true)));
+        assert_eq!(fit(300.0, None), Ok((255, true)));
+        assert!(fit(0.5, None).is_err());
+        let column = Column {
+            name: String::new(),
+            offset: 1.0,
+            scale: 0.5,
+        };
+        let of = |real| fit(real, Some(&column)).unwrap();
+        assert_eq!((of(0.8), of(0.7)), ((0, false), (0, true)));
+        assert_eq!((of(128.7), of(128.8)), ((255, false), (255, true)));
     }
 
     #[test]

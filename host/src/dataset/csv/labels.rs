@@ -2,17 +2,32 @@
 
 use std::collections::HashMap;
 
+use super::super::Form;
+
 /// The labels read so far.
-#[derive(Default)]
-pub(super) struct Labels {
+pub(super) struct Labels<'f> {
+    /// Whose classes they are; their own without it.
+    form: Option<&'f Form>,
     /// Each distinct text, in order of first appearance.
     texts: Vec<String>,
     numbers: HashMap<String, u16>,
+    /// The class of each text, with a form.
+    given: Vec<u16>,
     /// A record each: index into `texts`.
     records: Vec<u16>,
 }
 
-impl Labels {
+impl<'f> Labels<'f> {
+    pub(super) fn new(form: Option<&'f Form>) -> Self {
+        Labels {
+            form,
+            texts: Vec::new(),
+            numbers: HashMap::new(),
+            given: Vec::new(),
+            records: Vec::new(),
+        }
+    }
+
     /// Takes the next record's label.
     pub(super) fn push(&mut self, text: &str) -> Result<(), String> {
         let number = match self.numbers.get(text) {
@@ -22,6 +37,9 @@ impl Labels {
                     return Err(format!(
                         "more than {MAX_CLASSES} classes: the label's column may be another one"
                     ));
+                }
+                if let Some(form) = self.form {
+                    self.given.push(form.class(text)?);
                 }
                 let number = self.texts.len() as u16;
                 self.texts.push(text.to_owned());
@@ -39,6 +57,10 @@ impl Labels {
 
     /// Labels, number of classes, and the classes' names unless the labels were usable numbers.
     pub(super) fn finish(self) -> (Vec<u16>, u16, Option<Vec<String>>) {
+        if let Some(form) = self.form {
+            let labels = self.classes(&self.given);
+            return (labels, form.classes, form.class_names.clone());
+        }
         let whole: Option<Vec<u16>> = self
             .texts
             .iter()
@@ -80,7 +102,7 @@ mod tests {
     use super::*;
 
     fn finish(texts: &[&str]) -> (Vec<u16>, u16, Option<Vec<String>>) {
-        let mut labels = Labels::default();
+        let mut labels = Labels::new(None);
         for text in texts {
             labels.push(text).unwrap();
         }
@@ -108,7 +130,7 @@ mod tests {
 
     #[test]
     fn too_many_classes() {
-        let mut labels = Labels::default();
+        let mut labels = Labels::new(None);
         for n in 0..MAX_CLASSES {
             labels.push(&format!("name {n}")).unwrap();
         }

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use ::csv::Writer;
 
-use super::super::Column;
+use super::super::{Column, Headings};
 use crate::error::{Error, Result};
 use crate::files::AtomicFile;
 
-/// A CSV file that appears when it is finished: a heading, the label first, scaled columns as the reals that
+/// A CSV file that appears when it is finished: a heading (the columns' own names where they have some),
+/// the label first, scaled columns as the reals that
 /// their features stand for, in the shortest form that reads back to the same number.
 #[derive(Debug)]
 pub struct Rows {
@@ -28,6 +29,7 @@ impl Rows {
     pub fn create(
         path: &Path,
         width: usize,
+        headings: Option<&Headings>,
         scaling: Option<&[Column]>,
         class_names: Option<&[String]>,
     ) -> Result<Rows> {
@@ -35,10 +37,12 @@ impl Rows {
             let exists = std::io::ErrorKind::AlreadyExists.into();
             return Err(Error::io("create", path)(exists));
         }
-        let mut row = vec!["label".to_owned()];
-        match scaling {
-            Some(columns) => row.extend(columns.iter().map(|column| column.name.clone())),
-            None => row.extend((1..=width).map(|n| format!("feature {n}"))),
+        let label = headings.map_or_else(|| "label".to_owned(), |headings| headings.label.clone());
+        let mut row = vec![label];
+        match (headings, scaling) {
+            (Some(headings), _) => row.extend_from_slice(&headings.features),
+            (None, Some(columns)) => row.extend(columns.iter().map(|column| column.name.clone())),
+            (None, None) => row.extend((1..=width).map(|n| format!("feature {n}"))),
         }
         let mut rows = Rows {
             writer: Writer::from_writer(AtomicFile::create(path)?),

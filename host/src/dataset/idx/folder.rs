@@ -150,6 +150,7 @@ impl IdxFolder {
             parts: self.parts,
             scaling: None,
             class_names: None,
+            headings: None,
         }
         .checked()
     }

@@ -72,6 +72,7 @@ pub(super) fn read(folder: &Path) -> Result<Option<Dataset>> {
         parts: vec![part("train", 0, TRAIN), part("test", TRAIN, TEST)],
         scaling: None,
         class_names: None,
+        headings: None,
     };
     data.checked().map(Some)
 }

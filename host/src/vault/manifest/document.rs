@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::super::Profile;
 use super::super::records::{About, PartSize};
 use super::{Manifest, ManifestError, SealEntry, ShardEntry};
-use crate::dataset::Column;
+use crate::dataset::{Column, Headings};
 use crate::dsse::from_json_strict;
 
 /// What is looked at before anything else.
@@ -60,6 +60,12 @@ pub(super) struct Document {
         skip_serializing_if = "Option::is_none"
     )]
     scaling: Option<Vec<Column>>,
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    headings: Option<Headings>,
     tag_scheme: String,
     #[serde(
         default,
@@ -138,6 +144,7 @@ impl From<&Manifest> for Document {
             parts: about.parts.clone(),
             class_counts: manifest.class_counts.clone(),
             scaling: about.scaling.clone(),
+            headings: about.headings.clone(),
             tag_scheme: manifest.profile.tag_scheme.name().to_owned(),
             keys: seal.map(|seal| KeysDocument {
                 vault: seal.vault_key.to_string(),
@@ -244,6 +251,7 @@ impl Document {
                 records: self.records,
                 parts: self.parts,
                 scaling: self.scaling,
+                headings: self.headings,
             },
             class_counts: self.class_counts,
             shards,

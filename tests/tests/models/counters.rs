@@ -1,0 +1,100 @@
+//! Security counters: a publisher signs no two models under one, and whoever runs models takes no older one.
+
+use sealnet_core::artefact::Sealed;
+
+use super::workspace::Workspace;
+
+fn counter(workspace: &Workspace, name: &str) -> u32 {
+    let bytes = workspace.read(name);
+    let sealed = Sealed::parse(&bytes).unwrap();
+    sealed.untrusted_header().security_counter
+}
+
+#[test]
+fn export_counts_for_each_signing_key() {
+    let workspace = Workspace::new().trained();
+    let export = "export model.safetensors -o model.sealed";
+    let first = workspace.json(export);
+    assert_eq!(first["security_counter"], 1);
+    assert!(first["last_security_counter"].is_null());
+    let ran = workspace.done(export);
+    assert!(
+        ran.stderr
+            .contains("the last security counter of this key was 1")
+    );
+    assert_eq!(counter(&workspace, "model.sealed"), 2);
+    workspace.done(&format!("{export} --counter 9"));
+    workspace.done("export model.safetensors -o other.sealed");
+    assert_eq!(counter(&workspace, "other.sealed"), 10);
+    // A device's HMAC key is another signer.
+    workspace.done("export model.safetensors -o hmac.sealed --scheme hmac --device 0002");
+    assert_eq!(counter(&workspace, "hmac.sealed"), 1);
+}
+
+#[test]
+fn a_counter_is_not_used_again_unless_asked_for() {
+    let workspace = Workspace::new().trained().exported();
+    let before = workspace.read("model.sealed");
+    let export = "export model.safetensors -o model.sealed";
+    for used in [3, 2, 0] {
+        workspace.refused(&format!("{export} --counter {used}"), 2, "is not above 3");
+        assert_eq!(workspace.read("model.sealed"), before);
+    }
+    let ran = workspace.done(&format!("{export} --counter 2 --reuse-counter"));
+    assert!(ran.stderr.contains("warning:"), "{}", ran.stderr);
+    assert_eq!(counter(&workspace, "model.sealed"), 2);
+    // The highest stays the one to go on from.
+    workspace.done(export);
+    assert_eq!(counter(&workspace, "model.sealed"), 4);
+    let ran = workspace.run(&format!("{export} --reuse-counter"));
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+}
+
+/// What is refused for its content takes no counter.
+#[test]
+fn a_refused_export_takes_no_counter() {
+    let workspace = Workspace::new().trained();
+    let weights = workspace.read("model.safetensors");
+    workspace.touch("model.safetensors");
+    workspace.refused(
+        "export model.safetensors -o model.sealed",
+        1,
+        "other weights",
+    );
+    workspace.write("model.safetensors", &weights);
+    workspace.done("export model.safetensors -o model.sealed");
+    assert_eq!(counter(&workspace, "model.sealed"), 1);
+}
+
+#[test]
+fn an_older_model_is_refused_once_a_newer_one_was_seen() {
+    let workspace = Workspace::new().trained().exported();
+    workspace.done("export model.safetensors -o newer.sealed --name model");
+    let infer = |model: &str, options: &str| format!("infer {model}.sealed data.csv{options}");
+    workspace.done(&infer("model", ""));
+    workspace.done(&infer("newer", ""));
+    workspace.refused(&infer("model", ""), 1, "counter is 3, and 4");
+    workspace.refused(&infer("model", " --min-counter 4"), 1, "model.sealed");
+    let ran = workspace.done(&infer("model", " --min-counter 3"));
+    assert!(ran.stderr.contains("an older one"), "{}", ran.stderr);
+    // Taken on purpose once, it stays old.
+    workspace.refused(&infer("model", ""), 1, "counter is 3, and 4");
+    workspace.done(&infer("newer", ""));
+
+    // A model of another name counts for itself; a model that does not verify counts for nothing.
+    workspace.done("export model.safetensors -o third.sealed --name other --counter 5");
+    workspace.done(&infer("third", ""));
+    workspace.done(&infer("newer", ""));
+    workspace.done("export model.safetensors -o fifth.sealed --name model --counter 6");
+    workspace.touch("fifth.sealed");
+    workspace.refused(&infer("fifth", ""), 1, "fifth.sealed is refused");
+    workspace.done(&infer("newer", ""));
+
+    std::fs::write(workspace.path("state/counters.json"), "{").unwrap();
+    workspace.refused(&infer("newer", ""), 2, "counters.json is damaged");
+    workspace.refused(
+        "export model.safetensors -o x.sealed",
+        2,
+        "counters.json is damaged",
+    );
+}
