@@ -59,7 +59,8 @@ fn a_stranger_opens_vault_receipt_and_model() {
     let weights = std::fs::read(home.join("m.safetensors")).unwrap();
     assert_eq!(receipt["subject"][0]["digest"]["sha512"], sha512(&weights));
 
-    for clear in [false, true] {
+    for (clear, counter) in [(false, 7), (true, 8)] {
+        let number = counter.to_string();
         let output = if clear {
             "clear.sealed"
         } else {
@@ -75,7 +76,7 @@ fn a_stranger_opens_vault_receipt_and_model() {
             "--data",
             "vault",
             "--counter",
-            "7",
+            &number,
             "--max-loss",
             "100",
             "--reply",
@@ -87,7 +88,7 @@ fn a_stranger_opens_vault_receipt_and_model() {
         run(home, &export);
         let model = stranger("model", &home.join(output), &home.join("keys"));
         assert_eq!(model["shape"], serde_json::json!([4, 8, 6, 3]));
-        assert_eq!(model["counter"], 7);
+        assert_eq!(model["counter"], counter);
         assert_eq!(model["provenance"], 1);
         assert_eq!(model["reply_policy"], 3);
         assert!(!model["golden"].as_array().unwrap().is_empty());
