@@ -12,8 +12,12 @@
 //!
 //! by the project's one rule for signatures ([`sealnet_core::sign`]): Ed25519 or HMAC-SHA-512 over
 //! `domain ‖ 0x00 ‖ SHA-512(PAE)`. There is exactly one signature; base64 is that of RFC 4648, section 4,
-//! with padding; `keyid` is the signing key's id, in 16 hexadecimal digits. The payload is parsed only
+//! with padding; `keyid` is the signing key's id, in 16 lowercase hexadecimal digits. The payload is parsed only
 //! after its signature has been verified, and never written again.
+//!
+//! An envelope has exactly the bytes shown: members in this order, no white space but one LF at the end, no
+//! escapes that JSON does not ask for. The signature does not cover the envelope, and the digest by which a
+//! document is known does: were other spellings read, one signed document could pass for two.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -27,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
-/// Signs a document's exact bytes and wraps both into an envelope: one line with a newline at its end.
+/// Signs a document's exact bytes and wraps both into an envelope: one line with an LF at its end.
 pub fn sign_json(payload_type: &str, payload: &[u8], key: &SigningKey, domain: Domain) -> Vec<u8> {
     let signature = key.sign(domain, &[&pae(payload_type, payload)]);
     let envelope = Envelope {
@@ -38,10 +42,7 @@ pub fn sign_json(payload_type: &str, payload: &[u8], key: &SigningKey, domain: D
             sig: Base64::encode_string(&signature.to_bytes()),
         }],
     };
-    // Strings and a list of them always serialise.
-    let mut bytes = serde_json::to_vec(&envelope).unwrap_or_default();
-    bytes.push(b'\n');
-    bytes
+    envelope.to_bytes()
 }
 
 /// Verifies an envelope and gives the payload's exact bytes.
@@ -93,14 +94,23 @@ pub struct Untrusted {
 /// # Errors
 /// [`DsseError::Form`] when it is not an envelope.
 pub fn peek(envelope: &[u8]) -> Result<Untrusted, DsseError> {
-    let parsed: Envelope = from_json_strict(envelope).map_err(DsseError::Form)?;
     let form = |what: &str| DsseError::Form(what.to_owned());
+    let parsed: Envelope = from_json_strict(envelope).map_err(DsseError::Form)?;
     let [signature] = parsed.signatures.as_slice() else {
         return Err(DsseError::Form(format!(
             "{} signatures instead of one",
             parsed.signatures.len()
         )));
     };
+    let hexadecimal = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
+    if signature.keyid.len() != 16 || !signature.keyid.bytes().all(hexadecimal) {
+        return Err(form("the key id is not 16 lowercase hexadecimal digits"));
+    }
+    if parsed.to_bytes() != envelope {
+        return Err(form(
+            "its bytes were written anew: members, white space or escapes are not as signed documents have them",
+        ));
+    }
     let payload =
         Base64::decode_vec(&parsed.payload).map_err(|_| form("the payload is not base64"))?;
     let mut bytes = [0; 64];
@@ -188,6 +198,16 @@ struct Envelope {
     #[serde(rename = "payloadType")]
     payload_type: String,
     signatures: Vec<EnvelopeSignature>,
+}
+
+impl Envelope {
+    /// The one form it has.
+    fn to_bytes(&self) -> Vec<u8> {
+        // Strings and a list of them always serialise.
+        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -303,13 +323,11 @@ mod tests {
                 for bit in 0..8 {
                     let mut changed = envelope.clone();
                     changed[at] ^= 1 << bit;
-                    // White space at the end is not the document.
                     let verified = verify(&changed, TYPE, Domain::Manifest);
-                    let blank = at + 1 == envelope.len() && changed[at].is_ascii_whitespace();
-                    assert_eq!(verified.is_ok(), blank, "byte {at}, bit {bit}");
+                    assert!(verified.is_err(), "byte {at}, bit {bit}");
                 }
             }
-            for length in 0..envelope.len() - 1 {
+            for length in 0..envelope.len() {
                 assert!(verify(&envelope[..length], TYPE, Domain::Manifest).is_err());
             }
         }
@@ -317,6 +335,91 @@ mod tests {
         let envelope = sign_json(TYPE, b"{}", &one, Domain::Manifest);
         let refused = verify(&envelope, TYPE, &other.trusted(), Domain::Manifest);
         assert!(matches!(refused, Err(DsseError::Key { .. })));
+    }
+
+    #[test]
+    fn one_document_has_one_form() {
+        for key in keys() {
+            let envelope = sign_json(TYPE, b"{\"a\": 1}>>>?", &key, Domain::Manifest);
+            let text = String::from_utf8(envelope).unwrap();
+            let refused = |other: String| {
+                assert_ne!(other, text);
+                let verdict = verify(other.as_bytes(), TYPE, &key.trusted(), Domain::Manifest);
+                assert!(
+                    matches!(verdict, Err(DsseError::Form(_))),
+                    "{other}: {verdict:?}"
+                );
+            };
+            let with = |from: &str, to: &str| {
+                assert!(text.contains(from), "{from}");
+                refused(text.replacen(from, to, 1));
+            };
+            // White space, at either end and at every token.
+            refused(text.trim_end().to_owned());
+            for blank in [" ", "\n", "\t", "\r\n"] {
+                refused(format!("{blank}{text}"));
+                refused(format!("{text}{blank}"));
+                for token in ["{", "}", "[", "]", ",", ":"] {
+                    for (at, _) in text.match_indices(token) {
+                        for at in [at, at + 1] {
+                            refused(format!("{}{blank}{}", &text[..at], &text[at..]));
+                        }
+                    }
+                }
+            }
+            refused(format!("\u{feff}{text}"));
+            // The order of members, in both objects.
+            let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let (payload, signature) = (&json["payload"], &json["signatures"][0]);
+            let (keyid, sig) = (&signature["keyid"], &signature["sig"]);
+            let kind = &json["payloadType"];
+            let signed = format!("{{\"keyid\":{keyid},\"sig\":{sig}}}");
+            assert_eq!(
+                text,
+                format!(
+                    "{{\"payload\":{payload},\"payloadType\":{kind},\"signatures\":[{signed}]}}\n"
+                )
+            );
+            refused(format!(
+                "{{\"payloadType\":{kind},\"payload\":{payload},\"signatures\":[{signed}]}}\n"
+            ));
+            with(&signed, &format!("{{\"sig\":{sig},\"keyid\":{keyid}}}"));
+            // More or fewer signatures and members.
+            with(&signed, "");
+            with(&signed, &format!("{signed},{signed}"));
+            with("{\"payload\"", "{\"more\":1,\"payload\"");
+            // Escapes of what needs none.
+            with("\"payload\"", "\"\\u0070ayload\"");
+            with("application/", "application\\/");
+            with("vnd", "\\u0076nd");
+            // Base64: the other alphabet, no padding, bits beyond the end, line breaks.
+            let payload = payload.as_str().unwrap();
+            assert!(payload.contains('+') && payload.contains('/'), "{payload}");
+            with(payload, &payload.replace('+', "-").replace('/', "_"));
+            let sig = sig.as_str().unwrap();
+            assert!(sig.ends_with("=="));
+            with(sig, sig.trim_end_matches('='));
+            let at = sig.len() - 3;
+            let last = char::from(sig.as_bytes()[at]);
+            const ALPHABET: &str =
+                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+            let value = ALPHABET.find(last).unwrap();
+            let next = &ALPHABET[value + 1..value + 2];
+            with(sig, &format!("{}{next}==", &sig[..at]));
+            with(sig, &format!("{}\\n{}", &sig[..4], &sig[4..]));
+            // The key's id: upper case, shorter, longer, anything else.
+            let id = keyid.as_str().unwrap();
+            for other in [
+                id[1..].to_owned(),
+                format!("{id}0"),
+                format!("{}A", &id[..15]),
+                format!("{}\\u001b", &id[..15]),
+                "\\u001b[2J\\u001b[31mTrust me".to_owned(),
+                String::new(),
+            ] {
+                with(id, &other);
+            }
+        }
     }
 
     #[test]
