@@ -48,8 +48,10 @@ pub enum Error {
         what: String,
         /// What it means or what to do.
         hint: String,
-        /// Each thing that failed, in order of place.
+        /// Each thing that failed, in order of place; where they are too many to list, the last one says so.
         failures: Vec<Failure>,
+        /// How many things failed, those not listed included.
+        failed: u64,
     },
     /// The reader of standard output went away: no failure, nothing left to say.
     #[error("standard output was closed")]
@@ -144,6 +146,14 @@ impl Error {
             _ => &[],
         }
     }
+
+    /// How many things failed, when there are several; those not listed are counted too.
+    pub fn failed(&self) -> u64 {
+        match self {
+            Error::Refused { failed, .. } => *failed,
+            _ => 0,
+        }
+    }
 }
 
 /// The operating system's reason in words that do not change with the platform, without "(os error N)".
@@ -209,6 +219,7 @@ mod tests {
                 index: Some(3),
                 shard: None,
             }],
+            failed: 1,
         };
         assert_eq!(refused.exit_code(), 1);
         assert_eq!(

@@ -6,13 +6,14 @@
 //! instead, where set). A lower serial is refused, and the same serial with another manifest too. A data
 //! set seen for the first time cannot be judged; [`Contact::First`] makes the caller say so.
 //!
-//! Beside that it remembers which places held vaults, so that plain files put in a vault's place are not
-//! quietly taken for unsealed data.
+//! Beside that it remembers which places held vaults, so that plain files, or another vault, put in a vault's
+//! place are not quietly taken. A place is kept under two names, as it was typed (made absolute) and without
+//! links: a link that is pointed elsewhere changes one of them, and both must agree ([`Location`]).
 //!
 //! ```json
 //! {"version": 1,
 //!  "serials": [{"dataset_id": "32 hex", "signer": "16 hex", "serial": 2, "manifest_digest": "128 hex"}],
-//!  "places":  [{"location": "/srv/vault", "dataset_id": "32 hex"}]}
+//!  "places":  [{"location": "/srv/vault", "dataset_id": "32 hex"}]}      (one entry a name)
 //! ```
 //!
 //! Changes are made under a file lock and appear whole by rename: two commands at once lose nothing. A
@@ -21,18 +22,38 @@
 pub mod counters;
 
 use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, AtomicFile};
 
 /// The memory of serials, in a folder.
 #[derive(Debug, Clone)]
 pub struct SerialMemory {
     folder: PathBuf,
+}
+
+/// A place by its names: without links, and as it was typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    names: Vec<String>,
+}
+
+impl Location {
+    /// The names of `path`, which need not exist.
+    pub fn of(path: &Path) -> Location {
+        let typed = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        // Without the slash at its end.
+        let typed: PathBuf = typed.components().collect();
+        let real = path.canonicalize().unwrap_or_else(|_| typed.clone());
+        let mut names = vec![real.display().to_string(), typed.display().to_string()];
+        names.dedup();
+        Location { names }
+    }
 }
 
 /// One version of one data set, as its signer numbered it.
@@ -113,26 +134,40 @@ impl SerialMemory {
     ///
     /// # Errors
     /// As [`SerialMemory::compare`], and [`Error::Io`] when the memory cannot be written.
-    pub fn remember(&self, version: &Version, location: &str) -> Result<Contact> {
+    pub fn remember(&self, version: &Version, location: &Location) -> Result<Contact> {
         let _lock = self.lock()?;
         let mut memory = self.read()?;
         let contact = memory.compare(version);
         if matches!(contact, Contact::First | Contact::Known) && memory.take(version, location) {
-            let json = serde_json::to_vec_pretty(&memory)
-                .map_err(|e| Error::input(format!("cannot write what was seen: {e}"), ""))?;
-            files::write_atomic(&self.file(), &json)?;
+            files::write_atomic(&self.file(), &memory.to_json()?)?;
         }
         Ok(contact)
     }
 
-    /// Whether `location` held a vault when a command last looked, and of which data set.
+    /// Tries whether something could be remembered, all but the renaming, so that a folder that cannot be
+    /// written to or a full disk is known before work that must be remembered.
+    ///
+    /// # Errors
+    /// As [`SerialMemory::remember`].
+    pub fn probe(&self) -> Result<()> {
+        let _lock = self.lock()?;
+        let path = self.file();
+        let mut file = AtomicFile::create(&path)?;
+        file.write_all(&self.read()?.to_json()?)
+            .map_err(Error::io("write", &path))
+    }
+
+    /// The ids of the data sets whose vaults lay at `location` when commands last looked: at most one a name.
     ///
     /// # Errors
     /// As [`SerialMemory::compare`].
-    pub fn vault_at(&self, location: &str) -> Result<Option<String>> {
-        let memory = self.read()?;
-        let place = memory.places.into_iter().find(|p| p.location == location);
-        Ok(place.map(|p| p.dataset_id))
+    pub fn vaults_at(&self, location: &Location) -> Result<Vec<String>> {
+        let mut places = self.read()?.places;
+        places.retain(|place| location.names.contains(&place.location));
+        let mut ids: Vec<_> = places.into_iter().map(|place| place.dataset_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
     }
 
     /// The file that holds the memory.
@@ -211,22 +246,29 @@ impl Memory {
         }
     }
 
+    fn to_json(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec_pretty(self)
+            .map_err(|e| Error::input(format!("cannot write what was seen: {e}"), ""))
+    }
+
     /// Takes in a version that is not older; whether that changed anything.
-    fn take(&mut self, version: &Version, location: &str) -> bool {
-        let place = Place {
-            location: location.to_owned(),
+    fn take(&mut self, version: &Version, location: &Location) -> bool {
+        let places = location.names.iter().map(|name| Place {
+            location: name.clone(),
             dataset_id: version.dataset_id.clone(),
-        };
+        });
+        let places: Vec<Place> = places.collect();
         if self.of(&version.dataset_id, &version.signer) == Some(version)
-            && self.places.contains(&place)
+            && places.iter().all(|place| self.places.contains(place))
         {
             return false;
         }
         self.serials
             .retain(|s| s.dataset_id != version.dataset_id || s.signer != version.signer);
         self.serials.push(version.clone());
-        self.places.retain(|p| p.location != location);
-        self.places.push(place);
+        self.places
+            .retain(|place| !location.names.contains(&place.location));
+        self.places.extend(places);
         // Places are a convenience: the oldest may be forgotten, serials never.
         let surplus = self.places.len().saturating_sub(MAX_PLACES);
         self.places.drain(..surplus);
@@ -250,7 +292,8 @@ const MEMORY_VERSION: u32 = 1;
 /// Some 200,000 data sets.
 const MAX_MEMORY_BYTES: u64 = 64 << 20;
 
-const MAX_PLACES: usize = 4096;
+/// Two for one vault, when it is reached through a link.
+const MAX_PLACES: usize = 8192;
 
 #[cfg(test)]
 mod tests {
@@ -270,15 +313,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let memory = SerialMemory::at(folder.path().join("state"));
         let v2 = version(2, 'c');
+        let place = Location::of(Path::new("/v"));
         assert_eq!(memory.compare(&v2).unwrap(), Contact::First);
-        assert_eq!(memory.remember(&v2, "/v").unwrap(), Contact::First);
-        assert_eq!(memory.remember(&v2, "/v").unwrap(), Contact::Known);
-        let older = memory.remember(&version(1, 'd'), "/v").unwrap();
+        assert_eq!(memory.remember(&v2, &place).unwrap(), Contact::First);
+        assert_eq!(memory.remember(&v2, &place).unwrap(), Contact::Known);
+        let older = memory.remember(&version(1, 'd'), &place).unwrap();
         assert_eq!(older, Contact::Older { seen: 2 });
-        let different = memory.remember(&version(2, 'd'), "/v").unwrap();
+        let different = memory.remember(&version(2, 'd'), &place).unwrap();
         assert_eq!(different, Contact::Different);
         assert_eq!(
-            memory.remember(&version(3, 'd'), "/v").unwrap(),
+            memory.remember(&version(3, 'd'), &place).unwrap(),
             Contact::Known
         );
         assert_eq!(memory.compare(&v2).unwrap(), Contact::Older { seen: 3 });
@@ -287,8 +331,58 @@ mod tests {
             ..v2
         };
         assert_eq!(memory.compare(&other_signer).unwrap(), Contact::First);
-        assert_eq!(memory.vault_at("/v").unwrap(), Some("a".repeat(32)));
-        assert_eq!(memory.vault_at("/w").unwrap(), None);
+        assert_eq!(memory.vaults_at(&place).unwrap(), ["a".repeat(32)]);
+        let elsewhere = Location::of(Path::new("/w"));
+        assert!(memory.vaults_at(&elsewhere).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_place_has_one_name_in_every_spelling() {
+        let place = Location::of(Path::new("/no/such/place"));
+        for spelling in ["/no/such/place/", "/no/./such//place"] {
+            assert_eq!(Location::of(Path::new(spelling)), place, "{spelling}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn both_names_of_a_place_are_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = SerialMemory::at(folder.path().join("state"));
+        let path = |name: &str| folder.path().join(name);
+        let known = |name: &str| memory.vaults_at(&Location::of(&path(name))).unwrap();
+        for name in ["one", "two"] {
+            std::fs::create_dir(path(name)).unwrap();
+        }
+        std::os::unix::fs::symlink(path("one"), path("link")).unwrap();
+        let of_link = Location::of(&path("link"));
+        memory.remember(&version(1, 'c'), &of_link).unwrap();
+        assert_eq!(known("link").len(), 1);
+        assert_eq!(known("one").len(), 1);
+        assert!(known("two").is_empty());
+        // Pointed elsewhere, the link is still the name of a place that held a vault.
+        std::fs::remove_file(path("link")).unwrap();
+        std::os::unix::fs::symlink(path("two"), path("link")).unwrap();
+        assert_eq!(known("link").len(), 1);
+        // And two vaults can be told apart there.
+        let mut other = version(1, 'd');
+        other.dataset_id = "0".repeat(32);
+        memory
+            .remember(&other, &Location::of(&path("two")))
+            .unwrap();
+        assert_eq!(known("link"), ["0".repeat(32), "a".repeat(32)]);
+    }
+
+    #[test]
+    fn a_probe_leaves_nothing_and_finds_what_is_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = SerialMemory::at(folder.path().join("state"));
+        memory.probe().unwrap();
+        let left = std::fs::read_dir(folder.path().join("state")).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["serials.lock"]);
+        std::fs::create_dir(memory.file()).unwrap();
+        assert_eq!(memory.probe().unwrap_err().exit_code(), 2);
     }
 
     #[test]
@@ -311,13 +405,14 @@ mod tests {
     fn writers_at_once_lose_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let memory = SerialMemory::at(folder.path());
+        let place = &Location::of(Path::new("/v"));
         std::thread::scope(|scope| {
             for n in 0..8 {
                 let memory = &memory;
                 scope.spawn(move || {
                     let mut one = version(1, 'c');
                     one.signer = format!("{n:016}");
-                    memory.remember(&one, "/v").unwrap();
+                    memory.remember(&one, place).unwrap();
                 });
             }
         });

@@ -17,7 +17,7 @@
 
 use std::future::Future;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -29,6 +29,7 @@ use url::Url;
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::state::Location;
 
 /// A place that holds immutable objects by name.
 #[derive(Debug)]
@@ -56,6 +57,8 @@ pub enum Fetched {
     Absent,
     /// An object of this many bytes, more than the caller allows; nothing was read.
     TooLarge(u64),
+    /// Something else has its name: `a folder`, `a pipe`, `a device`. Nothing was read.
+    Odd(&'static str),
 }
 
 impl Store {
@@ -65,7 +68,7 @@ impl Store {
     /// [`Error::Input`] when the location's scheme is not supported or it is not a folder, [`Error::Io`]
     /// when it is not there or cannot be entered.
     pub fn open(location: &str) -> Result<Store> {
-        let root = folder_of(location)?;
+        let root = local_folder(location)?;
         let metadata = std::fs::metadata(&root).map_err(Error::io("open the store", &root))?;
         if !metadata.is_dir() {
             return Err(Error::input(
@@ -81,7 +84,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`], and [`Error::Io`] when it cannot be made.
     pub fn create(location: &str) -> Result<Store> {
-        let root = folder_of(location)?;
+        let root = local_folder(location)?;
         if std::fs::symlink_metadata(&root).is_err() {
             files::create_dir_all(&root)?;
             files::sync_folder(files::parent(&root))?;
@@ -110,13 +113,14 @@ impl Store {
         self.root.display().to_string()
     }
 
-    /// The store's place without links and relative parts: one name for one place.
-    pub fn canonical_location(&self) -> String {
-        let path = self
-            .root
-            .canonicalize()
-            .unwrap_or_else(|_| self.root.clone());
-        path.display().to_string()
+    /// The store's place, as it is remembered.
+    pub fn place(&self) -> Location {
+        Location::of(&self.root)
+    }
+
+    /// Whether `path`, which need not exist, is the store's folder or lies in it.
+    pub fn holds(&self, path: &Path) -> bool {
+        lies_in(path, &self.root)
     }
 
     /// Runs `work`, which may await this store's requests.
@@ -150,18 +154,23 @@ impl Store {
     /// Reads the object `name` if it has at most `limit` bytes.
     ///
     /// # Errors
-    /// [`Error::Io`] when it is there and cannot be read, or is no regular file.
+    /// [`Error::Io`] when it is there and cannot be read.
     pub async fn get(&self, name: &str, limit: u64) -> Result<Fetched> {
         let path = self.path_of(name);
         let failed = |e: object_store::Error| failure("read", &path, &e);
         // A pipe or a device in an object's place would block or never end.
         match std::fs::metadata(&path) {
             Ok(there) if there.is_file() => {}
-            Ok(_) => {
-                let odd = io::Error::new(io::ErrorKind::InvalidData, "it is no regular file");
-                return Err(Error::io("read", &path)(odd));
+            Ok(there) => return Ok(Fetched::Odd(kind_of(&there))),
+            // A file in the place of the folder around it.
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                return Ok(Fetched::Absent);
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Fetched::Absent),
             Err(e) => return Err(Error::io("read", &path)(e)),
         }
         let found = match self.objects.get(&Key::from(name)).await {
@@ -206,8 +215,44 @@ pub fn requests_in_flight() -> usize {
     rayon::current_num_threads() + 2
 }
 
+/// Whether `inner` is `outer` or lies in it, by whatever names. Neither need exist.
+pub fn lies_in(inner: &Path, outer: &Path) -> bool {
+    resolved(inner).starts_with(resolved(outer))
+}
+
+/// The path without links, as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut known = PathBuf::new();
+    for component in whole.components() {
+        match component {
+            // What is not there yet has no links.
+            Component::ParentDir => drop(known.pop()),
+            other => known.push(other),
+        }
+        if let Ok(real) = known.canonicalize() {
+            known = real;
+        }
+    }
+    known
+}
+
+fn kind_of(metadata: &std::fs::Metadata) -> &'static str {
+    if metadata.is_dir() {
+        return "a folder";
+    }
+    #[cfg(unix)]
+    if std::os::unix::fs::FileTypeExt::is_fifo(&metadata.file_type()) {
+        return "a pipe";
+    }
+    "a device or a socket"
+}
+
 /// The local folder that `location` names.
-fn folder_of(location: &str) -> Result<PathBuf> {
+///
+/// # Errors
+/// [`Error::Input`] when it names none.
+pub fn local_folder(location: &str) -> Result<PathBuf> {
     let Some((scheme, _)) = location.split_once("://") else {
         if location.is_empty() {
             return Err(Error::input(
@@ -254,12 +299,12 @@ mod tests {
 
     #[test]
     fn locations() {
-        assert_eq!(folder_of("a/b").unwrap(), Path::new("a/b"));
-        assert_eq!(folder_of("file:///a%20b").unwrap(), Path::new("/a b"));
-        let s3 = folder_of("s3://bucket/vault").unwrap_err();
+        assert_eq!(local_folder("a/b").unwrap(), Path::new("a/b"));
+        assert_eq!(local_folder("file:///a%20b").unwrap(), Path::new("/a b"));
+        let s3 = local_folder("s3://bucket/vault").unwrap_err();
         assert_eq!(s3.exit_code(), 2);
         assert!(s3.to_string().contains("s3:// is not supported"), "{s3}");
-        assert!(folder_of("").is_err() && folder_of("file://elsewhere/vault").is_err());
+        assert!(local_folder("").is_err() && local_folder("file://elsewhere/vault").is_err());
     }
 
     #[test]
@@ -277,13 +322,38 @@ mod tests {
             assert_eq!(get(3).await.unwrap(), Fetched::Found(Bytes::from("one")));
             assert_eq!(get(2).await.unwrap(), Fetched::TooLarge(3));
             assert_eq!(store.get("shards/b", 9).await.unwrap(), Fetched::Absent);
-            assert!(
-                store.get("shards", 9).await.is_err(),
-                "a folder is no object"
-            );
+            let folder = store.get("shards", 9).await.unwrap();
+            assert_eq!(folder, Fetched::Odd("a folder"));
+            assert_eq!(store.get("shards/a/b", 9).await.unwrap(), Fetched::Absent);
             store.put_new("top", "x".as_bytes()).await.unwrap();
             std::fs::write(Path::new(location).join("half#1"), "").unwrap();
             assert_eq!(store.names().await.unwrap(), ["top"]);
         });
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn one_place_lies_in_another_by_any_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(path("a/b")).unwrap();
+        std::os::unix::fs::symlink(path("a"), path("link")).unwrap();
+        for inner in [
+            "a",
+            "a/",
+            "a/b",
+            "a/new/er",
+            "link",
+            "link/b/",
+            "a/b/../c",
+            "a/x/../y",
+            "x/../link/z",
+        ] {
+            assert!(lies_in(&path(inner), &path("a")), "{inner}");
+            assert!(lies_in(&path(inner), &path("link/")), "{inner}");
+        }
+        for outer in ["ab", "a/..", "a/../ab", "link/../x", "."] {
+            assert!(!lies_in(&path(outer), &path("a")), "{outer}");
+        }
     }
 }

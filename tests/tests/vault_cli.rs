@@ -270,6 +270,100 @@ fn profile_paper_says_what_it_is() {
     assert_eq!(document(&asked)["serial"], Value::Null);
 }
 
+#[test]
+fn a_data_set_is_continued_where_it_is_known_and_that_is_said() {
+    let home = Home::sealed();
+    let again = home.run(&["seal", "data", "vault", "--keys", "keys"]);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    let line = again
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("continues data set "));
+    assert!(line.unwrap().ends_with(" at serial 2"), "{}", again.stdout);
+    fs::remove_dir_all(home.path("state")).unwrap();
+    let unknown = home.run(&["seal", "data", "vault", "--keys", "keys"]);
+    assert_eq!(unknown.code, 2, "{}", unknown.stdout);
+    let hint = unknown
+        .stderr
+        .split("--dataset-id ")
+        .nth(1)
+        .expect("how to go on");
+    let id = &hint[..32];
+    let named = home.run(&[
+        "--json",
+        "seal",
+        "data",
+        "vault",
+        "--keys",
+        "keys",
+        "--dataset-id",
+        id,
+    ]);
+    let document = named.json();
+    assert_eq!(
+        (&document["serial"], &document["continues"]),
+        (&3.into(), &true.into())
+    );
+    // To pin it when opening is the same option.
+    assert_eq!(home.open(&["--dataset-id", id]).code, 0);
+    let other = home.open(&["--json", "--dataset-id", &"0".repeat(32)]);
+    assert_eq!(other.code, 1, "{}", other.stderr);
+    let plain = [
+        "train",
+        "data",
+        "-o",
+        "m.safetensors",
+        "--keys",
+        "keys",
+        "--dataset-id",
+        id,
+    ];
+    assert_eq!(home.run(&plain).code, 2, "only a vault has an id");
+}
+
+#[test]
+fn records_in_clear_and_the_vault_keep_apart() {
+    let home = Home::sealed();
+    let keys = ["--keys", "keys"];
+    let before = fs::read_dir(home.path("vault")).unwrap().count();
+    for (arguments, says) in [
+        (["open", "vault", "vault/out"], "lies in the vault"),
+        (["open", "vault", "vault"], "lies in the vault"),
+        (
+            ["open", "vault/", "vault/../vault/new/out.csv"],
+            "lies in the vault",
+        ),
+        (["seal", "data", "data"], "would lie in the data"),
+        (["seal", "data/", "./data/vault"], "would lie in the data"),
+        (["seal", "vault/data", "vault"], "lies in the vault"),
+    ] {
+        let ran = home.run(&[&arguments[..], &keys].concat());
+        assert_eq!(ran.code, 2, "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(says), "{arguments:?}: {}", ran.stderr);
+    }
+    assert_eq!(fs::read_dir(home.path("vault")).unwrap().count(), before);
+    assert_eq!(fs::read_dir(home.path("data")).unwrap().count(), 2);
+}
+
+#[test]
+fn a_slash_at_the_end_of_a_folder_changes_nothing() {
+    let home = Home::new();
+    let run = |arguments: &[&str]| home.run(&[arguments, &["--keys", "keys"]].concat());
+    let sealed = run(&["seal", "data/", "vault/"]);
+    assert_eq!(sealed.code, 0, "{}", sealed.stderr);
+    assert_eq!(run(&["seal", "data", "vault"]).code, 0, "the same place");
+    let opened = run(&["open", "vault/", "out/"]);
+    assert_eq!(opened.code, 0, "{}", opened.stderr);
+    assert_eq!(fs::read_dir(home.path("out")).unwrap().count(), 2);
+    // A table becomes a file, and a file's name has none.
+    fs::write(home.path("table.csv"), "label,a,b\n0,1,2\n1,3,4\n").unwrap();
+    assert_eq!(run(&["seal", "table.csv", "tables"]).code, 0);
+    let file = run(&["open", "tables", "out.csv/"]);
+    assert_eq!(file.code, 2);
+    assert!(file.stderr.contains("leave the slash"), "{}", file.stderr);
+    assert_eq!(run(&["open", "tables", "out.csv"]).code, 0);
+}
+
 /// Killed at many moments: either there is no vault or there is a whole one, and sealing again works.
 #[cfg(unix)]
 #[test]

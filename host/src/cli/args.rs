@@ -103,13 +103,14 @@ pub(crate) struct SealArgs {
     /// `default`, or the scheme as the paper has it: plain SHA-512 tags, no signed manifest
     #[arg(long, value_enum, default_value_t = Profile::Default)]
     pub(crate) profile: Profile,
-    /// The data set's id, 32 hex digits [default: of the vault's newest manifest, else random]
+    /// The data set's id, 32 hex digits [default: that of the vault there, if this machine has met it
+    /// there; random in a new one]
     #[arg(long, value_name = "HEX")]
     pub(crate) dataset_id: Option<HexBytes<16>>,
     /// The manifest's serial [default: one above the newest in the vault]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) serial: Option<u64>,
-    /// Records a shard, a power of two [default: as many as make about 4 MiB]
+    /// Records a shard, a power of two, at most 65536 and 16 MiB [default: as many as make about 4 MiB]
     #[arg(long, value_name = "N", value_parser = values::shard_records)]
     pub(crate) shard_records: Option<u32>,
     /// Leave the number of records of each class out of the manifest, which storage can read
@@ -394,6 +395,9 @@ pub(crate) struct StoreOptions {
     /// Refuse a vault whose serial is lower
     #[arg(long, value_name = "N")]
     pub(crate) min_serial: Option<u64>,
+    /// Refuse any data set but the one with this id
+    #[arg(long, value_name = "HEX")]
+    pub(crate) dataset_id: Option<HexBytes<16>>,
     /// Refuse any manifest but the one with this SHA-512 digest
     #[arg(long, value_name = "HEX")]
     pub(crate) manifest_digest: Option<HexBytes<64>>,
@@ -410,6 +414,7 @@ impl StoreOptions {
     pub(crate) fn any(&self) -> bool {
         self.max_tampered.is_some()
             || self.min_serial.is_some()
+            || self.dataset_id.is_some()
             || self.manifest_digest.is_some()
             || self.serial.is_some()
             || self.profile.is_some()

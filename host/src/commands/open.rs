@@ -20,6 +20,14 @@ pub(crate) fn run(args: &OpenArgs, ui: &Ui) -> Result<Outcome> {
     let owner = OwnerKeys::load(&KeyFolder::open(&args.keys.dir)?)?;
     let memory = SerialMemory::of_this_machine()?;
     let store = Store::open(&args.store)?;
+    if let Some(data) = &args.data
+        && store.holds(data)
+    {
+        return Err(Error::input(
+            format!("{} lies in the vault {}", data.display(), args.store),
+            "records would lie in clear beside the sealed ones: name a place outside of the vault",
+        ));
+    }
     let mut sink = Counted {
         records: None,
         inner: match &args.data {
@@ -44,7 +52,7 @@ pub(crate) fn run(args: &OpenArgs, ui: &Ui) -> Result<Outcome> {
         Err(error @ Error::Refused { .. }) => {
             let document = json!({
                 "records": sink.records,
-                "failed": error.failures().len(),
+                "failed": error.failed(),
                 "seconds": start.elapsed().as_secs_f64(),
                 "failures": error.failures().iter().map(failure).collect::<Vec<_>>(),
             });

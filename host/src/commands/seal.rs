@@ -1,11 +1,13 @@
 //! `sealnet seal`: records into a vault.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
+use sealnet::dataset::fetch;
 use sealnet::error::{Error, Result};
 use sealnet::keys::KeyFolder;
 use sealnet::state::SerialMemory;
-use sealnet::store::Store;
+use sealnet::store::{Store, lies_in, local_folder};
 use sealnet::vault::{SealKeys, SealOptions, manifest_name, record_source, seal};
 use sealnet_core::record::{DatasetId, TagScheme};
 use serde_json::json;
@@ -49,6 +51,7 @@ pub(crate) fn run(args: &SealArgs, ui: &Ui) -> Result<Outcome> {
         hide_counts: args.hide_counts,
     };
     let memory = SerialMemory::of_this_machine()?;
+    refuse_overlap(args)?;
     let source = record_source(&args.data, &load_options(&args.data_options), ui.progress())?;
     let store = Store::create(&args.store)?;
     let sealed = seal(&*source, &store, keys, &options, &memory, ui.progress())?;
@@ -64,6 +67,17 @@ pub(crate) fn run(args: &SealArgs, ui: &Ui) -> Result<Outcome> {
         manifest.shards.len(),
         sealed.bytes as f64 / 1e6,
     ))?;
+    if sealed.continues
+        && let Some(serial) = serial
+    {
+        ui.line(format!(
+            "continues data set {} at serial {serial}",
+            manifest.dataset_id
+        ))?;
+    }
+    for warning in &sealed.warnings {
+        ui.warn(warning);
+    }
     match (serial, &digest) {
         (Some(serial), Some(digest)) => {
             ui.line(format!(
@@ -87,10 +101,37 @@ pub(crate) fn run(args: &SealArgs, ui: &Ui) -> Result<Outcome> {
         "bytes": sealed.bytes,
         "name": manifest.about.name,
         "dataset_id": manifest.dataset_id.to_string(),
+        "continues": sealed.continues,
+        "warnings": sealed.warnings,
         "profile": profile.name(),
         "tag_scheme": profile.tag_scheme.name(),
         "serial": serial,
         "manifest_digest": digest,
     }))?;
     Ok(Outcome::Done)
+}
+
+/// Neither a vault among the files that are sealed nor records in clear in what goes to the storage.
+fn refuse_overlap(args: &SealArgs) -> Result<()> {
+    let data = match args.data.as_str() {
+        "mnist" => fetch::mnist_folder()?,
+        data => PathBuf::from(data),
+    };
+    let store = local_folder(&args.store)?;
+    if data.is_dir() && lies_in(&store, &data) {
+        return Err(Error::input(
+            format!(
+                "the vault {} would lie in the data, {}",
+                args.store, args.data
+            ),
+            "name a folder outside of the data",
+        ));
+    }
+    if lies_in(&data, &store) {
+        return Err(Error::input(
+            format!("the data, {}, lies in the vault {}", args.data, args.store),
+            "records would lie in clear beside the sealed ones: name a folder of its own for the vault",
+        ));
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use sealnet::state::SerialMemory;
 use sealnet::vault::{
     self, OpenOptions, OwnerKeys, SourceData, SourceOptions, VaultOrigin, load_source,
 };
+use sealnet_core::record::DatasetId;
 
 use crate::cli::{DataOptions, KeysOption, Profile, StoreOptions, Tolerance};
 use crate::ui::Ui;
@@ -74,6 +75,7 @@ pub(crate) fn open_options(store: &StoreOptions) -> OpenOptions {
         profile: profile(store.profile.unwrap_or(Profile::Default)),
         serial: store.serial,
         min_serial: store.min_serial,
+        dataset_id: store.dataset_id.map(|id| DatasetId::from_bytes(id.0)),
         manifest_digest: store.manifest_digest.map(|digest| digest.0),
         max_tampered: match store.max_tampered {
             None => vault::Tolerance::Records(0),

@@ -7,7 +7,7 @@ use sealnet_core::record::merkle::{leaf_hash, root_of};
 use sealnet_core::record::{self, DatasetId, Record, Tagger};
 use sealnet_core::sign::Digest512;
 
-use super::finding::{Cause, Finding, Kind};
+use super::finding::{Cause, Finding, Findings, Kind};
 use super::line_len;
 use crate::store::Fetched;
 
@@ -23,7 +23,11 @@ pub(super) struct Checker<'k> {
 
 /// Where a shard stands in its vault and what the manifest says of it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Place<'m> {
+    /// The folder of its objects.
+    pub(super) folder: &'static str,
+    /// Its objects' name, without ending.
+    pub(super) name: &'m str,
     pub(super) number: u32,
     /// Index of its first record.
     pub(super) start: u64,
@@ -32,28 +36,52 @@ pub(super) struct Place {
     pub(super) subroot: Option<Digest512>,
 }
 
+impl Place<'_> {
+    /// The object that holds its tokens.
+    pub(super) fn tokens(&self) -> String {
+        format!("{}/{}.fernet", self.folder, self.name)
+    }
+
+    /// The object that holds its leaves.
+    pub(super) fn leaves(&self) -> String {
+        format!("{}/{}.leaves", self.folder, self.name)
+    }
+}
+
 /// A shard's verified records and what was wrong with the others.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Checked {
     /// One a record; a record with a finding has 0.
     pub(super) labels: Vec<u16>,
     /// Row-major; a record with a finding has zeros.
     pub(super) features: Vec<u8>,
-    pub(super) findings: Vec<Finding>,
+    pub(super) findings: Findings,
     /// Something that harms no record.
     pub(super) warning: Option<&'static str>,
 }
 
+impl Default for Checked {
+    fn default() -> Checked {
+        Checked {
+            labels: Vec::new(),
+            features: Vec::new(),
+            findings: Findings::of_shard(),
+            warning: None,
+        }
+    }
+}
+
 impl Checker<'_> {
     /// Checks the shard at `place`, given its two objects. Without a subroot `leaves` is not looked at.
-    pub(super) fn check(&self, place: Place, text: &Fetched, leaves: &Fetched) -> Checked {
+    pub(super) fn check(&self, place: Place<'_>, text: &Fetched, leaves: &Fetched) -> Checked {
+        let lost = |what: String| self.lost(place, format!("{} {what}", place.tokens()));
         let text = match text {
             Fetched::Found(bytes) => bytes,
-            Fetched::Absent => return self.lost(place, "its tokens are gone".into()),
+            Fetched::Absent => return lost("is gone".into()),
             Fetched::TooLarge(size) => {
-                let cause = format!("its tokens take {size} bytes, far more than its records can");
-                return self.lost(place, cause);
+                return lost(format!("has {size} bytes, far more than its records take"));
             }
+            Fetched::Odd(what) => return lost(format!("is {what}, not a file")),
         };
         let lines = match self.lines(place, text) {
             Ok(lines) => lines,
@@ -93,7 +121,8 @@ impl Checker<'_> {
         let mut checked = Checked {
             labels,
             features,
-            ..Checked::default()
+            findings: Findings::of_shard(),
+            warning: None,
         };
         let whole = place
             .subroot
@@ -151,7 +180,7 @@ impl Checker<'_> {
     /// Cuts a shard into its lines, each with its LF. While the length is right a line is a fixed number of
     /// bytes, so that a changed byte, be it an LF, stays its own record's failure. The error is the number of
     /// lines, when it is absurd.
-    fn lines<'t>(&self, place: Place, text: &'t [u8]) -> Result<Vec<&'t [u8]>, usize> {
+    fn lines<'t>(&self, place: Place<'_>, text: &'t [u8]) -> Result<Vec<&'t [u8]>, usize> {
         let step = line_len(self.feature_count) + 1;
         if text.len() == place.records as usize * step {
             return Ok(text.chunks_exact(step).collect());
@@ -167,7 +196,7 @@ impl Checker<'_> {
     /// The right number of lines, and something is wrong: whose failure is it?
     fn attribute(
         &self,
-        place: Place,
+        place: Place<'_>,
         whole: bool,
         causes: Vec<Option<Cause>>,
         computed: &[Digest512],
@@ -211,7 +240,7 @@ impl Checker<'_> {
     }
 
     /// Too few lines or too many: fatal, but the records in question can still be named.
-    fn miscounted(&self, place: Place, lines: &[&[u8]]) -> Checked {
+    fn miscounted(&self, place: Place<'_>, lines: &[&[u8]]) -> Checked {
         let count = |cause: Cause, index| Finding {
             index,
             shard: Some(place.number),
@@ -262,21 +291,20 @@ impl Checker<'_> {
     }
 
     /// A shard of which nothing could be read.
-    fn lost(&self, place: Place, cause: String) -> Checked {
-        Checked {
-            findings: vec![Finding {
-                index: None,
-                shard: Some(place.number),
-                kind: Kind::Count,
-                attributable: false,
-                cause: Cause::Said(cause),
-            }],
-            ..Checked::default()
-        }
+    fn lost(&self, place: Place<'_>, cause: String) -> Checked {
+        let mut checked = Checked::default();
+        checked.findings.push(Finding {
+            index: None,
+            shard: Some(place.number),
+            kind: Kind::Count,
+            attributable: false,
+            cause: Cause::Said(cause),
+        });
+        checked
     }
 }
 
-fn wrong_count(lines: usize, place: Place) -> String {
+fn wrong_count(lines: usize, place: Place<'_>) -> String {
     format!("it holds {lines} records and should hold {}", place.records)
 }
 

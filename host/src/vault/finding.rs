@@ -125,21 +125,66 @@ impl std::fmt::Display for Cause {
     }
 }
 
-/// All that was found wrong with a vault, bounded: beyond [`MAX_FINDINGS`] it only counts.
-#[derive(Debug, Default)]
+/// What was found wrong with a shard or a vault, bounded: beyond a limit it only counts.
+#[derive(Debug)]
 pub(super) struct Findings {
     list: Vec<Finding>,
-    total: u64,
+    limit: usize,
+    /// Of each kind, in the order of first appearance, the unlisted included.
+    counts: Vec<(Kind, u64)>,
     records: u64,
     fatal: bool,
 }
 
 impl Findings {
+    /// None yet, of a shard.
+    pub(super) fn of_shard() -> Findings {
+        Findings::up_to(MAX_SHARD_FINDINGS)
+    }
+
+    /// None yet, of a vault.
+    pub(super) fn of_vault() -> Findings {
+        Findings::up_to(MAX_FINDINGS)
+    }
+
+    fn up_to(limit: usize) -> Findings {
+        Findings {
+            list: Vec::new(),
+            limit,
+            counts: Vec::new(),
+            records: 0,
+            fatal: false,
+        }
+    }
+
     pub(super) fn push(&mut self, finding: Finding) {
-        self.total += 1;
+        self.count(finding.kind, 1);
         self.records += u64::from(finding.index.is_some());
         self.fatal |= !finding.attributable;
-        if self.list.len() < MAX_FINDINGS {
+        self.list(finding);
+    }
+
+    /// Takes in what was found in one shard.
+    pub(super) fn absorb(&mut self, shard: Findings) {
+        self.records += shard.records;
+        self.fatal |= shard.fatal;
+        for (kind, count) in shard.counts {
+            self.count(kind, count);
+        }
+        for finding in shard.list {
+            self.list(finding);
+        }
+    }
+
+    fn count(&mut self, kind: Kind, more: u64) {
+        match self.counts.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, count)) => *count += more,
+            None => self.counts.push((kind, more)),
+        }
+    }
+
+    fn list(&mut self, finding: Finding) {
+        if self.list.len() < self.limit {
             self.list.push(finding);
         } else {
             // What is not listed cannot be set aside.
@@ -147,8 +192,22 @@ impl Findings {
         }
     }
 
+    /// Those that are listed, in order.
+    pub(super) fn listed(&self) -> &[Finding] {
+        &self.list
+    }
+
+    /// How many are counted only.
+    pub(super) fn unlisted(&self) -> u64 {
+        self.total().saturating_sub(self.list.len() as u64)
+    }
+
+    fn total(&self) -> u64 {
+        self.counts.iter().map(|(_, count)| count).sum()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.total == 0
+        self.counts.is_empty()
     }
 
     /// Whether every finding is listed and can be set aside.
@@ -167,30 +226,31 @@ impl Findings {
 
     /// `2 decrypt, 1 index`, in the order of first appearance.
     pub(super) fn summary(&self) -> String {
-        let mut counts: Vec<(Kind, u64)> = Vec::new();
-        for finding in &self.list {
-            match counts.iter_mut().find(|(kind, _)| *kind == finding.kind) {
-                Some((_, count)) => *count += 1,
-                None => counts.push((finding.kind, 1)),
-            }
-        }
-        let mut parts: Vec<String> = counts
+        let parts: Vec<String> = self
+            .counts
             .iter()
             .map(|(kind, count)| format!("{count} {}", kind.name()))
             .collect();
-        let unlisted = self.total.saturating_sub(self.list.len() as u64);
-        if unlisted > 0 {
-            parts.push(format!("{unlisted} more not listed"));
-        }
         parts.join(", ")
     }
 
-    /// The refusal that names them all.
+    /// The refusal that names those listed, and the number of the others.
     pub(super) fn refusal(self, what: String, hint: &str) -> Error {
+        let mut failures: Vec<Failure> = self.list.iter().map(Finding::failure).collect();
+        if let (more @ 1.., Some((kind, _))) = (self.unlisted(), self.counts.last()) {
+            failures.push(Failure {
+                place: "the vault".to_owned(),
+                check: kind.name(),
+                cause: format!("and {more} more failures that are not listed"),
+                index: None,
+                shard: None,
+            });
+        }
         Error::Refused {
             what,
             hint: hint.to_owned(),
-            failures: self.list.iter().map(Finding::failure).collect(),
+            failed: self.total(),
+            failures,
         }
     }
 }
@@ -227,8 +287,65 @@ pub(super) fn refuse(kind: Kind, place: &str, cause: impl Into<String>, hint: &s
             index: None,
             shard: None,
         }],
+        failed: 1,
     }
 }
 
-/// Findings kept and named; further ones are counted, and are fatal. Some 10 MB of them.
-pub const MAX_FINDINGS: usize = 100_000;
+/// Findings of a vault that are kept and named; further ones are counted, and are fatal: so many records are not
+/// set aside. Some 200 bytes each, and as much again when they are told.
+pub const MAX_FINDINGS: usize = 20_000;
+
+/// The same of one shard, of which there are several at a time.
+pub const MAX_SHARD_FINDINGS: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(index: u64, kind: Kind) -> Finding {
+        Finding {
+            index: Some(index),
+            shard: Some(0),
+            kind,
+            attributable: true,
+            cause: Cause::NotOurToken,
+        }
+    }
+
+    #[test]
+    fn what_is_not_listed_is_counted_and_fatal() {
+        let mut vault = Findings::of_vault();
+        let mut index = 0;
+        for shard in 1..=5 {
+            let mut findings = Findings::of_shard();
+            for _ in 0..MAX_SHARD_FINDINGS {
+                findings.push(finding(index, Kind::Decrypt));
+                index += 1;
+            }
+            assert!(findings.all_attributable() && findings.unlisted() == 0);
+            vault.absorb(findings);
+            let listed = shard * MAX_SHARD_FINDINGS;
+            assert_eq!(vault.all_attributable(), listed <= MAX_FINDINGS, "{shard}");
+        }
+        let mut over = Findings::of_shard();
+        for _ in 0..=MAX_SHARD_FINDINGS {
+            over.push(finding(index, Kind::Index));
+            index += 1;
+        }
+        assert!(!over.all_attributable());
+        assert_eq!((over.unlisted(), over.records()), (1, 4097));
+        vault.absorb(over);
+        assert_eq!(vault.summary(), "20480 decrypt, 4097 index");
+        assert_eq!(vault.records(), index);
+        let listed = MAX_FINDINGS as u64;
+        assert_eq!(vault.unlisted(), index - listed);
+        let error = vault.refusal("it does not verify".into(), "");
+        assert_eq!(error.failures().len(), MAX_FINDINGS + 1);
+        assert_eq!(error.failed(), index);
+        let last = error.failures().last().unwrap().to_string();
+        assert_eq!(
+            last,
+            "the vault: index: and 4577 more failures that are not listed"
+        );
+    }
+}

@@ -97,6 +97,7 @@ pub(super) fn signed_manifest(
         let cause = format!("its serial is {serial}, and --min-serial asks for {least}");
         return Err(refuse(Kind::Serial, &name, cause, OLD_VAULT_HINT));
     }
+    refuse_unpinned(&name, &manifest, options)?;
     let version = Version {
         dataset_id: manifest.dataset_id.to_string(),
         signer: keys.signer.key_id().to_string(),
@@ -104,18 +105,9 @@ pub(super) fn signed_manifest(
         manifest_digest: hex::encode(digest),
     };
     not_older(memory.compare(&version)?, &version)?;
-    if let Some(expected) = memory.vault_at(&store.canonical_location())?
-        && expected != version.dataset_id
-    {
-        let cause = format!(
-            "it is of data set {}, and this place held {expected}",
-            version.dataset_id
-        );
-        let hint = format!(
-            "if another vault was put there on purpose, move it elsewhere or remove the place from {}",
-            memory.file().display()
-        );
-        return Err(refuse(Kind::Serial, &name, cause, &hint));
+    // Who names the data set has said that it may lie there.
+    if options.dataset_id.is_none() {
+        refuse_another(store, memory, &name, &version.dataset_id)?;
     }
     if let Some(seal) = &manifest.seal {
         check_keys(&name, keys, seal.vault_key, seal.tag_key)?;
@@ -137,6 +129,7 @@ pub(super) fn unsigned_index(store: &Store, options: &OpenOptions) -> Result<Sou
     }
     let bytes = fetch_document(store, INDEX_NAME)?;
     let manifest = Manifest::from_json(&bytes, false).map_err(|e| unusable(INDEX_NAME, &e))?;
+    refuse_unpinned(INDEX_NAME, &manifest, options)?;
     let asked = options.profile.tag_scheme;
     if manifest.profile.tag_scheme != asked {
         return Err(Error::input(
@@ -152,6 +145,38 @@ pub(super) fn unsigned_index(store: &Store, options: &OpenOptions) -> Result<Sou
         digest: None,
         version: None,
     })
+}
+
+/// Refuses a manifest of another data set than the one that this place is known to hold, by either of its names.
+pub(super) fn refuse_another(
+    store: &Store,
+    memory: &SerialMemory,
+    name: &str,
+    dataset_id: &str,
+) -> Result<()> {
+    let known = memory.vaults_at(&store.place())?;
+    match known.iter().find(|id| *id != dataset_id) {
+        None => Ok(()),
+        Some(other) => Err(refuse(
+            Kind::Serial,
+            name,
+            format!("it is of data set {dataset_id}, and this place held {other}"),
+            &format!("if it was put there on purpose, say so: --dataset-id {dataset_id}"),
+        )),
+    }
+}
+
+fn refuse_unpinned(name: &str, manifest: &Manifest, options: &OpenOptions) -> Result<()> {
+    let found = manifest.dataset_id;
+    match options.dataset_id {
+        Some(asked) if asked != found => Err(refuse(
+            Kind::Serial,
+            name,
+            format!("it is of data set {found}, not of {asked}, which was asked for"),
+            "another vault lies there than --dataset-id names",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses early, and once, what would otherwise fail at every record.
@@ -229,13 +254,22 @@ fn fetch_document(store: &Store, name: &str) -> Result<Bytes> {
             format!("{name} has {size} bytes, more than a manifest can have"),
             "it is not what sealnet wrote",
         )),
+        Fetched::Odd(what) => Err(Error::verification(
+            format!("{name} is {what}, not a file"),
+            "it is not what sealnet wrote",
+        )),
     }
+}
+
+/// Whether something has the name of an unsigned index.
+pub(super) fn has_index(store: &Store) -> Result<bool> {
+    let found = store.block_on(store.get(INDEX_NAME, 0))?;
+    Ok(found != Fetched::Absent)
 }
 
 fn no_vault(store: &Store) -> Error {
     let location = store.location();
-    let paper = store.block_on(store.get(INDEX_NAME, 0));
-    if matches!(paper, Ok(Fetched::Found(_) | Fetched::TooLarge(_))) {
+    if has_index(store).unwrap_or(false) {
         return Error::input(
             format!("{location} holds a vault of profile paper, which nothing signs"),
             "to open it all the same, ask for it: --profile paper",

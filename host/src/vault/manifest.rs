@@ -28,7 +28,7 @@
 //! | `tag_scheme` | `"hmac-sha512"` or `"sha512"` |
 //! | `keys` | `{"vault", "tag", "signer"}`: ids of the Fernet key that encrypted, of the tag key (absent with `"sha512"`), of the key that signed; 16 hex digits each |
 //! | `merkle` | `{"hash": "sha512", "root"}`, the root in 128 hex digits |
-//! | `shards` | `[{"name", "records", "subroot"}]` in order; see [the layout](super) |
+//! | `shards` | `[{"name", "records", "subroot"}]` in order, at most 65,536 records and 16 MiB of text each; see [the layout](super) |
 //!
 //! Hexadecimal is lowercase. Members stand in this order, but a reader does not depend on it.
 //!
@@ -111,7 +111,7 @@ impl std::fmt::Display for ManifestError {
         match self {
             Self::Newer(version) => write!(
                 f,
-                "it is of version {version}, and this sealnet reads version {FORMAT_VERSION}"
+                "it was made by a newer sealnet, in version {version}, and this one reads version {FORMAT_VERSION}"
             ),
             Self::Malformed(why) | Self::Count(why) => f.write_str(why),
             Self::Root => f.write_str("its Merkle root is not the root over its shards"),

@@ -16,10 +16,14 @@
 //! [`sealnet_core::record`].
 //!
 //! Records are numbered from 0 through all shards in the manifest's order. Every shard but the last holds the
-//! same number of records, a power of two, and the last one at most that many. A leaf is
+//! same number of records, a power of two, and the last one at most that many. A shard holds at most 65,536
+//! records and 16 MiB of text. A leaf is
 //! `SHA-512(0x00 ‖ token)` over the token's **binary** form (the line decoded from base64url), a node
 //! `SHA-512(0x01 ‖ left ‖ right)`; a shard's subroot is the root over its leaves, and the root over the
 //! subroots, by the same rule, is the RFC 9162 root over all leaves (see [`sealnet_core::record::merkle`]).
+//!
+//! All serials of a data set have the same name, shape, classes and columns, scaling included: what a model has
+//! learnt from one means the same in the next. Another data set goes into another place.
 //!
 //! The manifest is created last and only if its name is free: a half-written vault has no manifest and is no
 //! vault, and of two writers of one serial one wins. Objects that no manifest names harm nothing.
@@ -34,14 +38,17 @@
 //!
 //! Sealing and opening hold a few shards at a time, never the data set: at most [`shards_in_flight`], one a
 //! core and two, each with its text, its leaves and its records in clear. A shard's text is at most
-//! [`SHARD_TARGET_BYTES`], unless one record is longer or `--shard-records` asks for more; its leaves and
-//! records together are smaller than its text. So the bound is (cores + 2) · 2 · 4 MiB, 32 MiB on two cores,
-//! whatever the number of records. The manifest, held whole, adds some 300 bytes a shard. What a caller keeps
-//! comes on top: a CSV file to be sealed is read whole, and so are the records that training will use.
+//! [`SHARD_TARGET_BYTES`], unless `--shard-records` asks for more, and never more than [`MAX_SHARD_BYTES`]: a
+//! manifest with larger shards is refused. Its leaves and records together are smaller than its text. So the
+//! bound is (cores + 2) · 2 · 4 MiB, 32 MiB on two cores and four times that with the largest shards, whatever
+//! the number of records. The manifest, held whole, adds some 300 bytes a shard, and what is wrong with a vault
+//! some 10 MiB at most ([`finding::MAX_FINDINGS`]). What a caller keeps comes on top: a CSV file to be sealed is
+//! read whole, and so are the records that training will use.
 
 mod check;
 pub mod finding;
 mod flight;
+mod identity;
 mod locate;
 pub mod manifest;
 mod open;
@@ -172,8 +179,8 @@ pub(crate) fn line_len(feature_count: usize) -> usize {
     text_len(binary_len(feature_count + RECORD_OVERHEAD))
 }
 
-/// Most bytes of a shard's text.
-pub(crate) const MAX_SHARD_BYTES: usize = 256 << 20;
+/// Most bytes of a shard's text. The longest record there is has some 85 KiB.
+pub const MAX_SHARD_BYTES: usize = 16 << 20;
 
-/// Most records of a shard.
-pub const MAX_SHARD_RECORDS: u32 = 1 << 20;
+/// Most records of a shard: of the shortest records there are, more would not fit [`MAX_SHARD_BYTES`].
+pub const MAX_SHARD_RECORDS: u32 = 1 << 16;

@@ -15,7 +15,7 @@
 
 use futures::{StreamExt, stream};
 use sealnet_core::fernet::Keyring;
-use sealnet_core::record::{TagScheme, Tagger};
+use sealnet_core::record::{DatasetId, TagScheme, Tagger};
 use sealnet_core::sign::Digest512;
 
 use super::check::{Checked, Checker, Place};
@@ -40,6 +40,8 @@ pub struct OpenOptions {
     pub serial: Option<u64>,
     /// Refuse a lower serial.
     pub min_serial: Option<u64>,
+    /// Refuse any data set but the one with this id.
+    pub dataset_id: Option<DatasetId>,
     /// Refuse any manifest object but the one with this SHA-512 digest.
     pub manifest_digest: Option<Digest512>,
     /// How many records may be set aside.
@@ -52,6 +54,7 @@ impl Default for OpenOptions {
             profile: Profile::DEFAULT,
             serial: None,
             min_serial: None,
+            dataset_id: None,
             manifest_digest: None,
             max_tampered: Tolerance::Records(0),
         }
@@ -146,7 +149,7 @@ pub fn open(
     }
     let contact = match &source.version {
         Some(version) => {
-            let contact = memory.remember(version, &store.canonical_location())?;
+            let contact = memory.remember(version, &store.place())?;
             Some(not_older(contact, version)?)
         }
         None => None,
@@ -183,7 +186,7 @@ fn check_shards(
     };
     let step = line_len(checker.feature_count) as u64 + 1;
     let mut verdict = Verdict {
-        findings: Findings::default(),
+        findings: Findings::of_vault(),
         about: manifest.about.clone(),
         warnings: Vec::new(),
     };
@@ -193,22 +196,23 @@ fn check_shards(
             let mut start = 0;
             let places = manifest.shards.iter().zip(0..).map(|(entry, number)| {
                 let place = Place {
+                    folder,
+                    name: &entry.name,
                     number,
                     start,
                     records: entry.records,
                     subroot: entry.subroot,
                 };
                 start += u64::from(entry.records);
-                (entry, place)
+                place
             });
-            let checks = places.map(|(entry, place)| async move {
-                let stem = format!("{folder}/{}", entry.name);
+            let checks = places.map(|place| async move {
                 let limit = u64::from(place.records) * step + SLACK;
-                let text = store.get(&format!("{stem}.fernet"), limit).await?;
+                let text = store.get(&place.tokens(), limit).await?;
                 let leaves = match place.subroot {
                     Some(_) => {
                         let limit = u64::from(place.records) * 64;
-                        store.get(&format!("{stem}.leaves"), limit).await?
+                        store.get(&place.leaves(), limit).await?
                     }
                     None => Fetched::Absent,
                 };
@@ -236,7 +240,7 @@ fn check_shards(
 
 /// Takes in one shard: its findings, and its good records for the sink.
 fn take(
-    place: Place,
+    place: Place<'_>,
     checked: Checked,
     verdict: &mut Verdict,
     parts: &mut PartCursor,
@@ -251,12 +255,11 @@ fn take(
     }
     let bad: Vec<usize> = checked
         .findings
+        .listed()
         .iter()
         .filter_map(|finding| usize::try_from(finding.index? - place.start).ok())
         .collect();
-    for finding in checked.findings {
-        verdict.findings.push(finding);
-    }
+    verdict.findings.absorb(checked.findings);
     if !verdict.findings.all_attributable() {
         // Refused for certain: what is still checked is only to be named.
         return Ok(());
@@ -323,6 +326,11 @@ fn too_many(findings: Findings, manifest: &Manifest, allowed: u64) -> Error {
         (
             format!("{failed}, and {allowed} may be set aside"),
             "nothing was used; restore the vault, or set them aside with --max-tampered",
+        )
+    } else if findings.unlisted() > 0 {
+        (
+            format!("the vault does not verify ({summary}): more failures than are kept apart"),
+            "nothing was used; restore the vault from a copy, or seal the data again",
         )
     } else if manifest.seal.is_none() {
         (

@@ -34,10 +34,14 @@ impl RecordSink for DatasetSink {
         // An index may claim anything: what is more than this is believed when it comes.
         self.features
             .try_reserve_exact(bytes.min(MAX_RESERVED))
-            .map_err(|_| out_of_memory(about))
+            .map_err(|_| out_of_memory(records))
     }
 
     fn accept(&mut self, _part: usize, labels: &[u16], features: &[u8]) -> Result<()> {
+        self.labels
+            .try_reserve(labels.len())
+            .and_then(|()| self.features.try_reserve(features.len()))
+            .map_err(|_| out_of_memory(self.labels.len()))?;
         self.labels.extend_from_slice(labels);
         self.features.extend_from_slice(features);
         Ok(())
@@ -95,6 +99,15 @@ impl RecordSink for FileSink {
         let named = about.scaling.is_some() || about.class_names.is_some();
         let table = about.shape.len() == 1 && about.parts.len() == 1;
         let csv = named || table || about.classes > 256;
+        if csv && self.path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return Err(Error::input(
+                format!(
+                    "{} names a folder, and these records become one CSV file",
+                    self.path.display()
+                ),
+                "leave the slash at its end out",
+            ));
+        }
         self.output = Some(if csv {
             let rows = Rows::create(
                 &self.path,
@@ -112,7 +125,11 @@ impl RecordSink for FileSink {
 
     fn accept(&mut self, part: usize, labels: &[u16], features: &[u8]) -> Result<()> {
         match &mut self.output {
-            Some(Output::Idx(idx)) => idx.write(part, labels, features),
+            Some(Output::Idx(idx)) => {
+                let written = idx.write(part, labels, features);
+                // People know the folder's own name, not the one that it has until it is whole.
+                written.map_err(|e| idx.staged.renamed(e))
+            }
             Some(Output::Csv(csv)) => csv.write(labels, features),
             None => Ok(()),
         }
@@ -165,7 +182,8 @@ impl IdxOutput {
                     OutputFile::create(staged.path().join(labels), &sizes[..1])?,
                 ])
             })
-            .collect::<Result<_>>()?;
+            .collect::<Result<_>>()
+            .map_err(|e| staged.renamed(e))?;
         Ok(IdxOutput {
             staged,
             parts,
@@ -189,15 +207,22 @@ impl IdxOutput {
     }
 
     fn finish(self, about: &About) -> Result<()> {
-        self.flusher
+        let IdxOutput {
+            staged,
+            parts,
+            flusher,
+            ..
+        } = self;
+        flusher
             .finish()
-            .map_err(Error::io("write", self.staged.path()))?;
-        for (files, part) in self.parts.into_iter().zip(&about.parts) {
+            .map_err(Error::io("write", staged.path()))
+            .map_err(|e| staged.renamed(e))?;
+        for (files, part) in parts.into_iter().zip(&about.parts) {
             for file in files {
-                file.finish(part.records)?;
+                file.finish(part.records).map_err(|e| staged.renamed(e))?;
             }
         }
-        self.staged.commit()
+        staged.commit()
     }
 }
 
@@ -277,9 +302,9 @@ impl Flusher {
     }
 }
 
-fn out_of_memory(about: &About) -> Error {
+fn out_of_memory(records: usize) -> Error {
     Error::input(
-        format!("there is not enough memory for {} records", about.records),
+        format!("there is not enough memory for {records} records"),
         "use a machine with more",
     )
 }

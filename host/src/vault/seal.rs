@@ -9,15 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::{StreamExt, stream};
-use getrandom::SysRng;
-use rand_core::TryRng;
 use sealnet_core::fernet::Keyring;
 use sealnet_core::record::merkle::root_of;
 use sealnet_core::record::{DatasetId, TagScheme, Tagger};
 use sealnet_core::sign::{Digest512, Domain, sha512};
 
 use super::flight::{on_a_core, shards_in_flight};
-use super::locate::{INDEX_NAME, manifest_name, read_manifest, serials};
+use super::identity::{Identity, identity, random_id};
+use super::locate::{INDEX_NAME, manifest_name};
 use super::manifest::{MAX_MANIFEST_BYTES, Manifest, PAYLOAD_TYPE, SealEntry, ShardEntry};
 use super::records::{About, RecordSource};
 use super::shard::Sealer;
@@ -35,7 +34,7 @@ use crate::store::{Put, Store};
 pub struct SealOptions {
     /// Which defences the vault gets.
     pub profile: Profile,
-    /// The data set's id; else that of the vault that is there, or a random one.
+    /// The data set's id; else that of the vault that is there and remembered there, or a random one.
     pub dataset_id: Option<DatasetId>,
     /// The serial; else one above the highest in the store or seen before.
     pub serial: Option<u64>,
@@ -66,14 +65,19 @@ pub struct Sealed {
     pub manifest_digest: Option<Digest512>,
     /// Bytes of all objects created.
     pub bytes: u64,
+    /// Whether the data set was sealed before: this is its next serial.
+    pub continues: bool,
+    /// What the user should know of the store.
+    pub warnings: Vec<String>,
 }
 
 /// Seals the records of `source` into `store`.
 ///
 /// # Errors
 /// [`Error::Input`] when source or options do not fit the format or what the store holds already,
-/// [`Error::Refused`] when the vault that is there is not the signer's, [`Error::Io`] when the store cannot be
-/// written, and the source's own. No manifest is created then.
+/// [`Error::Refused`] when the vault that is there is not the signer's or not the one that was there,
+/// [`Error::Io`] when the store or the memory cannot be written, and the source's own. No manifest is created
+/// then, unless the error says that it was.
 pub fn seal(
     source: &dyn RecordSource,
     store: &Store,
@@ -87,7 +91,16 @@ pub fn seal(
         .check()
         .map_err(|what| Error::input(format!("{} cannot be sealed: {what}", about.name), ""))?;
     let shard_records = shard_records(about, options)?;
-    let (dataset_id, serial) = identity(about, store, keys, options, memory)?;
+    let Identity {
+        dataset_id,
+        serial,
+        continues,
+        warnings,
+    } = identity(about, store, &keys.signer.trusted(), options, memory)?;
+    if serial.is_some() {
+        // A serial that cannot be remembered should be known before the work, not after it.
+        memory.probe()?;
+    }
     let time = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
@@ -133,7 +146,15 @@ pub fn seal(
             }),
             shards: stored.shards,
         };
-        publish(store, keys, manifest, stored.bytes)
+        publish(store, keys, manifest, stored.bytes).map(|(manifest, manifest_digest, bytes)| {
+            Sealed {
+                manifest,
+                manifest_digest,
+                bytes,
+                continues,
+                warnings,
+            }
+        })
     });
     let sealed = match sealed {
         Ok(sealed) => sealed,
@@ -151,7 +172,9 @@ pub fn seal(
             serial,
             manifest_digest: hex::encode(digest),
         };
-        let contact = memory.remember(&version, &store.canonical_location())?;
+        let contact = memory
+            .remember(&version, &store.place())
+            .map_err(|error| sealed_but_forgotten(store, &version, &error))?;
         if !matches!(contact, Contact::First | Contact::Known) {
             return Err(Error::input(
                 format!("another vault of data set {dataset_id} took serial {serial} meanwhile"),
@@ -162,19 +185,36 @@ pub fn seal(
     Ok(sealed)
 }
 
+/// The vault is whole and published; only this machine does not know it.
+fn sealed_but_forgotten(store: &Store, version: &Version, error: &Error) -> Error {
+    let (id, digest) = (&version.dataset_id, &version.manifest_digest);
+    Error::input(
+        format!(
+            "the vault IS sealed, as {} with manifest digest {digest}, but this machine could not remember \
+             it: {error}",
+            store.path_of(&manifest_name(version.serial)).display()
+        ),
+        format!(
+            "mend that and run sealnet open {} --dataset-id {id} --manifest-digest {digest} once, which \
+             remembers it; do not seal again",
+            store.location()
+        ),
+    )
+}
+
 /// Why there is no manifest, and whether that is certain.
 enum Unpublished {
     Certain(Error),
     Unknown(Error),
 }
 
-/// Creates the manifest or index, which makes a vault of what lies there.
+/// Creates the manifest or index, which makes a vault of what lies there; gives it, its digest and all bytes.
 fn publish(
     store: &Store,
     keys: SealKeys<'_>,
     manifest: Manifest,
     shard_bytes: u64,
-) -> Result<Sealed, Unpublished> {
+) -> Result<(Manifest, Option<Digest512>, u64), Unpublished> {
     let json = manifest.to_json();
     let (name, object) = match &manifest.seal {
         Some(seal) => (
@@ -192,11 +232,7 @@ fn publish(
         )));
     }
     match store.block_on(store.put_new(&name, object)) {
-        Ok(Put::Created) => Ok(Sealed {
-            manifest,
-            manifest_digest: digest,
-            bytes: shard_bytes + length,
-        }),
+        Ok(Put::Created) => Ok((manifest, digest, shard_bytes + length)),
         Ok(Put::Taken) => Err(Unpublished::Certain(taken(&name))),
         Err(error) => Err(Unpublished::Unknown(error)),
     }
@@ -207,77 +243,6 @@ fn taken(name: &str) -> Error {
         format!("{name} was created by someone else meanwhile"),
         "one of two writers wins: look at what is there, and seal again if that is right",
     )
-}
-
-/// The data set's id and, for a signed manifest, its serial, given what the store holds already.
-fn identity(
-    about: &About,
-    store: &Store,
-    keys: SealKeys<'_>,
-    options: &SealOptions,
-    memory: &SerialMemory,
-) -> Result<(DatasetId, Option<u64>)> {
-    if !options.profile.signed_manifest {
-        if options.serial.is_some() {
-            return Err(Error::input(
-                "a vault without a signed manifest has no serial",
-                "leave --serial out, or --profile paper",
-            ));
-        }
-        let id = options.dataset_id.map_or_else(random_id, Ok)?;
-        return Ok((id, None));
-    }
-    let trusted = keys.signer.trusted();
-    let newest = match serials(store)?.last() {
-        Some(serial) => Some(read_manifest(store, &manifest_name(*serial), &trusted, None)?.0),
-        None => None,
-    };
-    let id = match (options.dataset_id, &newest) {
-        (Some(asked), Some(there)) if asked != there.dataset_id => {
-            return Err(Error::input(
-                format!("the store holds data set {}, not {asked}", there.dataset_id),
-                "a vault holds one data set: seal this one into another folder",
-            ));
-        }
-        (Some(asked), _) => asked,
-        (None, Some(there)) => there.dataset_id,
-        (None, None) => random_id()?,
-    };
-    if let Some(there) = &newest
-        && (there.about.shape != about.shape)
-    {
-        return Err(Error::input(
-            format!(
-                "the store holds records of shape {:?} ({}), and these are of {:?} ({})",
-                there.about.shape, there.about.name, about.shape, about.name
-            ),
-            "a vault holds one data set: seal this one into another folder",
-        ));
-    }
-    let there = newest
-        .and_then(|manifest| manifest.seal)
-        .map_or(0, |seal| seal.serial);
-    let seen = memory.highest(&id.to_string(), &trusted.key_id().to_string())?;
-    let highest = there.max(seen.unwrap_or(0));
-    match options.serial {
-        Some(asked) if asked <= highest => Err(Error::input(
-            format!("serial {asked} is not above {highest}, the highest of this data set"),
-            "leave --serial out to take the next",
-        )),
-        Some(asked) => Ok((id, Some(asked))),
-        None => highest
-            .checked_add(1)
-            .map(|next| (id, Some(next)))
-            .ok_or_else(|| Error::input("there is no serial above the highest", "")),
-    }
-}
-
-fn random_id() -> Result<DatasetId> {
-    let mut id = [0; 16];
-    SysRng
-        .try_fill_bytes(&mut id)
-        .map_err(|e| Error::input(format!("the system gives no random bytes: {e}"), ""))?;
-    Ok(DatasetId::from_bytes(id))
 }
 
 fn shard_records(about: &About, options: &SealOptions) -> Result<u32> {

@@ -1,5 +1,7 @@
 //! One door for commands that work on records, sealed or not: a vault is verified exactly as `open` does it.
 
+use std::path::Path;
+
 use sealnet_core::sign::Digest512;
 
 use super::finding::Finding;
@@ -8,7 +10,7 @@ use super::{DatasetSink, OpenKeys, OpenOptions, Opened, open};
 use crate::dataset::{self, Dataset, LoadOptions, SourceKind};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::state::{Contact, SerialMemory};
+use crate::state::{Contact, Location, SerialMemory};
 use crate::store::Store;
 
 /// How to get records from `STORE|DATA`.
@@ -141,10 +143,12 @@ impl From<Opened> for VaultOrigin {
 }
 
 fn refuse_replaced_vault(place: &str, memory: &SerialMemory) -> Result<()> {
-    let Ok(location) = std::path::Path::new(place).canonicalize() else {
+    // A name of a data set, not of a place.
+    if place == "mnist" {
         return Ok(());
-    };
-    match memory.vault_at(&location.display().to_string())? {
+    }
+    let known = memory.vaults_at(&Location::of(Path::new(place)))?;
+    match known.first() {
         None => Ok(()),
         Some(dataset_id) => Err(Error::verification(
             format!("{place} held a vault of data set {dataset_id} and now holds none"),

@@ -6,7 +6,9 @@ use sealnet::dataset::{LoadOptions, idx};
 use sealnet::dsse;
 use sealnet::progress::Silent;
 use sealnet::vault::manifest::PAYLOAD_TYPE;
-use sealnet::vault::{OpenOptions, Profile, SourceOptions, load_source, manifest_name};
+use sealnet::vault::{
+    OpenOptions, Profile, SealOptions, SourceOptions, load_source, manifest_name,
+};
 use sealnet_core::sign::Domain;
 
 use crate::fixture::*;
@@ -29,7 +31,70 @@ fn reopened(edit: impl FnOnce(String) -> String) -> sealnet::error::Error {
 fn a_newer_version_is_an_environment_error() {
     let error = reopened(|json| json.replacen("\"version\": 1", "\"version\": 2, \"more\": {}", 1));
     assert_eq!(error.exit_code(), 2);
-    assert!(error.to_string().contains("version 2"), "{error}");
+    assert!(
+        error.to_string().contains("newer sealnet, in version 2"),
+        "{error}"
+    );
+    assert!(error.hint().contains("or a later one"), "{}", error.hint());
+}
+
+#[test]
+fn a_newer_version_is_not_sealed_over_nor_passed_by() {
+    let world = World::sealed();
+    let newer = |serial: u64| {
+        let json = manifest_of(&fs::read(world.path(&manifest_name(1))).unwrap()).to_json();
+        let json = String::from_utf8(json).unwrap();
+        let json = json
+            .replacen("\"version\": 1", "\"version\": 9", 1)
+            .replacen("\"serial\": 1", &format!("\"serial\": {serial}"), 1);
+        let signer = &world.owner.signer;
+        dsse::sign_json(PAYLOAD_TYPE, json.as_bytes(), signer, Domain::Manifest)
+    };
+    fs::write(world.path(&manifest_name(2)), newer(2)).unwrap();
+    for error in [
+        world.open().map(drop).unwrap_err(),
+        world.seal(&records()).map(drop).unwrap_err(),
+    ] {
+        assert_eq!(error.exit_code(), 2, "{error}");
+        assert!(error.to_string().contains("newer sealnet"), "{error}");
+    }
+    // An index of a newer version says the same.
+    let paper = World::sealed_as(Profile::PAPER);
+    let index = paper.path("paper/index.json");
+    let json = fs::read_to_string(&index).unwrap();
+    fs::write(&index, json.replacen("\"version\": 1", "\"version\": 9", 1)).unwrap();
+    let error = paper.open_as(Profile::PAPER).map(drop).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    assert!(error.to_string().contains("newer sealnet"), "{error}");
+}
+
+#[test]
+fn shards_larger_than_the_format_allows_are_refused() {
+    let error = reopened(|json| {
+        json.replacen("\"records\": 100", "\"records\": 786436", 1)
+            .replacen("\"records\": 75", "\"records\": 786411", 1)
+            .replacen("20,", "786356,", 1)
+            .replace("\"records\": 16", "\"records\": 131072")
+    });
+    assert_eq!(error.exit_code(), 1, "{error}");
+    assert!(error.to_string().contains("too large"), "{error}");
+    // And they are not made.
+    let world = World::new();
+    for shard_records in [65_536 * 2, 1 << 20, 65_536] {
+        let options = SealOptions {
+            shard_records: Some(shard_records),
+            ..SealOptions::default()
+        };
+        let mut wide = records();
+        if shard_records == 65_536 {
+            // Few enough records, but more than 16 MiB of text.
+            wide.shape = vec![600];
+            wide.features = vec![1; 60_000];
+        }
+        let error = world.seal_with(&wide, &options).map(drop).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{error}");
+        assert!(error.hint().contains("16777216 bytes"), "{}", error.hint());
+    }
 }
 
 #[test]
@@ -173,6 +238,51 @@ fn plain_data_in_a_vaults_place_is_refused() {
     };
     let error = load_source(place, &strict, &Silent).map(drop).unwrap_err();
     assert_eq!(error.exit_code(), 2, "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_is_pointed_elsewhere_is_noticed() {
+    let world = World::sealed();
+    let path = |name: &str| world.folder.path().join(name);
+    let link = |target: &str| {
+        let _ = fs::remove_file(path("link"));
+        std::os::unix::fs::symlink(path(target), path("link")).unwrap();
+    };
+    let options = SourceOptions {
+        keys: Some(world.owner.open_keys()),
+        open: OpenOptions::default(),
+        must_be_vault: false,
+        load: LoadOptions::default(),
+        memory: world.memory(),
+    };
+    let load =
+        |options: &SourceOptions<'_>| load_source(path("link").to_str().unwrap(), options, &Silent);
+    link("vault");
+    assert!(load(&options).unwrap().vault.is_some());
+    // To plain data, which held no vault under its own name.
+    fs::create_dir(path("plain")).unwrap();
+    idx::write_folder(&path("plain"), &records()).unwrap();
+    link("plain");
+    let error = load(&options).map(drop).unwrap_err();
+    assert_eq!(error.exit_code(), 1, "{error}");
+    assert!(error.to_string().contains("held a vault"), "{error}");
+    // To another data set of the same owner, whole and genuine.
+    let other = World::sealed();
+    copy_folder(&other.vault(), &path("other"));
+    link("other");
+    refused(load(&options).map(drop), &[("serial", None)]);
+    // Unless it is asked for by its id.
+    let id = manifest_of(&fs::read(other.path(&manifest_name(1))).unwrap()).dataset_id;
+    let asked = SourceOptions {
+        open: OpenOptions {
+            dataset_id: Some(id),
+            ..OpenOptions::default()
+        },
+        ..options.clone()
+    };
+    assert!(load(&asked).unwrap().vault.is_some());
+    assert!(load(&options).unwrap().vault.is_some(), "now it is known");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 
 use sealnet::state::Contact;
-use sealnet::vault::{OpenOptions, Opened, SealOptions, manifest_name};
+use sealnet::vault::{OpenOptions, Opened, Profile, SealOptions, manifest_name};
 
 use crate::fixture::*;
 
@@ -81,6 +81,31 @@ fn first_contact_cannot_know_but_can_be_told() {
     world
         .open_with(&pinned(|o| o.manifest_digest = digest))
         .unwrap();
+}
+
+#[test]
+fn another_data_set_than_the_one_asked_for_is_refused() {
+    let world = World::sealed();
+    let id = world.open().unwrap().1.manifest.dataset_id;
+    let other = sealnet_core::record::DatasetId::from_bytes([1; 16]);
+    let asked = |id| pinned(|o| o.dataset_id = Some(id));
+    world.open_with(&asked(id)).unwrap();
+    refused(
+        world.open_with(&asked(other)).map(drop),
+        &[("serial", None)],
+    );
+    // With an unsigned index too, for what its word is worth.
+    let paper = World::new();
+    let sealed = paper.seal_as(&records(), Profile::PAPER).unwrap();
+    let asked = |id| OpenOptions {
+        profile: Profile::PAPER,
+        ..pinned(|o| o.dataset_id = Some(id))
+    };
+    paper.open_with(&asked(sealed.manifest.dataset_id)).unwrap();
+    refused(
+        paper.open_with(&asked(other)).map(drop),
+        &[("serial", None)],
+    );
 }
 
 #[test]
