@@ -101,7 +101,7 @@ pub fn mnist(from: Option<&Path>, to: Option<&Path>, progress: &dyn Progress) ->
 /// ([`IdxFolder::mnist`](super::idx::IdxFolder::mnist)), and one that was changed is an error, not something to mend in passing.
 ///
 /// # Errors
-/// As [`mnist`].
+/// As [`mnist()`].
 pub fn mnist_to_read(progress: &dyn Progress) -> Result<PathBuf> {
     let folder = mnist_folder()?;
     let there = |file: &MnistFile| folder.join(file.name).symlink_metadata().is_ok();

@@ -225,6 +225,11 @@ fn difference(was: &About, is: &About) -> Option<(String, String, String)> {
         (was != is).then(|| (member.to_owned(), was, is))
     };
     let names = |about: &About| about.class_names.is_some();
+    let headed = |about: &About| about.headings.is_some();
+    let headings = |about: &About| {
+        let headings = about.headings.clone();
+        headings.map_or_else(Vec::new, |all| [vec![all.label], all.features].concat())
+    };
     let scaled = |about: &About| about.scaling.is_some();
     let classes = |about: &About| about.class_names.clone().unwrap_or_default();
     let columns = |about: &About| about.scaling.clone().unwrap_or_default();
@@ -235,6 +240,11 @@ fn difference(was: &About, is: &About) -> Option<(String, String, String)> {
         .or_else(|| {
             let mut pairs = classes(was).into_iter().zip(classes(is)).enumerate();
             pairs.find_map(|(n, (was, is))| of(&format!("name of class {n}"), &was, &is))
+        })
+        .or_else(|| of("having headings", &headed(was), &headed(is)))
+        .or_else(|| {
+            let mut pairs = headings(was).into_iter().zip(headings(is));
+            pairs.find_map(|(was, is)| of(&format!("heading {was}"), &was, &is))
         })
         .or_else(|| of("having scaled columns", &scaled(was), &scaled(is)))
         .or_else(|| {

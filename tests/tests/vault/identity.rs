@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sealnet::dataset::{Column, Dataset};
+use sealnet::dataset::{Column, Dataset, Headings};
 use sealnet::error::Result;
 use sealnet::progress::Silent;
 use sealnet::vault::{
@@ -110,8 +110,12 @@ fn what_differs_from_the_former_serial_is_named() {
     let mut data = records();
     data.class_names = Some((0..5).map(|n| format!("class {n}")).collect());
     data.scaling = Some((0..6).map(column).collect());
+    data.headings = Some(Headings {
+        label: "species".into(),
+        features: (0..6).map(|n| format!("c{n}")).collect(),
+    });
     type Edit = fn(&mut Dataset);
-    let edits: [(&str, Edit); 9] = [
+    let edits: [(&str, Edit); 12] = [
         ("name is \"small\"", |d| d.name = "large".into()),
         ("shape is [2, 3]", |d| d.shape = vec![3, 2]),
         ("number of classes is 5", |d| {
@@ -121,6 +125,13 @@ fn what_differs_from_the_former_serial_is_named() {
         ("having class names is true", |d| d.class_names = None),
         ("name of class 3 is \"class 3\"", |d| {
             d.class_names.as_mut().unwrap()[3] = "other".into();
+        }),
+        ("having headings is true", |d| d.headings = None),
+        ("heading species is \"species\"", |d| {
+            d.headings.as_mut().unwrap().label = "kind".into();
+        }),
+        ("heading c3 is \"c3\"", |d| {
+            d.headings.as_mut().unwrap().features[3] = "x".into();
         }),
         ("having scaled columns is true", |d| d.scaling = None),
         ("name of column 2 is \"c2\"", |d| {
