@@ -21,7 +21,6 @@ mod layout;
 mod quotes;
 mod rows;
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -78,7 +77,7 @@ pub fn read_in_form(
     label: Option<&LabelColumn>,
     form: Option<&Form>,
 ) -> Result<Loaded> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
+    let file = super::open(path)?;
     let length = file.metadata().map_err(Error::io("read", path))?.len();
     if length > MAX_BYTES {
         return Err(Error::input(

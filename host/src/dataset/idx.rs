@@ -17,7 +17,6 @@
 mod folder;
 mod mnist;
 
-use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
@@ -42,7 +41,7 @@ pub struct Idx {
 /// [`Error::Io`] when it cannot be read, [`Error::Input`] when it is not such a file, is cut short, or
 /// holds more than its header says.
 pub fn read(path: &Path) -> Result<Idx> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
+    let file = super::open(path)?;
     let length = file.metadata().map_err(Error::io("read", path))?;
     if length.is_dir() {
         return Err(Error::io("read", path)(io::ErrorKind::IsADirectory.into()));
@@ -155,8 +154,9 @@ pub(crate) fn file_names(part: &str, dimensions: usize) -> [String; 2] {
 /// [`Error::Io`] when it cannot be read.
 pub fn has_idx_magic(path: &Path) -> Result<bool> {
     let mut magic = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(3).read_to_end(&mut magic))
+    super::open(path)?
+        .take(3)
+        .read_to_end(&mut magic)
         .map_err(Error::io("read", path))?;
     Ok(magic == [0, 0, UNSIGNED_BYTE])
 }

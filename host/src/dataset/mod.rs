@@ -7,6 +7,7 @@ pub mod idx;
 pub mod split;
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -292,6 +293,19 @@ pub fn source_kind(place: &str) -> SourceKind {
     } else {
         SourceKind::Data
     }
+}
+
+/// Opens a file to read. What is neither file nor folder is refused: a pipe that nobody writes to would be
+/// waited for without end.
+fn open(path: &Path) -> Result<File> {
+    let there = std::fs::metadata(path).map_err(Error::io("read", path))?;
+    if !there.is_file() && !there.is_dir() {
+        return Err(Error::input(
+            format!("{} is a pipe or a device, not a file", path.display()),
+            "name a regular file",
+        ));
+    }
+    File::open(path).map_err(Error::io("read", path))
 }
 
 /// The artefact holds the number of inputs in 16 bits.

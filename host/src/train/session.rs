@@ -6,9 +6,9 @@ use sealnet_core::sign::{Digest512, SigningKey, sha512};
 
 use super::{Backend, Metrics, Plan, Recipe, Records, Shape};
 use crate::dataset::split::split;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::receipt::{self, Data, Software, Split, Training};
+use crate::receipt::{self, Data, MAX_QUARANTINED, Software, Split, Training};
 use crate::vault::SourceData;
 use crate::weights;
 
@@ -47,13 +47,22 @@ pub struct Finished {
 /// Splits, trains and tests. `source` is where the records came from, as it was typed.
 ///
 /// # Errors
-/// As [`split`] and [`train`](super::train).
+/// As [`split`] and [`train`](super::train), and when more records were set aside than a receipt names.
 pub fn run(
     source: &str,
     data: &SourceData,
     options: &SessionOptions,
     progress: &dyn Progress,
 ) -> Result<Finished> {
+    let set_aside = data.quarantined().len();
+    if set_aside > MAX_QUARANTINED {
+        return Err(Error::input(
+            format!(
+                "{source}: {set_aside} records were set aside; a training receipt names at most {MAX_QUARANTINED}"
+            ),
+            "seal the data anew from where it is whole",
+        ));
+    }
     let dataset = &data.dataset;
     let shape = Shape::new(
         dataset.feature_count(),

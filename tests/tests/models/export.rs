@@ -234,5 +234,13 @@ fn bad_requests_are_errors_of_use() {
     ] {
         workspace.refused(&format!("export {arguments}"), 2, words);
     }
+    for loss in ["-1", "101", "NaN"] {
+        let ran = workspace.run(&format!(
+            "export model.safetensors -o x.sealed --max-loss {loss}"
+        ));
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        let words = "percentage points from 0 to 100";
+        assert!(ran.stderr.contains(words), "{loss}: {}", ran.stderr);
+    }
     assert!(!workspace.path("x.sealed").exists());
 }

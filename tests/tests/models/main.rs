@@ -3,6 +3,7 @@
 mod counters;
 mod export;
 mod infer;
+mod interrupted;
 mod receipt;
 mod tables;
 mod training;

@@ -137,3 +137,36 @@ fn the_form_is_strict_even_when_signed() {
         );
     }
 }
+
+/// The largest receipt that training can make is one that export reads.
+#[test]
+fn the_largest_receipt_is_within_the_limit() {
+    let case = Case::new();
+    let verified = receipt::verify(&case.receipt, &case.weights, &case.owner.trusted()).unwrap();
+    let mut training = verified.training().clone();
+    let mut epoch = training.epochs[0];
+    for score in [&mut epoch.training, &mut epoch.validation] {
+        (score.loss, score.accuracy) = (-1.234_567_890_123_456_7e-300, 0.123_456_789_012_345_67);
+    }
+    training.epochs = vec![epoch; 10_000];
+    let set_aside = receipt::Quarantined {
+        record: u64::MAX,
+        check: "decrypt".into(),
+        cause: "c".repeat(200),
+    };
+    training.data.quarantined = vec![set_aside; receipt::MAX_QUARANTINED];
+    let largest = receipt::sign(&training, "model.safetensors", &case.weights, &case.owner);
+    let bytes = largest.len() as u64;
+    assert!(bytes <= receipt::MAX_BYTES, "{bytes}");
+    assert!(
+        bytes > receipt::MAX_BYTES / 2,
+        "{bytes}: the limit is not absurd"
+    );
+    receipt::verify(&largest, &case.weights, &case.owner.trusted()).unwrap();
+
+    let workspace = Workspace::new().trained();
+    let mut padded = workspace.read("model.safetensors.receipt.json");
+    padded.resize(receipt::MAX_BYTES as usize + 1, b' ');
+    workspace.write("model.safetensors.receipt.json", &padded);
+    workspace.refused("export model.safetensors -o x.sealed", 2, "is larger than");
+}

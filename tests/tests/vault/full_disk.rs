@@ -2,60 +2,17 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use sealnet::dataset::{Column, Dataset};
 use sealnet::error::{Error, Result};
 use sealnet::progress::Silent;
 use sealnet::store::Store;
 use sealnet::vault::{DatasetSource, FileSink, OpenOptions, SealOptions, open, seal};
+use sealnet_tests::disk::SmallDisk;
 
 use crate::fixture::*;
 use crate::writers::objects_below;
-
-/// A disk of 64 KiB, mounted in the world's folder until dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn in_world(world: &World) -> SmallDisk {
-        let disk = SmallDisk(world.folder.path().join("disk"));
-        fs::create_dir(&disk.0).unwrap();
-        // A check that skips itself proves nothing.
-        assert!(
-            disk.as_root("mount -t tmpfs -o size=64k tmpfs"),
-            "a small disk cannot be mounted: run this test as root, or with sudo that asks no password"
-        );
-        disk
-    }
-
-    /// Only root may mount.
-    fn as_root(&self, command: &str) -> bool {
-        let run = |words: &str| {
-            let mut words = words.split(' ').chain(command.split(' '));
-            let mut program = Command::new(words.next().unwrap());
-            let done = program.args(words).arg(&self.0).output();
-            done.is_ok_and(|done| done.status.success())
-        };
-        run("env") || run("sudo -n")
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).unwrap();
-        let name = |entry: fs::DirEntry| entry.file_name().into_string().unwrap();
-        entries.map(|entry| name(entry.unwrap())).collect()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        self.as_root("umount");
-    }
-}
 
 /// Some 200 KB of records.
 fn many() -> Dataset {
@@ -79,7 +36,7 @@ fn says_it_is_full(error: &Error) {
 #[test]
 fn sealing_takes_away_what_it_wrote() {
     let world = World::new();
-    let disk = SmallDisk::in_world(&world);
+    let disk = SmallDisk::mounted_in(world.folder.path());
     let data = many();
     let store = Store::create(disk.path("vault").to_str().unwrap()).unwrap();
     let source = DatasetSource::new(&data);
@@ -90,13 +47,13 @@ fn sealing_takes_away_what_it_wrote() {
     let keys = world.owner.seal_keys();
     let outcome = seal(&source, &store, keys, &options, &world.memory(), &Silent);
     says_it_is_full(&outcome.map(drop).unwrap_err());
-    assert_eq!(objects_below(&disk.0), 0);
+    assert_eq!(objects_below(&disk.path("")), 0);
 }
 
 #[test]
 fn a_memory_on_a_full_disk_is_known_before_sealing() {
     let world = World::new();
-    let disk = SmallDisk::in_world(&world);
+    let disk = SmallDisk::mounted_in(world.folder.path());
     let memory = sealnet::state::SerialMemory::at(disk.path("state"));
     fs::create_dir(disk.path("state")).unwrap();
     fs::write(disk.path("state/serials.lock"), "").unwrap();
@@ -131,7 +88,7 @@ fn opening_leaves_nothing_and_harms_nothing() {
     for (data, name) in [(many(), "images"), (table, "table.csv")] {
         let world = World::new();
         world.seal_with(&data, &SealOptions::default()).unwrap();
-        let disk = SmallDisk::in_world(&world);
+        let disk = SmallDisk::mounted_in(world.folder.path());
         fs::write(disk.path("older"), "what was there").unwrap();
         let error = open_to(&world, &disk.path(name)).unwrap_err();
         says_it_is_full(&error);

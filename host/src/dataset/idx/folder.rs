@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::fetch::{MNIST_FILES, MnistFile, not_published};
 use super::super::{Dataset, Part};
-use super::{cut_short, damaged, goes_on, read, read_header};
+use super::{MAX_BYTES, cut_short, damaged, goes_on, read, read_header};
 use crate::error::{Error, Result};
 
 /// The records of an IDX folder: their form is known and checked, their values still lie in the files
@@ -114,8 +114,20 @@ impl IdxFolder {
     pub fn read(&self, start: u64, count: usize) -> Result<(Vec<u16>, Vec<u8>)> {
         let end = start.saturating_add(count as u64).min(self.count());
         let width = self.feature_count();
-        let mut labels = Vec::with_capacity(count);
-        let mut features = Vec::with_capacity(count.saturating_mul(width));
+        let (mut labels, mut features) = (Vec::new(), Vec::new());
+        // Sizes come from the files, which may be sparse: asked for, never taken for granted.
+        let reserved = labels
+            .try_reserve_exact(count)
+            .and_then(|()| features.try_reserve_exact(count.saturating_mul(width)));
+        reserved.map_err(|_| {
+            Error::input(
+                format!(
+                    "{}: there is no memory for {count} records of {width} bytes",
+                    self.name
+                ),
+                "is it the right folder? its files say that they are that large",
+            )
+        })?;
         for (part, files) in self.parts.iter().zip(&self.files) {
             let from = start.max(part.start);
             let to = end.min(part.start + part.len);
@@ -123,7 +135,7 @@ impl IdxFolder {
                 // Both fit: `to - from` is at most `count`.
                 let records = (to - from) as usize;
                 let at = from - part.start;
-                let mut bytes = Vec::with_capacity(records);
+                let mut bytes = Vec::new();
                 files.labels.read(at, records, &mut bytes)?;
                 labels.extend(bytes.into_iter().map(u16::from));
                 files
@@ -137,9 +149,19 @@ impl IdxFolder {
     /// All of it in memory.
     ///
     /// # Errors
-    /// As [`IdxFolder::read`], and as [`Dataset::checked`].
+    /// As [`IdxFolder::read`] and [`Dataset::checked`]; [`Error::Input`] when it is larger than 4 GiB.
     pub fn dataset(self) -> Result<Dataset> {
         let count = usize::try_from(self.count()).unwrap_or(usize::MAX);
+        let bytes = count.saturating_mul(self.feature_count());
+        if bytes as u64 > MAX_BYTES {
+            return Err(Error::input(
+                format!(
+                    "{} holds {bytes} bytes; at most {MAX_BYTES} are read into memory",
+                    self.name
+                ),
+                "split it into several data sets",
+            ));
+        }
         let (labels, features) = self.read(0, count)?;
         Dataset {
             name: self.name,
@@ -230,8 +252,7 @@ impl Values {
                 place: Place::Memory(idx.values),
             });
         }
-        let file = File::open(path).map_err(Error::io("read", path))?;
-        Values::of_file(path, file)
+        Values::of_file(path, super::super::open(path)?)
     }
 
     /// The values of an open file, plain, which must be at its beginning.

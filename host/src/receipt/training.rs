@@ -1,0 +1,299 @@
+//! What a training receipt says: all that decided the weights.
+
+use sealnet_core::sign::Digest512;
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::train::{Epoch, Metrics, Recipe, Shape};
+use crate::vault::{SourceData, finding::Finding};
+
+/// All that decided the weights, and how good they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// The records.
+    pub data: Data,
+    /// Which of them trained, validated and tested.
+    pub split: Split,
+    /// The four widths.
+    pub network: Widths,
+    /// Everything else that decides the weights.
+    pub recipe: Recipe,
+    /// Decides the first weights and the order of the records.
+    pub seed: u64,
+    /// One entry an epoch.
+    pub epochs: Vec<EpochScore>,
+    /// After the last epoch.
+    pub validation: Score,
+    /// After the last epoch, on records that decided nothing.
+    pub test: Score,
+    /// What trained.
+    pub software: Software,
+    /// When, seconds since the Unix epoch.
+    pub created: u64,
+}
+
+/// The records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Where they were, as it was typed.
+    pub source: String,
+    /// What people call them.
+    pub name: String,
+    /// The heading of the label's column, where the columns have headings.
+    pub label: Option<String>,
+    /// What vouches for them.
+    pub origin: Origin,
+    /// How many there are, without those set aside.
+    pub records: u64,
+    /// [`records_digest`] of them, hexadecimal.
+    pub records_sha512: String,
+    /// The sealed records that failed and were set aside.
+    pub quarantined: Vec<Quarantined>,
+}
+
+/// What vouches for the records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "kebab-case",
+    rename_all_fields = "snake_case",
+    deny_unknown_fields
+)]
+pub enum Origin {
+    /// A signed manifest of a vault.
+    Manifest {
+        /// SHA-512 of the manifest object, hexadecimal.
+        sha512: String,
+        /// 32 hexadecimal digits.
+        dataset_id: String,
+        /// Its serial.
+        serial: u64,
+    },
+    /// A vault without a signed manifest.
+    UnsignedVault {
+        /// 32 hexadecimal digits.
+        dataset_id: String,
+        /// The vault's profile.
+        profile: String,
+    },
+    /// Nothing: they were never sealed.
+    Unsealed,
+}
+
+/// A sealed record that failed and was set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quarantined {
+    /// Its index in the vault.
+    pub record: u64,
+    /// The check that failed: `decrypt`, `tag`, `index`, `count`, `root`.
+    pub check: String,
+    /// What the check found.
+    pub cause: String,
+}
+
+/// Which records trained, validated and tested: those of [`split`](crate::dataset::split::split) with
+/// this seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Split {
+    /// The seed of `--split-seed`; none means the first and the last records.
+    pub seed: Option<u64>,
+    /// How many trained.
+    pub training: u64,
+    /// How many validated.
+    pub validation: u64,
+    /// How many tested.
+    pub test: u64,
+}
+
+/// The four widths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Widths {
+    /// Features of a record.
+    pub inputs: usize,
+    /// Neurons of the hidden layers.
+    pub hidden: [usize; 2],
+    /// Classes.
+    pub classes: usize,
+}
+
+/// Loss (mean cross-entropy) and accuracy (0 to 1).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Score {
+    /// Mean cross-entropy, natural logarithm.
+    pub loss: f64,
+    /// Share predicted correctly, 0 to 1.
+    pub accuracy: f64,
+}
+
+/// One epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpochScore {
+    /// Over training records, each just before it was learnt from.
+    pub training: Score,
+    /// Over validation records, after the epoch.
+    pub validation: Score,
+}
+
+/// A program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Software {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+impl Data {
+    /// What a receipt says about records that came from `source`.
+    pub fn of(source: &str, data: &SourceData) -> Data {
+        let origin = match &data.vault {
+            None => Origin::Unsealed,
+            Some(vault) => match (vault.manifest_digest, vault.serial) {
+                (Some(digest), Some(serial)) => Origin::Manifest {
+                    sha512: hex::encode(digest),
+                    dataset_id: vault.dataset_id.clone(),
+                    serial,
+                },
+                _ => Origin::UnsignedVault {
+                    dataset_id: vault.dataset_id.clone(),
+                    profile: vault.profile.into(),
+                },
+            },
+        };
+        Data {
+            source: source.into(),
+            name: data.dataset.name.clone(),
+            label: data
+                .dataset
+                .headings
+                .as_ref()
+                .map(|headings| headings.label.clone()),
+            origin,
+            records: data.dataset.count() as u64,
+            records_sha512: hex::encode(records_digest(&data.dataset)),
+            quarantined: data.quarantined().iter().map(Quarantined::from).collect(),
+        }
+    }
+
+    /// Whether `data` are these records, vouched for in the same way.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] naming what differs.
+    pub fn check(&self, data: &Data) -> Result<()> {
+        let differs = if self.origin != data.origin {
+            format!("{} there, {} here", self.origin, data.origin)
+        } else if self.records_sha512 != data.records_sha512 {
+            format!(
+                "{} records there, {} here, with other content",
+                self.records, data.records
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Error::verification(
+            format!(
+                "{} is not the data that the training receipt names: {differs}",
+                data.source
+            ),
+            "give the data that the weights were trained on",
+        ))
+    }
+}
+
+impl From<&Finding> for Quarantined {
+    fn from(finding: &Finding) -> Quarantined {
+        Quarantined {
+            record: finding.index.unwrap_or_default(),
+            check: finding.kind.name().into(),
+            cause: finding.cause.to_string(),
+        }
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Origin::Manifest { sha512, serial, .. } => {
+                write!(
+                    f,
+                    "manifest {serial} ({}…)",
+                    sha512.get(..16).unwrap_or(sha512)
+                )
+            }
+            Origin::UnsignedVault {
+                dataset_id,
+                profile,
+            } => {
+                write!(
+                    f,
+                    "vault {dataset_id} of profile {profile}, without a manifest"
+                )
+            }
+            Origin::Unsealed => f.write_str("unsealed data"),
+        }
+    }
+}
+
+impl From<Metrics> for Score {
+    fn from(metrics: Metrics) -> Score {
+        Score {
+            loss: metrics.loss(),
+            accuracy: metrics.accuracy(),
+        }
+    }
+}
+
+impl From<Epoch> for EpochScore {
+    fn from(epoch: Epoch) -> EpochScore {
+        EpochScore {
+            training: epoch.training.into(),
+            validation: epoch.validation.into(),
+        }
+    }
+}
+
+impl From<Shape> for Widths {
+    fn from(shape: Shape) -> Widths {
+        let Shape {
+            inputs,
+            hidden,
+            classes,
+        } = shape;
+        Widths {
+            inputs,
+            hidden,
+            classes,
+        }
+    }
+}
+
+impl Software {
+    /// This program.
+    pub fn this() -> Software {
+        Software {
+            name: env!("CARGO_PKG_NAME").into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
+}
+
+/// SHA-512 over the records in order, for each its label (u16, little-endian) and its features. With the
+/// shape this decides what training saw, sealed or not.
+pub fn records_digest(data: &Dataset) -> Digest512 {
+    use sha2::Digest;
+    let mut hash = sha2::Sha512::new();
+    let width = data.feature_count().max(1);
+    for (label, features) in data.labels.iter().zip(data.features.chunks_exact(width)) {
+        hash.update(label.to_le_bytes());
+        hash.update(features);
+    }
+    hash.finalize().into()
+}
