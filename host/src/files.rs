@@ -2,231 +2,83 @@
 //!
 //! Everything written here appears under its name only when it is complete and on the disk: it is
 //! written under a temporary name in the same folder, synced, renamed, and the folder synced. Whatever
-//! interrupts that leaves the old file as it was.
+//! interrupts that leaves the old file as it was. What is written is its owner's alone until it appears.
+
+mod mode;
+mod staged;
+mod whole;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use tempfile::{NamedTempFile, TempDir};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 
-/// Writes `bytes` to `path`, replacing what was there, all or nothing.
-///
-/// # Errors
-/// [`Error::Io`] when the disk refuses, [`Error::Input`] when `path` is a folder or a device.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = AtomicFile::create(path)?;
-    file.write_all(bytes).map_err(Error::io("write", path))?;
-    file.commit()
-}
-
-/// Writes `bytes` to `path` only if nothing is there, all or nothing.
-///
-/// # Errors
-/// [`Error::Io`] with [`io::ErrorKind::AlreadyExists`] when `path` exists, or when the disk refuses.
-pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
-    if path.symlink_metadata().is_ok() {
-        return Err(Error::io("create", path)(exists()));
-    }
-    let mut file = AtomicFile::create(path)?;
-    file.write_all(bytes).map_err(Error::io("write", path))?;
-    file.commit_new()
-}
-
-/// A file being written under a temporary name; dropped without [`commit`](Self::commit) it is gone.
-#[derive(Debug)]
-pub struct AtomicFile {
-    temporary: NamedTempFile,
-    destination: PathBuf,
-    named: PathBuf,
-}
-
-impl AtomicFile {
-    /// Begins a file that is to replace `path`. A symbolic link is followed: its target is replaced.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the folder cannot be written to, [`Error::Input`] when `path` is a folder or
-    /// a device.
-    pub fn create(path: &Path) -> Result<AtomicFile> {
-        let destination = destination(path)?;
-        let folder = parent(&destination);
-        let temporary = tempfile::Builder::new()
-            .prefix(".sealnet-")
-            .suffix(".part")
-            .permissions_if_unix(0o666)
-            .tempfile_in(folder)
-            .map_err(Error::io("create", path))?;
-        Ok(AtomicFile {
-            temporary,
-            destination,
-            named: path.to_owned(),
-        })
-    }
-
-    /// Syncs the file and gives it its name, replacing what was there.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the disk refuses; what was there is then unharmed.
-    pub fn commit(self) -> Result<()> {
-        self.sync()?;
-        let AtomicFile {
-            temporary,
-            destination,
-            named,
-        } = self;
-        temporary
-            .persist(&destination)
-            .map_err(|e| Error::io("write", &named)(e.error))?;
-        sync_folder(parent(&destination))
-    }
-
-    /// Syncs the file and gives it its name unless something has that name by now.
-    ///
-    /// # Errors
-    /// [`Error::Io`] with [`io::ErrorKind::AlreadyExists`], or when the disk refuses.
-    pub fn commit_new(self) -> Result<()> {
-        self.sync()?;
-        let AtomicFile {
-            temporary,
-            destination,
-            named,
-        } = self;
-        temporary
-            .persist_noclobber(&destination)
-            .map_err(|e| Error::io("create", &named)(e.error))?;
-        sync_folder(parent(&destination))
-    }
-
-    fn sync(&self) -> Result<()> {
-        self.temporary
-            .as_file()
-            .sync_all()
-            .map_err(Error::io("write", &self.named))
-    }
-}
-
-impl Write for AtomicFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.temporary.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.temporary.flush()
-    }
-}
-
-/// A folder being filled under a temporary name beside its destination; dropped without
-/// [`commit`](Self::commit) it is gone with all that is in it.
-#[derive(Debug)]
-pub struct StagedDir {
-    temporary: TempDir,
-    destination: PathBuf,
-}
-
-impl StagedDir {
-    /// Begins a folder that is to appear as `path`, which must not exist or be an empty folder.
-    ///
-    /// # Errors
-    /// [`Error::Input`] when `path` is there and not an empty folder, [`Error::Io`] when the folder
-    /// around it cannot be written to.
-    pub fn create(path: &Path) -> Result<StagedDir> {
-        Self::with_mode(path, 0o777)
-    }
-
-    /// The same, but only the owner can enter it.
-    ///
-    /// # Errors
-    /// As [`create`](Self::create).
-    pub fn create_private(path: &Path) -> Result<StagedDir> {
-        Self::with_mode(path, 0o700)
-    }
-
-    fn with_mode(path: &Path, mode: u32) -> Result<StagedDir> {
-        match fs::read_dir(path) {
-            Ok(mut entries) => {
-                if entries.next().is_some() {
-                    return Err(Error::input(
-                        format!("{} exists and is not empty", path.display()),
-                        "name a folder that does not exist yet; nothing is overwritten",
-                    ));
-                }
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(Error::io("create", path)(e)),
-        }
-        let destination = match path.canonicalize() {
-            Ok(there) => there,
-            Err(_) => path.to_owned(),
-        };
-        let folder = parent(&destination);
-        create_dir_all(folder)?;
-        let temporary = tempfile::Builder::new()
-            .prefix(".sealnet-")
-            .suffix(".part")
-            .permissions_if_unix(mode)
-            .tempdir_in(folder)
-            .map_err(Error::io("create", path))?;
-        Ok(StagedDir {
-            temporary,
-            destination,
-        })
-    }
-
-    /// The temporary folder: write here.
-    pub fn path(&self) -> &Path {
-        self.temporary.path()
-    }
-
-    /// An error about a file in the temporary folder, as one about the file it was to become.
-    pub fn renamed(&self, error: Error) -> Error {
-        match error {
-            Error::Io {
-                path,
-                action,
-                source,
-            } => {
-                let path = match path.strip_prefix(self.temporary.path()) {
-                    Ok(inside) => self.destination.join(inside),
-                    Err(_) => path,
-                };
-                Error::Io {
-                    path,
-                    action,
-                    source,
-                }
-            }
-            other => other,
-        }
-    }
-
-    /// Gives the folder its name. Its files should have been synced by whoever wrote them.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the disk refuses or something has taken the name.
-    pub fn commit(self) -> Result<()> {
-        sync_folder(self.temporary.path())?;
-        let StagedDir {
-            temporary,
-            destination,
-        } = self;
-        // Renaming onto an empty folder replaces it; onto a full one fails.
-        fs::rename(temporary.path(), &destination).map_err(Error::io("create", &destination))?;
-        // The folder has moved: nothing is left for the guard to remove.
-        let _ = temporary.keep();
-        sync_folder(parent(&destination))
-    }
-}
+pub use staged::{Stopped, remove_staged};
+pub use whole::{
+    AtomicFile, Scratch, StagedDir, StagedParts, write_atomic, write_new, write_public_new,
+};
 
 /// Reads a whole file of at most `limit` bytes.
 ///
 /// # Errors
 /// [`Error::Io`] when it cannot be read, [`Error::Input`] when it is larger.
 pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
+    read_open(open(path)?.0, path, limit)
+}
+
+/// Reads a public file of at most `limit` bytes that is trusted for where it lies: nobody but its owner may
+/// be able to write it.
+///
+/// # Errors
+/// As [`read_limited`], and [`Error::Input`] when its permissions let others write it.
+pub fn read_trusted(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let (file, metadata) = open(path)?;
+    mode::refuse_writable(&metadata, path)?;
     read_open(file, path, limit)
+}
+
+/// Refuses a folder that is trusted for where it lies when others can put files into it; fine when it is not
+/// there.
+///
+/// # Errors
+/// [`Error::Input`] when its permissions let others write to it, [`Error::Io`] when it cannot be asked.
+pub fn refuse_writable_folder(path: &Path) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(metadata) => mode::refuse_writable(&metadata, path),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(Error::io("read", path)(e)),
+    }
+}
+
+/// Opens a regular file for reading. A pipe, at which opening would wait, or a device, which may have no end,
+/// is refused.
+///
+/// # Errors
+/// [`Error::Io`] when it cannot be opened or is a folder, [`Error::Input`] when it is no regular file.
+pub fn open(path: &Path) -> Result<(File, fs::Metadata)> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        rustix::fs::OFlags::NONBLOCK.bits().cast_signed(),
+    );
+    let file = options.open(path).map_err(Error::io("read", path))?;
+    // The open file is asked, not the path: nothing can be swapped in between.
+    let metadata = file.metadata().map_err(Error::io("read", path))?;
+    if metadata.is_dir() {
+        return Err(Error::io("read", path)(io::ErrorKind::IsADirectory.into()));
+    }
+    if !metadata.is_file() {
+        return Err(Error::input(
+            format!("{} is a pipe or a device, not a file", path.display()),
+            "name a regular file",
+        ));
+    }
+    Ok((file, metadata))
 }
 
 /// Reads a secret of at most `limit` bytes, which nobody but its owner may be able to read.
@@ -235,9 +87,8 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
 /// [`Error::Io`] when it cannot be read, [`Error::Input`] when it is larger or when its permissions let
 /// others read or write it.
 pub fn read_secret(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
-    // The open file is asked, not the path: nothing can be swapped in between.
-    refuse_shared(&file, path)?;
+    let (file, metadata) = open(path)?;
+    mode::refuse_shared(&metadata, path)?;
     Ok(Zeroizing::new(read_open(file, path, limit)?))
 }
 
@@ -329,10 +180,9 @@ pub fn sync_folder(path: &Path) -> Result<()> {
 
 fn read_open(file: File, path: &Path, limit: u64) -> Result<Vec<u8>> {
     let length = file.metadata().map_err(Error::io("read", path))?;
-    if length.is_dir() {
-        return Err(Error::io("read", path)(io::ErrorKind::IsADirectory.into()));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(length.len().min(limit)).unwrap_or(0));
+    // One byte more than there is: the buffer of a secret must not grow, which would leave a copy behind.
+    let room = length.len().min(limit).saturating_add(1);
+    let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
     // One byte more than allowed tells a file at the limit from one beyond it.
     file.take(limit.saturating_add(1))
         .read_to_end(&mut bytes)
@@ -344,67 +194,4 @@ fn read_open(file: File, path: &Path, limit: u64) -> Result<Vec<u8>> {
         ));
     }
     Ok(bytes)
-}
-
-#[cfg(unix)]
-fn refuse_shared(file: &File, path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let metadata = file.metadata().map_err(Error::io("read", path))?;
-    let mode = metadata.permissions().mode() & 0o7777;
-    if metadata.is_file() && mode & 0o077 != 0 {
-        return Err(Error::input(
-            format!(
-                "{} is a secret that others can reach (mode {mode:04o})",
-                path.display()
-            ),
-            format!(
-                "chmod 600 {}, and make new keys if others may have read it",
-                path.display()
-            ),
-        ));
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn refuse_shared(_file: &File, _path: &Path) -> Result<()> {
-    Ok(())
-}
-
-/// Where a file for `path` goes: through a symbolic link to its target, and never onto a folder, a
-/// device or a pipe, which renaming would replace or harm.
-fn destination(path: &Path) -> Result<PathBuf> {
-    match fs::metadata(path) {
-        Ok(there) if there.is_file() => path.canonicalize().map_err(Error::io("write", path)),
-        Ok(there) if there.is_dir() => {
-            Err(Error::io("write", path)(io::ErrorKind::IsADirectory.into()))
-        }
-        Ok(_) => Err(Error::input(
-            format!("{} exists and is not a regular file", path.display()),
-            "name a file; devices and pipes are not written to",
-        )),
-        Err(_) if path.file_name().is_some() => Ok(path.to_owned()),
-        Err(e) => Err(Error::io("write", path)(e)),
-    }
-}
-
-fn exists() -> io::Error {
-    io::ErrorKind::AlreadyExists.into()
-}
-
-/// `tempfile` makes what only the owner can read; ordinary output follows the umask instead.
-trait PermissionsIfUnix {
-    fn permissions_if_unix(&mut self, mode: u32) -> &mut Self;
-}
-
-impl PermissionsIfUnix for tempfile::Builder<'_, '_> {
-    #[cfg(unix)]
-    fn permissions_if_unix(&mut self, mode: u32) -> &mut Self {
-        self.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))
-    }
-
-    #[cfg(not(unix))]
-    fn permissions_if_unix(&mut self, _mode: u32) -> &mut Self {
-        self
-    }
 }

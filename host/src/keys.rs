@@ -20,8 +20,9 @@
 //! and all decrypt, blank lines and lines that begin with `#` are skipped; *bytes* as one line of base64
 //! (RFC 4648, section 4); *Ed25519* as PEM that OpenSSL reads and writes (RFC 8410).
 //!
-//! Secret files are made with mode 0600 and refused when group or others can read or write them. Each
-//! loader below reads only the files of its own need.
+//! Secret files are made with mode 0600 and refused when group or others can read or write them; public keys
+//! are trusted for where they lie, so they and the folders are refused when group or others can write them.
+//! Each loader below reads only the files of its own need.
 
 mod format;
 mod generate;
@@ -30,13 +31,14 @@ use std::path::{Path, PathBuf};
 
 use sealnet_core::fernet::FernetKey;
 use sealnet_core::record::TagKey;
-use sealnet_core::sign::{SigningKey, TrustedKey};
+use sealnet_core::sign::{Ed25519SigningKey, SigningKey, TrustedKey};
 use sealnet_firmware::identity::{DeviceName, Identity};
 use sealnet_firmware::provision;
 
 use crate::error::{Error, Result};
+use crate::files;
 
-pub use format::{fernet_keys, hmac_key, public_key, signing_key};
+pub use format::{fernet_keys, hmac_key, public_key, signing_key, trusted_key};
 pub use generate::{DeviceSet, Generated, generate};
 
 /// A folder that [`generate()`] made.
@@ -49,7 +51,7 @@ impl KeyFolder {
     /// Names the folder; its files are read when they are needed.
     ///
     /// # Errors
-    /// [`Error::Input`] when there is no such folder.
+    /// [`Error::Input`] when there is no such folder or others can write to it.
     pub fn open(root: &Path) -> Result<KeyFolder> {
         if !root.is_dir() {
             return Err(Error::input(
@@ -57,6 +59,7 @@ impl KeyFolder {
                 format!("make keys first: sealnet keygen {}", root.display()),
             ));
         }
+        files::refuse_writable_folder(root)?;
         Ok(KeyFolder {
             root: root.to_owned(),
         })
@@ -78,7 +81,7 @@ impl KeyFolder {
     /// [`Error::Io`] or [`Error::Input`] when a key file is missing, unreadable, readable by others, or
     /// not what it should be; so for all loaders.
     pub fn vault_keys(&self) -> Result<Vec<FernetKey>> {
-        fernet_keys(&self.root.join("owner/vault.key"))
+        fernet_keys(&self.role("owner")?.join("vault.key"))
     }
 
     /// Owner: the key that tags records.
@@ -86,16 +89,17 @@ impl KeyFolder {
     /// # Errors
     /// As [`vault_keys`](Self::vault_keys).
     pub fn record_tag_key(&self) -> Result<TagKey> {
-        let path = self.root.join("owner/record-tag.key");
+        let path = self.role("owner")?.join("record-tag.key");
         Ok(TagKey::from_bytes(*format::base64_secret(&path)?))
     }
 
     /// Owner: signs manifests and training receipts.
     ///
     /// # Errors
-    /// As [`vault_keys`](Self::vault_keys).
+    /// As [`vault_keys`](Self::vault_keys), and [`Error::Input`] when `sign.pub.pem` beside it is another
+    /// key's: nobody could verify what is signed.
     pub fn owner_signing(&self) -> Result<SigningKey> {
-        signing_key(&self.root.join("owner/sign.pem")).map(SigningKey::Ed25519)
+        self.signing("owner").map(SigningKey::Ed25519)
     }
 
     /// Verifies the owner's manifests and training receipts. Public.
@@ -103,15 +107,15 @@ impl KeyFolder {
     /// # Errors
     /// As [`vault_keys`](Self::vault_keys).
     pub fn owner_public(&self) -> Result<TrustedKey> {
-        public_key(&self.root.join("owner/sign.pub.pem")).map(TrustedKey::Ed25519)
+        trusted_key(&self.role("owner")?.join("sign.pub.pem")).map(TrustedKey::Ed25519)
     }
 
     /// Publisher: signs models for all devices.
     ///
     /// # Errors
-    /// As [`vault_keys`](Self::vault_keys).
+    /// As [`owner_signing`](Self::owner_signing).
     pub fn publisher_signing(&self) -> Result<SigningKey> {
-        signing_key(&self.root.join("publisher/sign.pem")).map(SigningKey::Ed25519)
+        self.signing("publisher").map(SigningKey::Ed25519)
     }
 
     /// Publisher: signs models for one device, with the HMAC key that they share.
@@ -119,6 +123,7 @@ impl KeyFolder {
     /// # Errors
     /// As [`vault_keys`](Self::vault_keys); the hint tells how to make a device with such a key.
     pub fn publisher_hmac(&self, device: &DeviceName) -> Result<SigningKey> {
+        self.role("publisher")?;
         let path = self.root.join(publisher_hmac_name(device));
         if !path.exists() {
             return Err(Error::input(
@@ -140,7 +145,7 @@ impl KeyFolder {
     /// # Errors
     /// As [`vault_keys`](Self::vault_keys).
     pub fn publisher_public(&self) -> Result<TrustedKey> {
-        public_key(&self.root.join("publisher/sign.pub.pem")).map(TrustedKey::Ed25519)
+        trusted_key(&self.role("publisher")?.join("sign.pub.pem")).map(TrustedKey::Ed25519)
     }
 
     /// Publisher: the Fernet keys of models, at least one; the first encrypts.
@@ -148,7 +153,7 @@ impl KeyFolder {
     /// # Errors
     /// As [`vault_keys`](Self::vault_keys).
     pub fn model_keys(&self) -> Result<Vec<FernetKey>> {
-        fernet_keys(&self.root.join("publisher/model.key"))
+        fernet_keys(&self.role("publisher")?.join("model.key"))
     }
 
     /// The keys of one device, as it is provisioned with them.
@@ -169,7 +174,49 @@ impl KeyFolder {
                 ),
             ));
         }
-        provision::load_keys(&folder).map_err(|e| Error::input(e.to_string(), e.hint()))
+        files::refuse_writable_folder(&folder)?;
+        let identity =
+            provision::load_keys(&folder).map_err(|e| Error::input(e.to_string(), e.hint()))?;
+        if let TrustedKey::Ed25519(_) = identity.publisher {
+            trusted_key(&folder.join("publisher.pub.pem"))?;
+        }
+        Ok(identity)
+    }
+
+    /// The folder of one role, which others must not be able to put keys into.
+    fn role(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.root.join(name);
+        files::refuse_writable_folder(&folder)?;
+        Ok(folder)
+    }
+
+    /// The signing key of one role, whose public half lies beside it or not at all.
+    fn signing(&self, role: &str) -> Result<Ed25519SigningKey> {
+        let folder = self.role(role)?;
+        let [secret, public] = ["sign.pem", "sign.pub.pem"].map(|name| folder.join(name));
+        let key = signing_key(&secret)?;
+        if public.symlink_metadata().is_err() {
+            return Ok(key);
+        }
+        let (half, other) = (key.public(), trusted_key(&public)?);
+        if half.to_bytes() == other.to_bytes() {
+            return Ok(key);
+        }
+        Err(Error::input(
+            format!(
+                "{} (key {}) is not the public half of {} (key {})",
+                public.display(),
+                TrustedKey::Ed25519(other).key_id(),
+                secret.display(),
+                TrustedKey::Ed25519(half).key_id()
+            ),
+            format!(
+                "restore the one that was changed, or write the public half anew: openssl pkey -in {} \
+                 -pubout -out {}",
+                secret.display(),
+                public.display()
+            ),
+        ))
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod cli;
 mod commands;
+mod interrupt;
 mod ui;
 
 use std::panic;
@@ -22,14 +23,16 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let ui = Ui::new(cli.output);
+    // It lives as long as the program: the thread that hears signals speaks through it too.
+    let ui: &'static Ui = Box::leak(Box::new(Ui::new(cli.output)));
+    interrupt::watch(ui);
     // A panic is a defect of ours; whoever meets one gets a sentence and an exit code all the same.
     panic::set_hook(Box::new(|info| {
         if let Ok(mut last) = LAST_PANIC.lock() {
             *last = info.to_string();
         }
     }));
-    let result = panic::catch_unwind(panic::AssertUnwindSafe(|| commands::run(&cli.command, &ui)));
+    let result = panic::catch_unwind(panic::AssertUnwindSafe(|| commands::run(&cli.command, ui)));
     match result {
         Ok(Ok(Outcome::Done)) | Ok(Err(Error::ClosedPipe)) => ExitCode::SUCCESS,
         Ok(Ok(Outcome::Refused)) => ExitCode::from(1),
@@ -54,8 +57,7 @@ fn main() -> ExitCode {
 
 /// Help and version are answers; anything else is a usage error, in JSON too if that was asked for.
 fn usage(error: &clap::Error) -> ExitCode {
-    // Whoever closed the pipe does not want to read it.
-    let _ = error.print();
+    Ui::usage(error);
     if matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion

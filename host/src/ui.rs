@@ -1,8 +1,12 @@
 //! The terminal: results on standard output, everything else on standard error.
 //!
 //! A command says its result twice, as lines for people ([`Ui::line`]) and as one document for programs
-//! ([`Ui::document`]); which of the two appears is decided here.
+//! ([`Ui::document`]); which of the two appears is decided here. Whatever is printed as a line is made
+//! [`visible()`] here, wherever it came from.
 
+mod visible;
+
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
@@ -16,6 +20,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::OutputOptions;
+use visible::{visible, visible_json};
 
 /// How to speak to the user.
 #[derive(Debug)]
@@ -50,7 +55,8 @@ impl Ui {
         if self.json {
             return Ok(());
         }
-        self.aside(|| written(writeln!(anstream::stdout(), "{line}")))
+        let line = line.to_string();
+        self.aside(|| written(writeln!(anstream::stdout(), "{}", visible(&line))))
     }
 
     /// The result for programs: on standard output if a JSON document is wanted. Once a run.
@@ -58,10 +64,10 @@ impl Ui {
         if !self.json {
             return Ok(());
         }
-        let mut text = serde_json::to_vec_pretty(document)
+        let mut text = serde_json::to_string_pretty(document)
             .map_err(|e| Error::input(format!("cannot write the result as JSON: {e}"), ""))?;
-        text.push(b'\n');
-        self.bytes(&text)
+        text.push('\n');
+        self.bytes(visible_json(&text).as_bytes())
     }
 
     /// Bytes as they are, on standard output.
@@ -73,15 +79,18 @@ impl Ui {
     /// Something good to know, on standard error; not with `--quiet`.
     pub(crate) fn say(&self, line: impl Display) {
         if !self.quiet {
+            let line = line.to_string();
             // Nobody can be told that standard error is gone.
             self.aside(|| {
-                let _ = writeln!(anstream::stderr(), "{line}");
+                let _ = writeln!(anstream::stderr(), "{}", visible(&line));
             });
         }
     }
 
     /// Something the user must know, on standard error.
     pub(crate) fn warn(&self, line: impl Display) {
+        let line = line.to_string();
+        let line = visible(&line);
         self.aside(|| {
             let _ = writeln!(anstream::stderr(), "{YELLOW}warning:{YELLOW:#} {line}");
         });
@@ -96,16 +105,17 @@ impl Ui {
     pub(crate) fn error_in(&self, error: &Error, mut document: serde_json::Map<String, Value>) {
         self.finish();
         let mut err = anstream::stderr();
-        let mut text = format!("{RED}error:{RED:#} {error}\n");
+        let said = error.to_string();
+        let mut text = format!("{RED}error:{RED:#} {}\n", visible(&said));
         for failure in error.failures().iter().take(MAX_FAILURES_SHOWN) {
-            text += &format!("  {failure}\n");
+            text += &format!("  {}\n", visible(&failure.to_string()));
         }
         let hidden = error.failures().len().saturating_sub(MAX_FAILURES_SHOWN);
         if hidden > 0 {
             text += &format!("  and {hidden} more (--json lists all)\n");
         }
         if !error.hint().is_empty() {
-            text += &format!("  {CYAN}hint:{CYAN:#} {}\n", error.hint());
+            text += &format!("  {CYAN}hint:{CYAN:#} {}\n", visible(error.hint()));
         }
         let _ = err.write_all(text.as_bytes());
         let said = serde_json::json!({
@@ -116,6 +126,30 @@ impl Ui {
         });
         document.insert("error".to_owned(), said);
         let _ = self.document(&document);
+    }
+
+    /// Tells that the program was told to stop, from the thread that heard it.
+    pub(crate) fn interrupted(&self, signal: &str) {
+        // Whoever holds the bar may be waiting for a reader that will not come.
+        if let Ok(bar) = self.bar.try_lock() {
+            bar.finish_and_clear();
+        }
+        let _ = writeln!(
+            anstream::stderr(),
+            "{RED}error:{RED:#} stopped by {signal}; nothing half-written was kept"
+        );
+    }
+
+    /// Prints help, the version, or what is wrong with the arguments, which it repeats.
+    pub(crate) fn usage(error: &clap::Error) {
+        let text = error.render().to_string();
+        let lines: Vec<_> = text.lines().map(visible).collect();
+        let harmless = lines.iter().all(|line| matches!(line, Cow::Borrowed(_)));
+        // Whoever closed the pipe does not want to read it.
+        let _ = match harmless {
+            true => error.print(),
+            false => writeln!(io::stderr(), "{}", lines.join("\n")),
+        };
     }
 
     /// Prints with the progress bar out of the way.
@@ -149,7 +183,7 @@ impl Progress for Ui {
             .progress_chars("=> ");
         let next = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr())
             .with_style(style)
-            .with_message(label.to_owned());
+            .with_message(visible(label).into_owned());
         if total == 0 {
             next.enable_steady_tick(Duration::from_millis(120));
         }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use base64ct::{Base64, Encoding};
-use ed25519_dalek::pkcs8::spki::EncodePublicKey;
-use ed25519_dalek::pkcs8::{
+use ed25519::pkcs8::spki::EncodePublicKey;
+use ed25519::pkcs8::{
     DecodePrivateKey, DecodePublicKey, EncodePrivateKey, KeypairBytes, PublicKeyBytes,
 };
 use pkcs8::LineEnding;
@@ -71,14 +71,26 @@ pub fn signing_key(path: &Path) -> Result<Ed25519SigningKey> {
     }
 }
 
-/// Reads an Ed25519 public key: PEM, SPKI. Not a secret: any permissions will do.
+/// Reads an Ed25519 public key that is to be trusted: PEM, SPKI. Not a secret, but whoever can write it says
+/// who is trusted.
+///
+/// # Errors
+/// [`Error::Io`] when it cannot be read, [`Error::Input`] when others can write it or it is something else.
+pub fn trusted_key(path: &Path) -> Result<Ed25519PublicKey> {
+    parsed_public(path, &files::read_trusted(path, MAX_KEY_FILE)?)
+}
+
+/// Reads an Ed25519 public key only to show it, whoever can write it.
 ///
 /// # Errors
 /// [`Error::Io`] when it cannot be read, [`Error::Input`] when it is something else.
 pub fn public_key(path: &Path) -> Result<Ed25519PublicKey> {
-    let pem = files::read_limited(path, MAX_KEY_FILE)?;
+    parsed_public(path, &files::read_limited(path, MAX_KEY_FILE)?)
+}
+
+fn parsed_public(path: &Path, pem: &[u8]) -> Result<Ed25519PublicKey> {
     let wrong = || malformed(path, "it is not a usable Ed25519 public key in PEM (SPKI)");
-    let text = std::str::from_utf8(&pem).map_err(|_| wrong())?;
+    let text = std::str::from_utf8(pem).map_err(|_| wrong())?;
     let bytes = PublicKeyBytes::from_public_key_pem(text).map_err(|_| wrong())?;
     Ed25519PublicKey::from_bytes(&bytes.0).map_err(|_| wrong())
 }

@@ -7,10 +7,10 @@ use sealnet_core::sign::{Ed25519PublicKey, Ed25519SigningKey};
 use sealnet_firmware::identity::DeviceName;
 use zeroize::Zeroizing;
 
-use super::format::{base64_text, fernet_text, public_key, public_pem, signing_pem};
+use super::format::{base64_text, fernet_text, public_pem, signing_pem, trusted_key};
 use super::{device_folder, publisher_hmac_name};
 use crate::error::{Error, Result};
-use crate::files::{self, StagedDir};
+use crate::files::{self, StagedDir, StagedParts};
 
 /// The devices to make keys for.
 #[derive(Debug, Clone, Copy)]
@@ -84,33 +84,27 @@ fn write_all_roles(root: &Path, devices: DeviceSet<'_>) -> Result<Vec<PathBuf>> 
     let publisher = writer.key_pair("publisher")?;
     let model = FernetKey::from_bytes(*random()?);
     writer.secret("publisher/model.key", &fernet_text(&model))?;
-    for name in devices.names {
-        let folder = format!("device-{name}");
-        writer.folder(&folder)?;
-        let hmac = match devices.hmac {
-            true => Some(random::<64>()?),
-            false => None,
-        };
-        if let Some(hmac) = &hmac {
-            writer.secret(&publisher_hmac_name(name), base64_text(&**hmac).as_bytes())?;
-        }
-        let model = (!devices.clear_only).then_some(&model);
-        writer.device(&folder, &publisher, model, hmac.as_deref())?;
-    }
+    writer.devices(devices, &publisher, Some(&model))?;
     Ok(writer.files)
 }
 
 fn add_devices(root: &Path, devices: DeviceSet<'_>) -> Result<Generated> {
     // Everything that could be missing or in the way is looked at before anything is written.
-    let publisher = public_key(&root.join("publisher/sign.pub.pem"))?;
+    files::refuse_writable_folder(root)?;
+    let publisher = trusted_key(&root.join("publisher/sign.pub.pem"))?;
     let model = match devices.clear_only {
         true => None,
         false => Some(first_fernet_key(&root.join("publisher/model.key"))?),
     };
+    let mut parts = Vec::new();
     for name in devices.names {
-        let hmac = root.join(publisher_hmac_name(name));
-        for there in [device_folder(root, name), hmac] {
-            if there.exists() {
+        // The folder first: of two who add the same device, one fails there.
+        parts.push(device_folder(Path::new(""), name));
+        if devices.hmac {
+            parts.push(publisher_hmac_name(name).into());
+        }
+        for there in [device_folder(root, name), root.join(publisher_hmac_name(name))] {
+            if there.symlink_metadata().is_ok() {
                 return Err(Error::input(
                     format!(
                         "{} exists already; keys are never overwritten",
@@ -121,27 +115,14 @@ fn add_devices(root: &Path, devices: DeviceSet<'_>) -> Result<Generated> {
             }
         }
     }
-    let mut files = Vec::new();
-    for name in devices.names {
-        let folder = format!("device-{name}");
-        let staged = StagedDir::create_private(&root.join(&folder))?;
-        let hmac = match devices.hmac {
-            true => Some(random::<64>()?),
-            false => None,
-        };
-        let mut writer = Writer::new(staged.path());
-        writer
-            .device("", &publisher, model.as_ref(), hmac.as_deref())
-            .map_err(|e| staged.renamed(e))?;
-        let written = writer.files;
-        if let Some(hmac) = &hmac {
-            let mut writer = Writer::new(root);
-            writer.secret(&publisher_hmac_name(name), base64_text(&**hmac).as_bytes())?;
-            files.append(&mut writer.files);
-        }
-        staged.commit()?;
-        files.extend(written.iter().map(|file| Path::new(&folder).join(file)));
-    }
+    let staged = StagedParts::create(root)?;
+    let mut writer = Writer::new(staged.path());
+    writer
+        .folder("publisher")
+        .and_then(|()| writer.devices(devices, &publisher, model.as_ref()))
+        .map_err(|e| staged.renamed(e))?;
+    let files = writer.files;
+    staged.commit(&parts)?;
     Ok(Generated { files })
 }
 
@@ -176,7 +157,7 @@ impl<'a> Writer<'a> {
     }
 
     fn public(&mut self, name: &str, key: &Ed25519PublicKey) -> Result<()> {
-        files::write_new(&self.root.join(name), public_pem(key)?.as_bytes())?;
+        files::write_public_new(&self.root.join(name), public_pem(key)?.as_bytes())?;
         self.files.push(name.into());
         Ok(())
     }
@@ -189,35 +170,32 @@ impl<'a> Writer<'a> {
         Ok(key.public())
     }
 
-    fn device(
+    fn devices(
         &mut self,
-        folder: &str,
+        devices: DeviceSet<'_>,
         publisher: &Ed25519PublicKey,
         model: Option<&FernetKey>,
-        hmac: Option<&[u8; 64]>,
     ) -> Result<()> {
-        let name = |file: &str| match folder {
-            "" => file.to_owned(),
-            folder => format!("{folder}/{file}"),
-        };
-        self.secret(
-            &name("wire.key"),
-            &fernet_text(&FernetKey::from_bytes(*random()?)),
-        )?;
-        self.secret(
-            &name("receipt.key"),
-            base64_text(&*random::<64>()?).as_bytes(),
-        )?;
-        self.secret(
-            &name("secret.key"),
-            base64_text(&*random::<32>()?).as_bytes(),
-        )?;
-        self.public(&name("publisher.pub.pem"), publisher)?;
-        if let Some(model) = model {
-            self.secret(&name("model.key"), &fernet_text(model))?;
-        }
-        if let Some(hmac) = hmac {
-            self.secret(&name("model-hmac.key"), base64_text(hmac).as_bytes())?;
+        let model = model.filter(|_| !devices.clear_only);
+        for device in devices.names {
+            let folder = format!("device-{device}");
+            self.folder(&folder)?;
+            let name = |file: &str| format!("{folder}/{file}");
+            if devices.hmac {
+                let hmac = base64_text(&*random::<64>()?);
+                self.secret(&publisher_hmac_name(device), hmac.as_bytes())?;
+                self.secret(&name("model-hmac.key"), hmac.as_bytes())?;
+            }
+            let wire = FernetKey::from_bytes(*random()?);
+            self.secret(&name("wire.key"), &fernet_text(&wire))?;
+            let receipt = base64_text(&*random::<64>()?);
+            self.secret(&name("receipt.key"), receipt.as_bytes())?;
+            let secret = base64_text(&*random::<32>()?);
+            self.secret(&name("secret.key"), secret.as_bytes())?;
+            self.public(&name("publisher.pub.pem"), publisher)?;
+            if let Some(model) = model {
+                self.secret(&name("model.key"), &fernet_text(model))?;
+            }
         }
         Ok(())
     }

