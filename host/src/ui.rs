@@ -136,7 +136,7 @@ impl Ui {
         }
         let _ = writeln!(
             anstream::stderr(),
-            "{RED}error:{RED:#} stopped by {signal}; nothing half-written was kept"
+            "{RED}error:{RED:#} stopped by {signal}; every output is whole or absent"
         );
     }
 

@@ -41,6 +41,7 @@ impl Stage<'_> {
         trials: &mut Trials,
     ) -> Result<DeviceReport> {
         let identity = self.folder.device(&self.device)?;
+        let before = trials.clone();
 
         let mut changed = exported.sealed.clone();
         let middle = changed.len() / 2;
@@ -56,10 +57,14 @@ impl Stage<'_> {
             ),
             ("older model", &older, "counter"),
         ] {
-            self.tried(trials, boot(&identity, tampering, model, reason)?);
+            trials.record(boot(&identity, tampering, model, reason)?);
         }
         let replayed = replay(&identity, &exported.sealed, data, trials)?;
-        self.tried(trials, replayed);
+        trials.record(replayed);
+        self.progress.note(&format!(
+            "tamper  with models and requests of the device {}",
+            trials.since(&before)
+        ));
 
         let start = Instant::now();
         let file = ModelFile::from_bytes("the model".into(), exported.sealed.clone());
@@ -86,11 +91,8 @@ impl Stage<'_> {
             seconds: start.elapsed().as_secs_f64(),
         };
         self.progress.note(&format!(
-            "device  verified, decrypted and self-tested the model; {} sealed requests answered with signed receipts,",
-            report.images
-        ));
-        self.progress.note(&format!(
-            "        {} of {} with the host's ten logits bit for bit, {:.2} % correct: {:.1} s",
+            "device  self-tested the model; {} of {} sealed requests answered as the host does, bit for bit, \
+             {:.2} % correct: {:.1} s",
             report.agree,
             report.images,
             100.0 * inferred.accuracy(),

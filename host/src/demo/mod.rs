@@ -85,7 +85,7 @@ pub struct Files {
     pub model: PathBuf,
 }
 
-/// Tells the story. Each step is noted in a line or two.
+/// Tells the story. Each step is noted in a line; what was tried, and refused why, is in the report.
 ///
 /// # Errors
 /// When a step that ought to succeed fails. Tampering that goes unnoticed is no error here: the report
@@ -183,15 +183,6 @@ impl<'a> Stage<'a> {
             signer: &self.owner_public,
         }
     }
-
-    /// Notes a trial as one line of the story, and counts it.
-    fn tried(&self, trials: &mut Trials, trial: Trial) {
-        let mark = if trial.detected { "refused" } else { "MISSED " };
-        let reason = shortened(&trial.reason);
-        self.progress
-            .note(&format!("  {mark}  {:<30}  {reason}", trial.tampering));
-        trials.record(trial);
-    }
 }
 
 impl Files {
@@ -206,16 +197,5 @@ impl Files {
     }
 }
 
-/// The start of a reason, as much as fits a line.
-fn shortened(reason: &str) -> String {
-    match reason.char_indices().nth(REASON_SHOWN) {
-        Some((end, _)) => format!("{}…", &reason[..end]),
-        None => reason.to_owned(),
-    }
-}
-
 /// The device that answers.
 const DEVICE: &str = "0001";
-
-/// Characters of a reason that fit a line.
-const REASON_SHOWN: usize = 84;

@@ -103,7 +103,7 @@ impl Stage<'_> {
         trials: &mut Trials,
     ) -> Result<Exported> {
         let swapped = self.swapped_weights(&finished)?;
-        self.tried(trials, swapped);
+        trials.record(swapped);
 
         let weights = files::read_limited(&self.files.weights, finished.weights.len() as u64)?;
         let receipt = trials.clean(receipt::read(

@@ -103,15 +103,18 @@ impl Stage<'_> {
 
     /// Each way of tampering, on a copy of the vault.
     pub(super) fn tamper_with_vault(&self, sealed: &Sealed, trials: &mut Trials) -> Result<()> {
-        self.progress
-            .note("tamper  with copies of the vault; `open` must refuse each and say why");
         let scene = self.scene(&self.files, sealed);
+        let before = trials.clone();
         for (number, tampering) in VaultTampering::ALL.into_iter().enumerate() {
             let trial = scene.try_vault(tampering, CHOICE * (number + 1))?;
-            self.tried(trials, trial);
+            trials.record(trial);
             // An untouched copy must pass, or refusing proves nothing. If not, it is counted.
             let _ = trials.clean(scene.open_untouched()?);
         }
+        self.progress.note(&format!(
+            "tamper  with copies of the vault {}",
+            trials.since(&before)
+        ));
         Ok(())
     }
 
@@ -147,7 +150,7 @@ impl Stage<'_> {
             &options,
         )?;
         self.progress.note(&format!(
-            "  (the scheme as published, --profile paper, {} that forgery)",
+            "paper   the scheme as published (--profile paper) {} what an insider forged",
             if accepts { "accepts" } else { "refuses" }
         ));
         Ok(accepts)

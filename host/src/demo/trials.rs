@@ -69,6 +69,19 @@ impl Trials {
         self.list.push(trial);
     }
 
+    /// What was counted since `before`, for people.
+    pub(super) fn since(&self, before: &Trials) -> String {
+        let (tried, refused) = (self.trials - before.trials, self.detected - before.detected);
+        let (whole, alarms) = (
+            self.clean - before.clean,
+            self.false_alarms - before.false_alarms,
+        );
+        format!(
+            "in {tried} ways: {refused} refused; {} of {whole} untouched accepted",
+            whole - alarms
+        )
+    }
+
     /// Something whole was tried; passes on how it ended.
     pub(super) fn clean<T, E>(&mut self, result: Result<T, E>) -> Result<T, E> {
         self.clean += 1;

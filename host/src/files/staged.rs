@@ -62,8 +62,13 @@ impl Staged<NamedTempFile> {
 impl Staged<TempDir> {
     /// A new folder in `folder`, mode 0700.
     pub(super) fn folder_in(folder: &Path) -> io::Result<Self> {
+        Self::folder_called(folder, PREFIX, SUFFIX)
+    }
+
+    /// The same under another kind of name, which no sweep knows.
+    pub(super) fn folder_called(folder: &Path, prefix: &str, suffix: &str) -> io::Result<Self> {
         stage(folder, |builder| {
-            private(builder);
+            private(builder.prefix(prefix).suffix(suffix));
             let temporary = builder.tempdir_in(folder)?;
             let path = temporary.path().to_owned();
             if cfg!(not(unix)) {
@@ -112,10 +117,10 @@ impl<T> Drop for Staged<T> {
 }
 
 /// Sweeps `folder` and makes something in it, again if a sweep of another process was quicker than the lock.
-fn stage<T>(
+fn stage<'n, T>(
     folder: &Path,
     mut make: impl FnMut(
-        &mut tempfile::Builder<'_, '_>,
+        &mut tempfile::Builder<'n, 'n>,
     ) -> io::Result<(PathBuf, Option<(T, Option<File>)>)>,
 ) -> io::Result<Staged<T>> {
     sweep(folder);

@@ -294,18 +294,18 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A folder for work that leaves nothing behind, among the system's temporary ones.
+/// A folder among the system's temporary ones that leaves nothing behind unless it is kept.
 #[derive(Debug)]
 pub struct Scratch(Staged<TempDir>);
 
 impl Scratch {
-    /// A new, empty one that only its owner can enter.
+    /// A new, empty one called `PREFIX` and random letters, that only its owner can enter.
     ///
     /// # Errors
     /// [`Error::Io`] when there is no place for it.
-    pub fn create() -> Result<Scratch> {
+    pub fn create(prefix: &str) -> Result<Scratch> {
         let folder = std::env::temp_dir();
-        match Staged::folder_in(&folder) {
+        match Staged::folder_called(&folder, prefix, "") {
             Ok(staged) => Ok(Scratch(staged)),
             Err(e) => Err(Error::io("create a folder in", folder)(e)),
         }
@@ -314,6 +314,12 @@ impl Scratch {
     /// The folder.
     pub fn path(&self) -> &Path {
         self.0.path()
+    }
+
+    /// The folder and what is in it stay.
+    pub fn keep(self) {
+        // It was there: releasing it is all.
+        let _ = self.0.release(|temporary| Ok(temporary.keep()));
     }
 }
 

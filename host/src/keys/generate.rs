@@ -103,7 +103,10 @@ fn add_devices(root: &Path, devices: DeviceSet<'_>) -> Result<Generated> {
         if devices.hmac {
             parts.push(publisher_hmac_name(name).into());
         }
-        for there in [device_folder(root, name), root.join(publisher_hmac_name(name))] {
+        for there in [
+            device_folder(root, name),
+            root.join(publisher_hmac_name(name)),
+        ] {
             if there.symlink_metadata().is_ok() {
                 return Err(Error::input(
                     format!(

@@ -80,7 +80,11 @@ mod tests {
 
     #[test]
     fn what_is_harmless_stays() {
-        for text in ["", "plain, 'quoted' \"text\" \\ here", "größe 漢字 עברית 🙂"] {
+        for text in [
+            "",
+            "plain, 'quoted' \"text\" \\ here",
+            "größe 漢字 עברית 🙂",
+        ] {
             assert!(matches!(visible(text), Cow::Borrowed(same) if same == text));
         }
     }
@@ -91,6 +95,9 @@ mod tests {
         let text = serde_json::to_string_pretty(&value).unwrap();
         let shown = visible_json(&text);
         assert!(shown.chars().all(|c| c == '\n' || !is_hidden(c)), "{shown}");
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
+            value
+        );
     }
 }

