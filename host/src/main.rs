@@ -21,7 +21,7 @@ use ui::Ui;
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&repeatable(error)),
     };
     // It lives as long as the program: the thread that hears signals speaks through it too.
     let ui: &'static Ui = Box::leak(Box::new(Ui::new(cli.output)));
@@ -55,9 +55,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// The error as it would be of arguments that are harmless to print: it repeats them.
+fn repeatable(error: clap::Error) -> clap::Error {
+    let arguments = std::env::args_os();
+    let arguments = arguments.map(|text| ui::visible(&text.to_string_lossy()).into_owned());
+    Cli::try_parse_from(arguments).err().unwrap_or(error)
+}
+
 /// Help and version are answers; anything else is a usage error, in JSON too if that was asked for.
 fn usage(error: &clap::Error) -> ExitCode {
-    Ui::usage(error);
+    // Whoever closed the pipe does not want to read it.
+    let _ = error.print();
     if matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion

@@ -6,7 +6,6 @@
 
 mod visible;
 
-use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
@@ -20,7 +19,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::OutputOptions;
-use visible::{visible, visible_json};
+pub(crate) use visible::visible;
+use visible::visible_json;
 
 /// How to speak to the user.
 #[derive(Debug)]
@@ -138,18 +138,6 @@ impl Ui {
             anstream::stderr(),
             "{RED}error:{RED:#} stopped by {signal}; every output is whole or absent"
         );
-    }
-
-    /// Prints help, the version, or what is wrong with the arguments, which it repeats.
-    pub(crate) fn usage(error: &clap::Error) {
-        let text = error.render().to_string();
-        let lines: Vec<_> = text.lines().map(visible).collect();
-        let harmless = lines.iter().all(|line| matches!(line, Cow::Borrowed(_)));
-        // Whoever closed the pipe does not want to read it.
-        let _ = match harmless {
-            true => error.print(),
-            false => writeln!(io::stderr(), "{}", lines.join("\n")),
-        };
     }
 
     /// Prints with the progress bar out of the way.

@@ -4,17 +4,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A disk of 64 KiB, in pages of 4 KiB, mounted until dropped.
+/// A small disk, in pages of 4 KiB, mounted until dropped.
 pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// Mounts it as `folder/disk`.
+    /// Mounts one of 64 KiB as `folder/disk`.
     pub fn mounted_in(folder: &Path) -> SmallDisk {
+        SmallDisk::of_size(folder, 64)
+    }
+
+    /// Mounts one of so many KiB as `folder/disk`.
+    pub fn of_size(folder: &Path, kib: u32) -> SmallDisk {
         let disk = SmallDisk(folder.join("disk"));
         fs::create_dir(&disk.0).expect("the folder can be made");
         // A check that skips itself proves nothing.
         assert!(
-            disk.as_root("mount -t tmpfs -o size=64k tmpfs"),
+            disk.as_root(&format!("mount -t tmpfs -o size={kib}k tmpfs")),
             "a small disk cannot be mounted: run this test as root, or with sudo that asks no password"
         );
         disk

@@ -2,6 +2,8 @@
 
 pub mod disk;
 pub mod network;
+#[cfg(unix)]
+pub mod system;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

@@ -1,33 +1,15 @@
 //! Files appear whole or not at all, and secrets stay secret.
 #![cfg(unix)]
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
+use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use sealnet::files::{self, AtomicFile, StagedDir};
-use sealnet::keys::{self, DeviceSet, KeyFolder};
-use sealnet_tests::{Ran, binary};
-
-fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap();
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
-
-fn mode(path: &Path) -> u32 {
-    fs::metadata(path).unwrap().mode() & 0o777
-}
-
-fn set_mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-}
+use sealnet::files::{self, AtomicFile, StagedDir, StagedParts};
+use sealnet_tests::system::{User, mode, names, set_mode, staged};
+use sealnet_tests::{Ran, sealnet};
 
 #[test]
 fn an_abandoned_file_leaves_the_old_one() {
@@ -149,58 +131,128 @@ fn secrets_are_private_from_the_start() {
 }
 
 #[test]
-fn every_secret_of_a_key_folder_is_guarded() {
+fn what_is_staged_is_private_and_what_appears_follows_the_umask() {
     let dir = tempfile::tempdir().unwrap();
-    let root = dir.path().join("keys");
-    let device = keys::device_name("0001").unwrap();
-    let set = DeviceSet {
-        names: &[device],
-        clear_only: false,
-        hmac: true,
+    // The umask, by what it does.
+    let plain = dir.path().join("plain");
+    fs::write(&plain, "").unwrap();
+    let [file_mode, folder_mode] = [mode(&plain), mode(&plain) | (mode(&plain) & 0o444) >> 2];
+
+    let path = dir.path().join("file");
+    let file = AtomicFile::create(&path).unwrap();
+    assert_eq!(staged(dir.path()).len(), 1);
+    assert_eq!(mode(&staged(dir.path())[0]), 0o600);
+    file.commit().unwrap();
+    assert_eq!(mode(&path), file_mode);
+    // What is replaced keeps its permissions.
+    set_mode(&path, 0o640);
+    files::write_atomic(&path, b"new").unwrap();
+    assert_eq!(mode(&path), 0o640);
+    let public = dir.path().join("public");
+    files::write_public_new(&public, b"key").unwrap();
+    assert_eq!(mode(&public), 0o644 & file_mode);
+
+    let path = dir.path().join("folder");
+    let folder = StagedDir::create(&path).unwrap();
+    assert_eq!(mode(folder.path()), 0o700);
+    folder.commit().unwrap();
+    assert_eq!(mode(&path), folder_mode);
+    set_mode(&path, 0o750);
+    StagedDir::create(&path).unwrap().commit().unwrap();
+    assert_eq!(mode(&path), 0o750);
+    let path = dir.path().join("private");
+    StagedDir::create_private(&path).unwrap().commit().unwrap();
+    assert_eq!(mode(&path), 0o700);
+}
+
+#[test]
+fn what_the_dead_left_is_swept_and_what_the_living_hold_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let part = |name: &str| dir.path().join(format!(".sealnet-{name}.part"));
+    let living = AtomicFile::create(&dir.path().join("living")).unwrap();
+    let also = StagedDir::create(&dir.path().join("also")).unwrap();
+    let before = staged(dir.path());
+    fs::write(part("abc123"), "half").unwrap();
+    fs::create_dir(part("Folder")).unwrap();
+    fs::write(part("Folder").join("plaintext"), "half").unwrap();
+    // Neither a link, nor what it names, nor another program's file.
+    fs::write(dir.path().join("kept"), "whole").unwrap();
+    symlink(dir.path().join("kept"), part("link")).unwrap();
+    fs::write(dir.path().join(".other-abc123.part"), "whole").unwrap();
+    fs::write(dir.path().join(".sealnet-a b.part"), "whole").unwrap();
+
+    files::write_atomic(&dir.path().join("next"), b"x").unwrap();
+    assert!(!part("abc123").exists() && !part("Folder").exists());
+    assert!(before.iter().all(|path| path.exists()));
+    assert!(part("link").symlink_metadata().is_ok());
+    for kept in ["kept", ".other-abc123.part", ".sealnet-a b.part"] {
+        assert_eq!(fs::read(dir.path().join(kept)).unwrap(), b"whole");
+    }
+    living.commit().unwrap();
+    also.commit().unwrap();
+}
+
+#[test]
+fn several_parts_appear_together_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let parts = |names: &[&str]| -> Vec<_> { names.iter().map(Into::into).collect() };
+    let fill = |staged: &StagedParts| {
+        fs::create_dir(staged.path().join("device")).unwrap();
+        fs::write(staged.path().join("device/key"), "1").unwrap();
+        fs::write(staged.path().join("file"), "2").unwrap();
     };
-    let made = keys::generate(&root, set, false).unwrap();
-    assert_eq!(mode(&root), 0o700);
-    assert_eq!(names(dir.path()), ["keys"]);
-    let load_all = || -> Result<(), sealnet::error::Error> {
-        let keys = KeyFolder::open(&root)?;
-        keys.vault_keys()?;
-        keys.record_tag_key()?;
-        keys.owner_signing()?;
-        keys.publisher_signing()?;
-        keys.model_keys()?;
-        keys.publisher_hmac(&device)?;
-        keys.device(&device).map(drop)
-    };
-    load_all().unwrap();
-    for file in &made.files {
-        let path = root.join(file);
-        let public = path.extension().is_some_and(|e| e == "pem") && file.ends_with("sign.pub.pem")
-            || file.ends_with("publisher.pub.pem");
-        if public {
-            continue;
-        }
-        assert_eq!(mode(&path), 0o600, "{}", path.display());
-        set_mode(&path, 0o644);
-        let error = load_all().expect_err(&path.display().to_string());
+    fs::write(dir.path().join("file"), "old").unwrap();
+    let staged = StagedParts::create(dir.path()).unwrap();
+    fill(&staged);
+    let error = staged.commit(&parts(&["device", "file"])).unwrap_err();
+    assert!(error.to_string().contains("it exists already"), "{error}");
+    assert_eq!(names(dir.path()), ["file"]);
+    assert_eq!(fs::read(dir.path().join("file")).unwrap(), b"old");
+    fs::remove_file(dir.path().join("file")).unwrap();
+    let staged = StagedParts::create(dir.path()).unwrap();
+    fill(&staged);
+    staged.commit(&parts(&["device", "file"])).unwrap();
+    assert_eq!(names(dir.path()), ["device", "file"]);
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_without_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    for path in [pipe.as_path(), Path::new("/dev/zero")] {
+        let error = files::read_secret(path, 100).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
         assert!(
-            error.to_string().contains(&path.display().to_string()),
+            error.to_string().contains("is a pipe or a device"),
             "{error}"
         );
-        set_mode(&path, 0o600);
-
-        let whole = fs::read(&path).unwrap();
-        for bad in [
-            &b""[..],
-            b"\n",
-            b"\xFF\xFE",
-            b"-----BEGIN PRIVATE KEY-----\n",
-            &[b'A'; 70_000],
+    }
+    let home = dir.path();
+    fs::create_dir(home.join("folder")).unwrap();
+    fs::create_dir(home.join("odd")).unwrap();
+    fs::rename(&pipe, home.join("odd/train-images-idx3-ubyte")).unwrap();
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    for place in ["pipe", "folder", "/dev/zero", "odd"] {
+        for arguments in [
+            &["fernet", "encrypt", "--key-file", place][..],
+            &["fernet", "inspect", "--key-file", place],
+            &["fetch", "mnist", "--from", place],
+            &["fetch", "mnist", "--to", place, "--from", "odd"],
+            &["inspect", place],
+            &["seal", place, "vault", "--keys", "folder"],
         ] {
-            fs::write(&path, bad).unwrap();
-            assert!(load_all().is_err(), "{}", path.display());
+            let ran = Ran::new(sealnet(home).args(arguments).stdin(Stdio::null()));
+            assert_eq!(ran.code, 2, "{arguments:?}: {}{}", ran.stdout, ran.stderr);
+            assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
         }
-        fs::write(&path, whole).unwrap();
-        load_all().unwrap();
+    }
+    for place in ["folder", "/dev/zero"] {
+        let stdin = fs::File::open(home.join(place)).unwrap();
+        let ran = Ran::new(sealnet(home).args(["fernet", "inspect"]).stdin(stdin));
+        assert_eq!(ran.code, 2, "{place}: {}", ran.stderr);
     }
 }
 
@@ -208,43 +260,42 @@ fn every_secret_of_a_key_folder_is_guarded() {
 #[test]
 fn what_a_user_may_not_read_or_write_is_said() {
     let dir = tempfile::tempdir().unwrap();
-    set_mode(dir.path(), 0o755);
-    let program = dir.path().join("sealnet");
-    fs::copy(binary("sealnet"), &program).unwrap();
-    set_mode(&program, 0o755);
+    let user = User::in_folder(dir.path());
     let key = dir.path().join("k.key");
     fs::write(&key, "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=\n").unwrap();
     let closed = dir.path().join("closed");
     fs::create_dir(&closed).unwrap();
-    let as_root = fs::metadata(dir.path()).unwrap().uid() == 0;
-    set_mode(&key, if as_root { 0o600 } else { 0o000 });
     set_mode(&closed, 0o500);
-    let run = |arguments: &[&str]| {
-        let mut command = Command::new(&program);
-        command
-            .args(arguments)
-            .current_dir(dir.path())
-            .env("NO_COLOR", "1");
-        if as_root {
-            command.uid(NOBODY).gid(NOBODY);
-        }
-        Ran::new(&mut command)
+    set_mode(&key, 0o000);
+    let refused = |arguments: &[&str], why: &str| {
+        let ran = user.run(arguments);
+        assert_eq!(ran.code, 2, "{arguments:?}: {}", ran.stdout);
+        assert!(ran.stderr.contains(why), "{arguments:?}: {}", ran.stderr);
     };
-    let read = run(&["fernet", "inspect", "--key-file", "k.key"]);
-    assert_eq!(read.code, 2);
-    assert!(
-        read.stderr.contains("cannot read k.key: permission denied"),
-        "{}",
-        read.stderr
-    );
-    let write = run(&["keygen", "closed/keys"]);
-    assert_eq!(write.code, 2);
-    assert!(
-        write.stderr.contains("permission denied"),
-        "{}",
-        write.stderr
-    );
+    let inspect = ["fernet", "encrypt", "--key-file", "k.key"];
+    refused(&inspect, "cannot read k.key: permission denied");
+    refused(&["keygen", "closed/keys"], "permission denied");
     set_mode(&closed, 0o700);
-}
+    user.owns(&key);
+    set_mode(&key, 0o644);
+    refused(
+        &inspect,
+        "k.key is a secret that others can reach (mode 0644)",
+    );
+    set_mode(&key, 0o600);
+    let ran = user.run(&inspect);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
 
-const NOBODY: u32 = 65_534;
+    let made = user.run(&["keygen", "home/keys"]);
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    fs::write(dir.path().join("data.csv"), "0,1,2\n1,3,4\n").unwrap();
+    let seal = ["seal", "data.csv", "home/vault", "--keys", "home/keys"];
+    assert_eq!(user.run(&seal).code, 0);
+    let vault = dir.path().join("home/keys/owner/vault.key");
+    set_mode(&vault, 0o000);
+    refused(&seal, "permission denied");
+    set_mode(&vault, 0o604);
+    refused(&seal, "others can reach");
+    set_mode(&vault, 0o600);
+    assert_eq!(user.run(&seal).code, 0);
+}

@@ -13,7 +13,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::files::StagedDir;
+use crate::files::{self, StagedDir};
 use crate::progress::Progress;
 
 pub use form::Form;
@@ -298,14 +298,7 @@ pub fn source_kind(place: &str) -> SourceKind {
 /// Opens a file to read. What is neither file nor folder is refused: a pipe that nobody writes to would be
 /// waited for without end.
 fn open(path: &Path) -> Result<File> {
-    let there = std::fs::metadata(path).map_err(Error::io("read", path))?;
-    if !there.is_file() && !there.is_dir() {
-        return Err(Error::input(
-            format!("{} is a pipe or a device, not a file", path.display()),
-            "name a regular file",
-        ));
-    }
-    File::open(path).map_err(Error::io("read", path))
+    files::open(path).map(|(file, _)| file)
 }
 
 /// The artefact holds the number of inputs in 16 bits.

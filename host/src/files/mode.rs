@@ -25,6 +25,8 @@ pub(super) fn by_umask(mode: u32) -> u32 {
         // It can be read only by setting it. What another thread makes in between is private.
         let umask = rustix::process::umask(Mode::from_raw_mode(0o077));
         rustix::process::umask(umask);
+        // It is 16 bits wide on some systems.
+        #[allow(clippy::useless_conversion)]
         u32::from(umask.bits())
     });
     mode & !umask

@@ -55,7 +55,7 @@ impl IdxFolder {
     pub fn mnist(folder: &Path) -> Result<IdxFolder> {
         let open = |file: &MnistFile| {
             let path = folder.join(file.name);
-            let handle = File::open(&path).map_err(Error::io("read", &path))?;
+            let handle = super::super::open(&path)?;
             if digest(&handle).map_err(Error::io("read", &path))? != file.sha256 {
                 return Err(not_published(&path));
             }
