@@ -36,7 +36,7 @@ mod token;
 
 use core::fmt;
 
-pub use key::{DerivationKey, FERNET_KEY_TEXT_LEN, FernetKey, Iv};
+pub use key::{DerivationKey, FERNET_KEY_TEXT_LEN, FernetKey, Iv, NONCE_LEN};
 pub use keyring::Keyring;
 pub use stream::{PlaintextReader, VerifiedToken};
 pub use token::{

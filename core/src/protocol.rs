@@ -27,10 +27,13 @@
 //!
 //! # Request (plaintext of the token)
 //!
+//! Both directions are sealed with one key, so the plaintext says which it is: the kind is that of the
+//! frame, below 0x80 from the host and above it from the device. What comes back to its sender is refused.
+//!
 //! | offset | type | field | value |
 //! |---|---|---|---|
-//! | 0 | u8 | version | 1 |
-//! | 1 | u8 | kind | 1 infer |
+//! | 0 | u8 | version | 2 |
+//! | 1 | u8 | kind | 0x01 request: infer |
 //! | 2 | u8\[2\] | reserved | zeros |
 //! | 4 | u64 | counter | above every counter that the device has accepted |
 //! | 12 | u32 | feature count | at most 4,096 |
@@ -38,17 +41,19 @@
 //!
 //! # Reply (plaintext of the token)
 //!
-//! The token's time is the request token's, and its IV is derived from the device's secret, boot and
-//! message counters ([`Iv::derive`](crate::fernet::Iv::derive)).
+//! The token's time is the request token's, and its IV is derived from the device's secret, provisioning
+//! nonce, boot and message counters ([`Iv::derive`](crate::fernet::Iv::derive)).
 //!
 //! | offset | type | field | value |
 //! |---|---|---|---|
-//! | 0 | u8 | version | 1 |
-//! | 1 | u8 | policy | 1 label, 2 label and probabilities, 3 label, probabilities and logits |
+//! | 0 | u8 | version | 2 |
+//! | 1 | u8 | kind | 0x81 reply |
 //! | 2 | u16 | class count `n` | 1 to 256 |
-//! | 4 | u8\[304\] | receipt | see below |
-//! | 308 | f32\[n\] | probabilities | policies 2 and 3 |
-//! | 308 + 4 n | i32\[n\] | logits | policy 3 |
+//! | 4 | u8 | policy | 1 label, 2 label and probabilities, 3 label, probabilities and logits |
+//! | 5 | u8\[3\] | reserved | zeros |
+//! | 8 | u8\[304\] | receipt | see below |
+//! | 312 | f32\[n\] | probabilities | policies 2 and 3 |
+//! | 312 + 4 n | i32\[n\] | logits | policy 3 |
 //!
 //! # Receipt
 //!
@@ -116,7 +121,7 @@ pub const MAX_PAYLOAD: usize = binary_len(request_len(MAX_FEATURES));
 /// Longest frame, with its closing zero.
 pub const MAX_FRAME: usize = frame_len(MAX_PAYLOAD);
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Why a message could not be read or written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +132,9 @@ pub enum MessageError {
     Unauthentic,
     /// An unknown message version.
     Version(u8),
-    /// An unknown kind of request.
+    /// It goes the other way: a request where a reply is due, or the reverse. It was reflected.
+    Direction,
+    /// An unknown kind of request or reply.
     Kind(u8),
     /// An unknown reply policy.
     ReplyPolicy(u8),
@@ -154,7 +161,7 @@ impl MessageError {
     #[must_use]
     pub const fn refusal(self) -> RefusalCode {
         match self {
-            Self::Unauthentic => RefusalCode::Unauthentic,
+            Self::Unauthentic | Self::Direction => RefusalCode::Unauthentic,
             Self::FeatureCount(_) => RefusalCode::Shape,
             _ => RefusalCode::BadFrame,
         }
@@ -183,8 +190,9 @@ impl fmt::Display for MessageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unauthentic => f.write_str("not a message under this wire key"),
-            Self::Version(v) => write!(f, "message version {v} is not known (known: 1)"),
-            Self::Kind(v) => write!(f, "request kind {v} is not known"),
+            Self::Version(v) => write!(f, "message version {v} is not known (known: {VERSION})"),
+            Self::Direction => f.write_str("a message that goes the other way: it was reflected"),
+            Self::Kind(v) => write!(f, "message kind {v:#04x} is not known"),
             Self::ReplyPolicy(v) => write!(f, "reply policy {v} is not known"),
             Self::RefusalCode(v) => write!(f, "refusal code {v} is not known"),
             Self::State(v) => write!(f, "device state {v} is not known"),

@@ -29,7 +29,7 @@ use core::fmt;
 use hmac::{Hmac, Mac};
 use sha2::Sha512;
 use subtle::ConstantTimeEq;
-use zeroize::{ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::sign::{self, KeyId, KeyKind, keyed_sha512};
 use crate::wire::{Reader, WireError, Writer};
@@ -219,13 +219,16 @@ pub struct TagKey {
 }
 
 impl TagKey {
-    /// Takes 64 random bytes.
+    /// Takes 64 random bytes. The copy that was passed is wiped.
     #[must_use]
-    pub fn from_bytes(bytes: [u8; 64]) -> Self {
-        Self {
+    pub fn from_bytes(mut bytes: [u8; 64]) -> Self {
+        let mut key = Self {
             keyed: keyed_sha512(&bytes),
-            bytes: Zeroizing::new(bytes),
-        }
+            bytes: Zeroizing::new([0; 64]),
+        };
+        key.bytes.copy_from_slice(&bytes);
+        bytes.zeroize();
+        key
     }
 
     /// The key's bytes, to be written to a key file. Secret.

@@ -112,7 +112,9 @@ impl ClientError {
     pub fn is_verification(&self) -> bool {
         match self {
             Self::Receipt(_) | Self::Device(_) | Self::Model | Self::Stale => true,
-            Self::Message(error) => *error == MessageError::Unauthentic,
+            Self::Message(error) => {
+                matches!(error, MessageError::Unauthentic | MessageError::Direction)
+            }
             Self::Refused(refusal) => {
                 matches!(refusal.code, RefusalCode::Unauthentic | RefusalCode::Replay)
             }

@@ -2,20 +2,22 @@
 //!
 //! # Boot
 //!
-//! 1. Read the identity; open the journal; take a boot number never used before.
+//! 1. Wipe the model RAM; read the identity; open the journal; take a boot number never used before.
 //! 2. Bring the model in slot A through the chain of proofs (see
 //!    [`artefact`](sealnet_core::artefact)): parse; verify under the identity's key and against the
 //!    stored security counter; open, in place or into RAM; load, which computes the golden vectors.
 //! 3. Raise the stored security counter to the model's, so that an older model boots no more.
 //!
-//! Whatever fails, the device stays alive: it says so in its log and its status, and refuses requests.
+//! Whatever fails, the device stays alive: it says so in its log and its status, and refuses requests. A
+//! model that is refused after it was decrypted is wiped from RAM.
 //!
 //! # Serve
 //!
 //! A request is answered if it is sealed with the wire key, fits the model, and its counter is above every
 //! counter accepted before, resets included; that counter is durable before the network runs. The reply is
-//! sealed under an IV derived from boot and message number, which never come twice, and carries a
-//! receipt signed by the device. Everything else gets a refusal with a code, in clear, and changes nothing.
+//! sealed under an IV derived from provisioning nonce, boot and message number, which never come twice, and
+//! carries a receipt signed by the device. Everything else gets a refusal with a code, in clear, and changes
+//! nothing.
 
 mod boot;
 mod serve;
@@ -23,7 +25,7 @@ mod serve;
 use core::fmt;
 
 use sealnet_core::artefact::{ArtefactError, Deployed};
-use sealnet_core::fernet::binary_len;
+use sealnet_core::fernet::{NONCE_LEN, binary_len};
 use sealnet_core::protocol::{
     FrameError, FrameReader, Kind, MAX_CLASSES, MAX_FEATURES, MessageError, RefusalCode,
     request_len,
@@ -64,6 +66,8 @@ pub struct Device<'m, E: Env> {
 #[derive(Debug)]
 struct Session<J> {
     identity: Identity,
+    /// Of this provisioning.
+    nonce: [u8; NONCE_LEN],
     journal: Journal<J>,
     /// The number of this boot.
     boot: u32,

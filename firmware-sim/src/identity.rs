@@ -1,12 +1,15 @@
 //! The device's keys as they lie in flash: one page, written once by provisioning. On a microcontroller it
 //! would lie in one-time-programmable or read-protected memory.
 //!
-//! Little-endian, 260 bytes from the start of the page:
+//! Beside the keys it holds a nonce that provisioning draws at random, so that a device that is
+//! provisioned again under the same keys derives other reply IVs, whatever became of its counters.
+//!
+//! Little-endian, 276 bytes from the start of the page:
 //!
 //! | offset | length | field |
 //! |---|---|---|
 //! | 0 | 4 | magic, `SNID` |
-//! | 4 | 2 | version u16, 1 |
+//! | 4 | 2 | version u16, 2 |
 //! | 6 | 1 | scheme of the key that models are verified with: 1 HMAC-SHA-512, 2 Ed25519 |
 //! | 7 | 1 | scheme of the key that receipts are signed with, the same numbers |
 //! | 8 | 4 | flags u32; bit 0: there is a model key; the others are zero |
@@ -17,22 +20,25 @@
 //! | 96 | 32 | model key: Fernet, bodies of confidential models; zeros if there is none |
 //! | 128 | 64 | key that models are verified with: HMAC key, or Ed25519 public key and 32 zeros |
 //! | 192 | 64 | key that receipts are signed with: HMAC key, or Ed25519 seed and 32 zeros |
-//! | 256 | 4 | CRC-32 u32 of all before it |
+//! | 256 | 16 | provisioning nonce |
+//! | 272 | 4 | CRC-32 u32 of all before it |
+
+mod name;
 
 use core::fmt;
 
-use sealnet_core::fernet::{DerivationKey, FernetKey};
-use sealnet_core::protocol::DeviceId;
-use sealnet_core::sign::{
-    Ed25519PublicKey, Ed25519SigningKey, HmacKey, Scheme, SigningKey, TrustedKey,
-};
+use sealnet_core::fernet::{DerivationKey, FernetKey, NONCE_LEN};
+#[cfg(feature = "ed25519")]
+use sealnet_core::sign::{Ed25519PublicKey, Ed25519SigningKey};
+use sealnet_core::sign::{HmacKey, Scheme, SigningKey, TrustedKey};
 use sealnet_core::wire::{Reader, WireError, Writer};
 use zeroize::Zeroizing;
 
 use crate::crc::crc32;
+pub use name::DeviceName;
 
 /// Bytes of the identity, from the start of its page.
-pub const IDENTITY_LEN: usize = 260;
+pub const IDENTITY_LEN: usize = 276;
 
 /// What makes a device itself. Secret.
 #[derive(Debug, Clone)]
@@ -51,9 +57,14 @@ pub struct Identity {
     pub receipt: SigningKey,
 }
 
-/// A device's name: 1 to 16 ASCII letters, digits, `-` or `_`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct DeviceName([u8; DeviceName::MAX_LEN]);
+/// What the page holds: a device's keys, and the nonce of their provisioning.
+#[derive(Debug, Clone)]
+pub struct Provisioned {
+    /// The keys.
+    pub identity: Identity,
+    /// Drawn at random by provisioning. Reply IVs are derived from it; it is no secret.
+    pub nonce: [u8; NONCE_LEN],
+}
 
 /// Why a page is no identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +72,7 @@ pub struct DeviceName([u8; DeviceName::MAX_LEN]);
 pub enum IdentityError {
     /// Never provisioned: the magic is not there, or the page is too short.
     Missing,
-    /// Written by a newer version, or with flags or schemes that this one does not know.
+    /// Written by another version, or with flags or schemes that this one does not know.
     Unknown,
     /// The checksum does not hold, or a field is not what it must be.
     Damaged,
@@ -87,67 +98,8 @@ impl From<WireError> for IdentityError {
     }
 }
 
-impl DeviceName {
-    /// Takes a name of 1 to [`DeviceName::MAX_LEN`] ASCII letters, digits, `-` or `_`.
-    pub fn new(name: &str) -> Option<Self> {
-        let mut bytes = [0; Self::MAX_LEN];
-        for (to, from) in bytes.get_mut(..name.len())?.iter_mut().zip(name.bytes()) {
-            *to = from;
-        }
-        // Otherwise a name that ends with zeros would be taken for the one without them.
-        if name.contains('\0') {
-            return None;
-        }
-        Self::from_bytes(bytes)
-    }
-
-    /// Takes the bytes as they were stored: the name, padded with zeros.
-    pub fn from_bytes(bytes: [u8; Self::MAX_LEN]) -> Option<Self> {
-        let len = bytes
-            .iter()
-            .position(|byte| *byte == 0)
-            .unwrap_or(Self::MAX_LEN);
-        let (name, padding) = bytes.split_at_checked(len)?;
-        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
-        let valid =
-            !name.is_empty() && name.iter().all(allowed) && padding.iter().all(|byte| *byte == 0);
-        valid.then_some(Self(bytes))
-    }
-
-    /// The bytes to store: the name, padded with zeros.
-    pub fn to_bytes(&self) -> [u8; Self::MAX_LEN] {
-        self.0
-    }
-
-    /// The id that statuses and receipts carry: the same bytes.
-    pub fn id(&self) -> DeviceId {
-        DeviceId::from_bytes(self.0)
-    }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        let name = self.0.split(|byte| *byte == 0).next().unwrap_or_default();
-        core::str::from_utf8(name).unwrap_or_default()
-    }
-
-    /// Length of the longest name.
-    pub const MAX_LEN: usize = 16;
-}
-
-impl fmt::Display for DeviceName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for DeviceName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DeviceName({self})")
-    }
-}
-
-impl Identity {
-    /// Reads the identity at the start of its page.
+impl Provisioned {
+    /// Reads the page from its start.
     ///
     /// # Errors
     /// [`IdentityError`].
@@ -171,30 +123,20 @@ impl Identity {
         if flags & !HAS_MODEL_KEY != 0 || fields.array()? != [0; 4] {
             return Err(IdentityError::Unknown);
         }
-        let device = DeviceName::from_bytes(fields.array()?).ok_or(IdentityError::Damaged)?;
-        let wire = FernetKey::from_bytes(fields.array()?);
-        let secret = DerivationKey::from_bytes(fields.array()?);
-        let model = FernetKey::from_bytes(fields.array()?);
-        let publisher = Zeroizing::new(fields.array()?);
-        let receipt = Zeroizing::new(fields.array()?);
+        // Keys are lent by the page until their types copy them: no copy on the stack stays unwiped.
         Ok(Self {
-            device,
-            wire,
-            secret,
-            model: (flags & HAS_MODEL_KEY != 0).then_some(model),
-            publisher: match publisher_scheme {
-                Scheme::HmacSha512 => TrustedKey::Hmac(HmacKey::from_bytes(*publisher)),
-                Scheme::Ed25519 => {
-                    let key = Ed25519PublicKey::from_bytes(&*half(&publisher)?);
-                    TrustedKey::Ed25519(key.map_err(|_| IdentityError::Damaged)?)
-                }
+            identity: Identity {
+                device: DeviceName::from_bytes(fields.array()?).ok_or(IdentityError::Damaged)?,
+                wire: FernetKey::from_bytes(*field(&mut fields)?),
+                secret: DerivationKey::from_bytes(*field(&mut fields)?),
+                model: {
+                    let key = FernetKey::from_bytes(*field(&mut fields)?);
+                    (flags & HAS_MODEL_KEY != 0).then_some(key)
+                },
+                publisher: trusted(publisher_scheme, field(&mut fields)?)?,
+                receipt: signing(receipt_scheme, field(&mut fields)?)?,
             },
-            receipt: match receipt_scheme {
-                Scheme::HmacSha512 => SigningKey::Hmac(HmacKey::from_bytes(*receipt)),
-                Scheme::Ed25519 => {
-                    SigningKey::Ed25519(Ed25519SigningKey::from_seed(&*half(&receipt)?))
-                }
-            },
+            nonce: fields.array()?,
         })
     }
 
@@ -203,49 +145,85 @@ impl Identity {
     /// # Errors
     /// None in practice: the fields fill the array exactly.
     pub fn write(&self) -> Result<Zeroizing<[u8; IDENTITY_LEN]>, WireError> {
+        let Self { identity, nonce } = self;
         let mut bytes = Zeroizing::new([0; IDENTITY_LEN]);
         let (body, checksum) = bytes.split_last_chunk_mut().ok_or(WireError::NoSpace)?;
         let mut fields = Writer::new(body);
         fields.bytes(&MAGIC)?;
         fields.u16(VERSION)?;
-        fields.u8(self.publisher.scheme() as u8)?;
-        fields.u8(self.receipt.scheme() as u8)?;
-        fields.u32(if self.model.is_some() {
+        fields.u8(identity.publisher.scheme() as u8)?;
+        fields.u8(identity.receipt.scheme() as u8)?;
+        fields.u32(if identity.model.is_some() {
             HAS_MODEL_KEY
         } else {
             0
         })?;
         fields.zeros(4)?;
-        fields.bytes(&self.device.to_bytes())?;
-        fields.bytes(&*self.wire.to_bytes())?;
-        fields.bytes(self.secret.as_bytes())?;
-        match &self.model {
+        fields.bytes(&identity.device.to_bytes())?;
+        fields.bytes(&*identity.wire.to_bytes())?;
+        fields.bytes(identity.secret.as_bytes())?;
+        match &identity.model {
             Some(key) => fields.bytes(&*key.to_bytes())?,
             None => fields.zeros(32)?,
         }
-        match &self.publisher {
+        match &identity.publisher {
             TrustedKey::Hmac(key) => fields.bytes(key.as_bytes())?,
+            #[cfg(feature = "ed25519")]
             TrustedKey::Ed25519(key) => {
                 fields.bytes(&key.to_bytes())?;
                 fields.zeros(32)?;
             }
         }
-        match &self.receipt {
+        match &identity.receipt {
             SigningKey::Hmac(key) => fields.bytes(key.as_bytes())?,
+            #[cfg(feature = "ed25519")]
             SigningKey::Ed25519(key) => {
                 fields.bytes(&*key.to_seed())?;
                 fields.zeros(32)?;
             }
         }
+        fields.bytes(nonce)?;
         *checksum = crc32(body).to_le_bytes();
         Ok(bytes)
     }
 }
 
+/// The next field, where it lies.
+fn field<'p, const N: usize>(fields: &mut Reader<'p>) -> Result<&'p [u8; N], IdentityError> {
+    let field = fields.bytes(N)?;
+    field.try_into().map_err(|_| IdentityError::Missing)
+}
+
+fn trusted(scheme: Scheme, key: &[u8; 64]) -> Result<TrustedKey, IdentityError> {
+    match scheme {
+        Scheme::HmacSha512 => Ok(TrustedKey::Hmac(HmacKey::from_bytes(*key))),
+        #[cfg(feature = "ed25519")]
+        Scheme::Ed25519 => match Ed25519PublicKey::from_bytes(half(key)?) {
+            Ok(key) => Ok(TrustedKey::Ed25519(key)),
+            Err(_) => Err(IdentityError::Damaged),
+        },
+        #[cfg(not(feature = "ed25519"))]
+        Scheme::Ed25519 => Err(IdentityError::Unknown),
+    }
+}
+
+fn signing(scheme: Scheme, key: &[u8; 64]) -> Result<SigningKey, IdentityError> {
+    match scheme {
+        Scheme::HmacSha512 => Ok(SigningKey::Hmac(HmacKey::from_bytes(*key))),
+        #[cfg(feature = "ed25519")]
+        Scheme::Ed25519 => Ok(SigningKey::Ed25519(Ed25519SigningKey::from_seed(half(
+            key,
+        )?))),
+        #[cfg(not(feature = "ed25519"))]
+        Scheme::Ed25519 => Err(IdentityError::Unknown),
+    }
+}
+
 /// The first 32 bytes of a key field whose other 32 must be zero.
-fn half(field: &[u8; 64]) -> Result<Zeroizing<[u8; 32]>, IdentityError> {
+#[cfg(feature = "ed25519")]
+fn half(field: &[u8; 64]) -> Result<&[u8; 32], IdentityError> {
     match field.as_chunks().0 {
-        [key, rest] if *rest == [0; 32] => Ok(Zeroizing::new(*key)),
+        [key, rest] if *rest == [0; 32] => Ok(key),
         _ => Err(IdentityError::Damaged),
     }
 }
@@ -255,16 +233,16 @@ fn scheme(number: u8) -> Result<Scheme, IdentityError> {
 }
 
 const MAGIC: [u8; 4] = *b"SNID";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const HAS_MODEL_KEY: u32 = 1;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "ed25519"))]
 mod tests {
     use super::*;
 
-    fn identity(hmac: bool) -> Identity {
+    fn provisioned(hmac: bool) -> Provisioned {
         let receipt = Ed25519SigningKey::from_seed(&[5; 32]);
-        Identity {
+        let identity = Identity {
             device: DeviceName::new("0001").unwrap(),
             wire: FernetKey::from_bytes([1; 32]),
             secret: DerivationKey::from_bytes([2; 32]),
@@ -277,33 +255,38 @@ mod tests {
                 true => SigningKey::Hmac(HmacKey::from_bytes([5; 64])),
                 false => SigningKey::Ed25519(receipt),
             },
+        };
+        Provisioned {
+            identity,
+            nonce: [6; NONCE_LEN],
         }
     }
 
     #[test]
     fn reads_back_what_was_written() {
         for hmac in [true, false] {
-            let written = identity(hmac).write().unwrap();
+            let written = provisioned(hmac).write().unwrap();
             assert_eq!(
                 &written[..16],
                 [
-                    b"SNID\x01\0".as_slice(),
+                    b"SNID\x02\0".as_slice(),
                     &[2 - u8::from(hmac); 2],
                     &[u8::from(hmac), 0, 0, 0, 0, 0, 0, 0]
                 ]
                 .concat()
             );
             let page = [written.as_slice(), &[0xFF; 100]].concat();
-            let read = Identity::read(&page).unwrap();
+            assert_eq!(written[256..272], [6; 16]);
+            let read = Provisioned::read(&page).unwrap();
             assert_eq!(read.write().unwrap(), written);
-            assert_eq!(read.device.as_str(), "0001");
+            assert_eq!(read.identity.device.as_str(), "0001");
         }
     }
 
     #[test]
     fn refuses_every_other_page() {
         for hmac in [true, false] {
-            let written = identity(hmac).write().unwrap();
+            let written = provisioned(hmac).write().unwrap();
             for bit in 0..written.len() * 8 {
                 let mut changed = written.clone();
                 changed[bit / 8] ^= 1 << (bit % 8);
@@ -313,26 +296,35 @@ mod tests {
                     IdentityError::Damaged
                 };
                 assert_eq!(
-                    Identity::read(&*changed).unwrap_err(),
+                    Provisioned::read(&*changed).unwrap_err(),
                     expected,
                     "bit {bit}"
                 );
             }
             assert_eq!(
-                Identity::read(&written[..259]).unwrap_err(),
+                Provisioned::read(&written[..275]).unwrap_err(),
                 IdentityError::Missing
             );
         }
         assert_eq!(
-            Identity::read(&[0xFF; 4096]).unwrap_err(),
+            Provisioned::read(&[0xFF; 4096]).unwrap_err(),
             IdentityError::Missing
         );
     }
 
     #[test]
     fn refuses_what_a_later_version_may_write() {
-        let written = identity(false).write().unwrap();
-        let unknown = [(4, 2), (6, 0), (6, 3), (7, 3), (8, 2), (11, 0x80), (12, 1)];
+        let written = provisioned(false).write().unwrap();
+        let unknown = [
+            (4, 1),
+            (4, 3),
+            (6, 0),
+            (6, 3),
+            (7, 3),
+            (8, 2),
+            (11, 0x80),
+            (12, 1),
+        ];
         let damaged = [(16, 0), (16, b' '), (31, b'x'), (160, 1), (255, 1)];
         for (expected, changes) in [
             (IdentityError::Unknown, &unknown[..]),
@@ -341,10 +333,10 @@ mod tests {
             for (offset, value) in changes {
                 let mut changed = written.clone();
                 changed[*offset] = *value;
-                let checksum = crc32(&changed[..256]);
-                changed[256..].copy_from_slice(&checksum.to_le_bytes());
+                let checksum = crc32(&changed[..272]);
+                changed[272..].copy_from_slice(&checksum.to_le_bytes());
                 assert_eq!(
-                    Identity::read(&*changed).unwrap_err(),
+                    Provisioned::read(&*changed).unwrap_err(),
                     expected,
                     "offset {offset}"
                 );
@@ -353,18 +345,8 @@ mod tests {
     }
 
     #[test]
-    fn names_of_devices() {
-        for name in ["0", "device_7-B", "0123456789abcdef"] {
-            assert_eq!(DeviceName::new(name).unwrap().as_str(), name);
-        }
-        for name in ["", "0123456789abcdefg", "a b", "a/b", "\u{e9}", "a\0"] {
-            assert_eq!(DeviceName::new(name), None, "{name:?}");
-        }
-    }
-
-    #[test]
     fn shows_no_secret() {
-        let shown = format!("{:?}", identity(true));
+        let shown = format!("{:?}", provisioned(true));
         assert!(
             shown.contains("FernetKey(..)") && !shown.contains("5, 5") && !shown.contains("0505"),
             "{shown}"

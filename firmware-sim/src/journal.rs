@@ -24,7 +24,9 @@
 //!
 //! # Power cuts
 //!
-//! - A record torn by a cut fails its CRC-32 and is skipped; its slot is never programmed again.
+//! - A record torn by a cut fails its CRC-32 and is skipped; its slot is never programmed again. Flash with
+//!   an error-correcting code may refuse to read such a slot at all: after [`READS`] attempts that counts
+//!   as torn too. If no record is left then, the flash is at fault, and the device says so.
 //! - Nothing is read back by position: the state is the maximum of each counter over every
 //!   valid record of both pages, so a page half erased, a record written twice or one that reads well
 //!   only now and then can raise a counter but never lower it.
@@ -50,6 +52,9 @@ pub use record::{Counters, RECORD_LEN};
 /// for as many requests.
 pub const REQUEST_BLOCK: u64 = 256;
 
+/// How often a slot is read before it counts as torn, so that a passing fault does not hide a record.
+pub const READS: usize = 3;
+
 /// A request's counter may be at most this far above the highest one accepted, so that a forged status,
 /// which may lead an honest client to a wrong counter, cannot make it run the counter out.
 pub const MAX_REQUEST_STEP: u64 = 1 << 32;
@@ -72,7 +77,7 @@ pub struct Journal<F> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum JournalError {
-    /// The flash failed to read, program or erase.
+    /// The flash failed to program or erase, or no record of it can be read.
     Flash,
     /// The region holds no valid record: never provisioned, or damaged.
     NoRecord,
@@ -109,28 +114,25 @@ pub enum AdmitError {
 }
 
 impl<F: NorFlash> Journal<F> {
-    /// Erases the region and writes the first record: counters zero, but for the security counter. For
-    /// provisioning only, since it forgets every counter.
+    /// Erases the region and writes the first record, with these counters. For provisioning only, since it
+    /// forgets every counter that was there.
     ///
     /// # Errors
     /// [`JournalError::Geometry`] or [`JournalError::Flash`].
-    pub fn format(mut flash: F, security: u32) -> Result<Self, JournalError> {
+    pub fn format(mut flash: F, counters: Counters) -> Result<Self, JournalError> {
         let page_len = page_len(&flash)?;
         for page in [Page::First, Page::Second] {
             erase(&mut flash, page, page_len)?;
         }
         let mut journal = Self {
             flash,
-            durable: Counters::default(),
-            highest_request: 0,
+            durable: counters,
+            highest_request: counters.requests,
             sequence: 0,
             page: Page::First,
             next_slot: 0,
         };
-        journal.append(Counters {
-            security,
-            ..Counters::default()
-        })?;
+        journal.append(counters)?;
         Ok(journal)
     }
 
@@ -141,8 +143,8 @@ impl<F: NorFlash> Journal<F> {
     /// [`JournalError::Flash`].
     pub fn open(mut flash: F) -> Result<Self, JournalError> {
         let slots = slots(page_len(&flash)?);
-        let first = scan(&mut flash, Page::First, slots)?;
-        let second = scan(&mut flash, Page::Second, slots)?;
+        let first = scan(&mut flash, Page::First, slots);
+        let second = scan(&mut flash, Page::Second, slots);
         // The newest record's page. Equal numbers can only come from a torn record that reads well
         // after all; then it is the page with room, since the other one may be erased next.
         let newest = match (first.newest, second.newest) {
@@ -151,7 +153,12 @@ impl<F: NorFlash> Journal<F> {
             _ if first.next_slot <= second.next_slot => first,
             _ => second,
         };
-        let sequence = newest.newest.ok_or(JournalError::NoRecord)?;
+        let sequence = newest
+            .newest
+            .ok_or(match first.unreadable || second.unreadable {
+                true => JournalError::Flash,
+                false => JournalError::NoRecord,
+            })?;
         let durable = first.counters.max(second.counters);
         Ok(Self {
             flash,
@@ -312,22 +319,30 @@ struct Scan {
     /// Maximum of each counter over its valid records.
     counters: Counters,
     next_slot: u32,
+    /// Whether a slot could not be read.
+    unreadable: bool,
 }
 
-fn scan<F: NorFlash>(flash: &mut F, page: Page, slots: u32) -> Result<Scan, JournalError> {
+fn scan<F: NorFlash>(flash: &mut F, page: Page, slots: u32) -> Scan {
     let mut found = Scan {
         page,
         newest: None,
         counters: Counters::default(),
         next_slot: 0,
+        unreadable: false,
     };
     let offset = page.offset(slots * RECORD_LEN as u32);
     for slot in 0..slots {
         let mut bytes = [0; RECORD_LEN];
-        flash
-            .read(offset + slot * RECORD_LEN as u32, &mut bytes)
-            .map_err(|_| JournalError::Flash)?;
-        match Cell::decode(&bytes) {
+        let at = offset + slot * RECORD_LEN as u32;
+        let read = (0..READS).any(|_| flash.read(at, &mut bytes).is_ok());
+        found.unreadable |= !read;
+        let cell = if read {
+            Cell::decode(&bytes)
+        } else {
+            Cell::Torn
+        };
+        match cell {
             Cell::Blank => continue,
             Cell::Torn => {}
             Cell::Valid(record) => {
@@ -337,7 +352,7 @@ fn scan<F: NorFlash>(flash: &mut F, page: Page, slots: u32) -> Result<Scan, Jour
         }
         found.next_slot = slot + 1;
     }
-    Ok(found)
+    found
 }
 
 fn erase<F: NorFlash>(flash: &mut F, page: Page, page_len: u32) -> Result<(), JournalError> {

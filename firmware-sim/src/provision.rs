@@ -1,4 +1,4 @@
-//! Provisioning: a device's key files, and the flash image made from them and a model.
+//! Provisioning: a device's key files, and the flash images made from them and a model.
 //!
 //! A device's folder is named after it, `device-ID`, and holds:
 //!
@@ -16,18 +16,19 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::mem;
 use std::path::{Path, PathBuf};
 
 use base64ct::{Base64, Encoding as _};
 use ed25519_dalek::pkcs8::DecodePublicKey as _;
 use sealnet_core::artefact::Sealed;
-use sealnet_core::fernet::{DerivationKey, FernetKey};
+use sealnet_core::fernet::{DerivationKey, FernetKey, NONCE_LEN};
 use sealnet_core::mlp::Shape;
 use sealnet_core::sign::{Ed25519PublicKey, HmacKey, SigningKey, TrustedKey};
 use zeroize::Zeroizing;
 
-use crate::identity::{DeviceName, IDENTITY_LEN, Identity};
-use crate::journal::{Journal, JournalError};
+use crate::identity::{DeviceName, IDENTITY_LEN, Identity, Provisioned};
+use crate::journal::{Counters, Journal, JournalError};
 use crate::layout::{FLASH_LEN, IDENTITY, JOURNAL, SLOT_A, SLOT_LEN};
 use crate::shape::SHAPE;
 use crate::sim::flash::SimFlash;
@@ -77,9 +78,15 @@ pub enum ProvisionError {
         /// The shape that its header claims, if it has one.
         shape: Option<Shape>,
     },
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
     /// The journal could not be written.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The counters of an image that is to be replaced cannot be read.
+    #[error("the counters of the image that is there cannot be read: {0}")]
+    Forgotten(JournalError),
 }
 
 impl ProvisionError {
@@ -109,7 +116,12 @@ impl ProvisionError {
             Self::ModelTooLong { shape: None, .. } => {
                 "name a model made by `sealnet export`".into()
             }
-            Self::Journal(_) => String::new(),
+            Self::Forgotten(_) => {
+                "make new keys with `sealnet keygen`, lest old requests be answered again; \
+                 then provision into another file"
+                    .into()
+            }
+            Self::Random(_) | Self::Journal(_) => String::new(),
         }
     }
 }
@@ -121,7 +133,7 @@ fn claimed(shape: &Option<Shape>) -> String {
 /// Reads the keys in a device's folder.
 ///
 /// # Errors
-/// [`ProvisionError`], all but the last two.
+/// [`ProvisionError`], those that name a file or folder.
 pub fn load_keys(folder: &Path) -> Result<Identity, ProvisionError> {
     let name = folder.file_name().and_then(|name| name.to_str());
     let device = name
@@ -154,17 +166,71 @@ pub fn load_keys(folder: &Path) -> Result<Identity, ProvisionError> {
     })
 }
 
-/// Lays out a fresh device's flash: the model in slot A, the keys, and a journal whose counters are zero
-/// but for the security counter, which is `min_counter`. The model is not checked: the device does
-/// that when it boots.
+/// Lays out a device's flash: the model in slot A, the keys beside a nonce drawn at random, and a journal
+/// with these counters. The model is not checked: the device does that when it boots.
+///
+/// Counters begin at zero on a new device alone; one that has been in use goes on from
+/// [`counters_of`] its old image.
 ///
 /// # Errors
-/// [`ProvisionError::ModelTooLong`].
+/// [`ProvisionError::ModelTooLong`] or [`ProvisionError::Random`].
 pub fn flash_image(
     identity: &Identity,
     model: &[u8],
-    min_counter: u32,
+    counters: Counters,
 ) -> Result<SimFlash, ProvisionError> {
+    let mut nonce = [0; NONCE_LEN];
+    getrandom::fill(&mut nonce)?;
+    let provisioned = Provisioned {
+        identity: identity.clone(),
+        nonce,
+    };
+    let keys = provisioned.write().map_err(|_| JournalError::Geometry)?;
+    let mut bytes = Zeroizing::new(vec![0xFF; FLASH_LEN]);
+    put_model(&mut bytes, model)?;
+    put(&mut bytes, IDENTITY, keys.as_slice());
+    let mut flash = SimFlash::new(mem::take(&mut bytes));
+    let (_, journal) = flash.split(JOURNAL);
+    Journal::format(journal, counters)?;
+    Ok(flash)
+}
+
+/// The counters that an image made for `identity` must go on from when it replaces `old`: those of `old`,
+/// or `None` if that is another device's, of another name and wire key.
+///
+/// # Errors
+/// [`ProvisionError::Forgotten`] if the old counters cannot be read: to begin again from zero would let
+/// old requests be answered a second time.
+pub fn counters_of(
+    old: &mut SimFlash,
+    identity: &Identity,
+) -> Result<Option<Counters>, ProvisionError> {
+    let (mapped, journal) = old.split(JOURNAL);
+    let page = mapped.get(IDENTITY..).unwrap_or_default();
+    // An identity that cannot be read, one of an older version say, may be this device's.
+    if let Ok(Provisioned { identity: old, .. }) = Provisioned::read(page)
+        && old.device != identity.device
+        && old.wire.key_id() != identity.wire.key_id()
+    {
+        return Ok(None);
+    }
+    let journal = Journal::open(journal).map_err(ProvisionError::Forgotten)?;
+    Ok(Some(journal.counters()))
+}
+
+/// The same flash with another model in slot A. The model is not checked: the device does that when it
+/// boots.
+///
+/// # Errors
+/// [`ProvisionError::ModelTooLong`].
+pub fn with_model(flash: &SimFlash, model: &[u8]) -> Result<SimFlash, ProvisionError> {
+    let mut bytes = Zeroizing::new(flash.bytes().to_vec());
+    put_model(&mut bytes, model)?;
+    Ok(SimFlash::new(mem::take(&mut bytes)))
+}
+
+/// Puts a model into slot A, alone.
+fn put_model(flash: &mut [u8], model: &[u8]) -> Result<(), ProvisionError> {
     if model.len() > SLOT_LEN {
         return Err(ProvisionError::ModelTooLong {
             len: model.len(),
@@ -173,17 +239,15 @@ pub fn flash_image(
                 .map(|sealed| sealed.untrusted_header().shape),
         });
     }
-    let keys = identity.write().map_err(|_| JournalError::Geometry)?;
-    let mut bytes = vec![0xFF; FLASH_LEN];
-    for (offset, contents) in [(SLOT_A, model), (IDENTITY, keys.as_slice())] {
-        for (to, from) in bytes.iter_mut().skip(offset).zip(contents) {
-            *to = *from;
-        }
+    put(flash, SLOT_A, &[0xFF; SLOT_LEN]);
+    put(flash, SLOT_A, model);
+    Ok(())
+}
+
+fn put(flash: &mut [u8], offset: usize, contents: &[u8]) {
+    for (to, from) in flash.iter_mut().skip(offset).zip(contents) {
+        *to = *from;
     }
-    let mut flash = SimFlash::new(bytes);
-    let (_, journal) = flash.split(JOURNAL);
-    Journal::format(journal, min_counter)?;
-    Ok(flash)
 }
 
 /// The one Fernet key of a file.

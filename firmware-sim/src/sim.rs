@@ -25,11 +25,13 @@ use std::marker::PhantomData;
 use std::mem;
 
 use sealnet_core::artefact::Header;
+use zeroize::Zeroizing;
 
 use crate::client::Link;
 use crate::device::{BootError, Device, Served};
 use crate::env::{Board, Env, Log};
 use crate::identity::Identity;
+use crate::journal::Counters;
 use crate::layout::{IDENTITY, JOURNAL, MODEL_RAM_LEN, PAGE_LEN, SLOT_A, SLOT_LEN};
 use crate::provision::{self, ProvisionError};
 use flash::{NorRegion, SimFlash};
@@ -39,7 +41,7 @@ pub use port::Port;
 #[derive(Debug)]
 pub struct Machine {
     flash: SimFlash,
-    model_ram: Vec<u8>,
+    model_ram: Zeroizing<Vec<u8>>,
 }
 
 /// The types of a simulated board: its port is any pair of streams `P`.
@@ -53,7 +55,7 @@ impl<'m, P: Read + Write, L: Log> Env for SimEnv<'m, P, L> {
 }
 
 impl Machine {
-    /// A freshly provisioned board; see [`provision::flash_image`].
+    /// A freshly provisioned board whose security counter is `min_counter`; see [`provision::flash_image`].
     ///
     /// # Errors
     /// [`ProvisionError`].
@@ -65,7 +67,10 @@ impl Machine {
         Ok(Self::new(provision::flash_image(
             identity,
             model,
-            min_counter,
+            Counters {
+                security: min_counter,
+                ..Counters::default()
+            },
         )?))
     }
 
@@ -73,13 +78,18 @@ impl Machine {
     pub fn new(flash: SimFlash) -> Self {
         Self {
             flash,
-            model_ram: vec![0; MODEL_RAM_LEN],
+            model_ram: Zeroizing::new(vec![0; MODEL_RAM_LEN]),
         }
     }
 
     /// The flash.
     pub fn flash(&self) -> &SimFlash {
         &self.flash
+    }
+
+    /// The RAM that a confidential model was decrypted into.
+    pub fn model_ram(&self) -> &[u8] {
+        &self.model_ram
     }
 
     /// The flash, for faults and files.

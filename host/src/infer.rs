@@ -93,8 +93,8 @@ pub fn on_host(model: &DeployedAny<'_>, records: Records<'_>, which: &[u32]) -> 
 /// loaded by the host; the device's logits are compared with it.
 ///
 /// # Errors
-/// [`Error::Input`] when the records or the device do not have the model's dimensions,
-/// [`Error::Verification`] when the device refuses the model or a reply does not verify.
+/// [`Error::Input`] when the records or the device do not have the model's dimensions, or the device lacks
+/// what it needs; [`Error::Verification`] when it refuses the model or a reply does not verify.
 pub fn on_simulator(
     model: &DeployedAny<'_>,
     artefact: &[u8],
@@ -118,10 +118,12 @@ pub fn on_simulator(
         .map_err(|e| Error::input(e.to_string(), e.hint()))?;
     let mut device = machine.boot(|_| ());
     device.model().map_err(|e| {
-        Error::verification(
-            format!("the simulated device refuses the model: {e}"),
-            "use the keys of a device that the model was made for",
-        )
+        let what = format!("the simulated device serves no model: {e}");
+        if e.is_verification() {
+            let hint = "use the keys of a device that the model was made for";
+            return Error::verification(what, hint);
+        }
+        Error::input(what, "")
     })?;
     let mut client = Client::new(identity);
     client.expect_model(*model.model_digest());

@@ -77,7 +77,7 @@ fn requests_come_back() {
 #[test]
 fn a_request_is_as_documented() {
     let plaintext = opened(&request(0x0102_0304_0506_0708, &[9, 8, 7]).unwrap());
-    let expected = [1, 1, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0, 0, 9, 8, 7];
+    let expected = [2, 1, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0, 0, 9, 8, 7];
     assert_eq!(plaintext, expected);
 }
 
@@ -122,9 +122,15 @@ fn an_authentic_request_with_wrong_contents_is_refused() {
         change(&mut plaintext);
         refused_request(&sealed(&plaintext))
     };
-    for other in (0..=255_u8).filter(|&v| v != 1) {
+    for other in (0..=255_u8).filter(|&v| v != 2) {
         assert_eq!(refused(&|p| p[0] = other), MessageError::Version(other));
-        assert_eq!(refused(&|p| p[1] = other), MessageError::Kind(other));
+    }
+    for other in (0..=255_u8).filter(|&v| v != 1) {
+        let expected = match other {
+            0x81 => MessageError::Direction,
+            _ => MessageError::Kind(other),
+        };
+        assert_eq!(refused(&|p| p[1] = other), expected);
     }
     assert_eq!(refused(&|p| p[2] = 1), MessageError::ReservedBytes);
     assert_eq!(refused(&|p| p[3] = 1), MessageError::ReservedBytes);
@@ -376,20 +382,30 @@ fn a_reply_that_was_touched_or_is_malformed_is_refused() {
 
         let good = opened(&token);
         assert_eq!(good.len(), reply_len(policy, 4));
-        assert_eq!(good[..4], [1, policy as u8, 4, 0]);
+        assert_eq!(good[..8], [2, 0x81, 4, 0, policy as u8, 0, 0, 0]);
         let refused = |change: &dyn Fn(&mut Vec<u8>)| {
             let mut plaintext = good.clone();
             change(&mut plaintext);
             refused_reply(&sealed(&plaintext))
         };
-        for version in (0..=255_u8).filter(|&v| v != 1) {
+        for version in (0..=255_u8).filter(|&v| v != 2) {
             assert_eq!(refused(&|p| p[0] = version), MessageError::Version(version));
         }
+        for other in (0..=255_u8).filter(|&v| v != 0x81) {
+            let expected = match other {
+                1 => MessageError::Direction,
+                _ => MessageError::Kind(other),
+            };
+            assert_eq!(refused(&|p| p[1] = other), expected);
+        }
         for other in (0..=255_u8).filter(|v| !(1..=3).contains(v)) {
-            assert_eq!(refused(&|p| p[1] = other), MessageError::ReplyPolicy(other));
+            assert_eq!(refused(&|p| p[4] = other), MessageError::ReplyPolicy(other));
         }
         for other in POLICIES.into_iter().filter(|&p| p != policy) {
-            assert_eq!(refused(&|p| p[1] = other as u8), MessageError::Length);
+            assert_eq!(refused(&|p| p[4] = other as u8), MessageError::Length);
+        }
+        for at in 5..8 {
+            assert_eq!(refused(&|p| p[at] = 1), MessageError::ReservedBytes);
         }
         for count in [0, 257, u16::MAX] {
             let error = MessageError::ClassCount(count);
@@ -406,6 +422,24 @@ fn a_reply_that_was_touched_or_is_malformed_is_refused() {
             );
         }
         assert_eq!(refused(&|p| p.push(0)), MessageError::Length);
+    }
+}
+
+/// One key seals both directions: what comes back to its sender is refused for that alone.
+#[test]
+fn a_reflected_message_is_refused() {
+    let signed = receipt(3, &logits(4)).sign(&device_keys()[0]);
+    for policy in POLICIES {
+        let reply = reply(policy, 4, &signed).unwrap();
+        let refused = refused_request(&reply);
+        assert_eq!(refused, MessageError::Direction);
+        assert_eq!(refused.refusal(), RefusalCode::Unauthentic);
+    }
+    // As long as a reply of each policy, and as close to one as its sender can make it.
+    for policy in POLICIES {
+        let features = vec![1; reply_len(policy, 4) - request_len(0)];
+        let request = request(7, &features).unwrap();
+        assert_eq!(refused_reply(&request), MessageError::Direction);
     }
 }
 

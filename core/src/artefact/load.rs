@@ -38,20 +38,47 @@ impl<'b> Opened<'b> {
     pub fn load<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
         self,
     ) -> Result<Deployed<'b, IN, H1, H2, OUT>, ArtefactError> {
+        self.load_if(|_| Ok(()))
+    }
+
+    /// As [`load`](Self::load), but `accept` has the last word, once everything is proved: the device
+    /// raises its security counter there, and serves no model if it cannot.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load`](Self::load), and `accept`'s own. After either, a buffer that the body was decrypted
+    /// into is wiped.
+    pub fn load_if<const IN: usize, const H1: usize, const H2: usize, const OUT: usize, E>(
+        self,
+        accept: impl FnOnce(&Header) -> Result<(), E>,
+    ) -> Result<Deployed<'b, IN, H1, H2, OUT>, E>
+    where
+        E: From<ArtefactError>,
+    {
+        self.prove::<IN, H1, H2, OUT>()?;
+        accept(&self.header)?;
+        let header = self.header;
+        // What was proved just now, read again from a body that stays.
+        let contents = contents(self.into_body(), &header)?;
+        Ok(Deployed {
+            header,
+            mlp: Mlp::try_from(contents.network).map_err(ArtefactError::from)?,
+            terms: contents.terms,
+        })
+    }
+
+    fn prove<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
+        &self,
+    ) -> Result<(), ArtefactError> {
         let found = self.header.shape;
         if found.widths().map(usize::from) != [IN, H1, H2, OUT] {
             let width = |n| u16::try_from(n).map_err(|_| ShapeError::TooWide);
             let expected = Shape::new(width(IN)?, width(H1)?, width(H2)?, width(OUT)?)?;
             return Err(ArtefactError::Dimensions { expected, found });
         }
-        let contents = self.contents()?;
-        let mlp = Mlp::try_from(contents.network)?;
-        contents.golden.check(&mlp)?;
-        Ok(Deployed {
-            header: self.header,
-            mlp,
-            terms: contents.terms,
-        })
+        let contents = contents(self.body_bytes(), &self.header)?;
+        let mlp = Mlp::<IN, H1, H2, OUT>::try_from(contents.network)?;
+        contents.golden.check(&mlp)
     }
 
     /// Loads a network of any shape; the same proofs as [`load`](Self::load).
@@ -67,19 +94,20 @@ impl<'b> Opened<'b> {
         scratch: &mut [u8],
         logits: &mut [i32],
     ) -> Result<DeployedAny<'b>, ArtefactError> {
-        let contents = self.contents()?;
-        let network = contents.network;
-        contents.golden.check_any(&network, scratch, logits)?;
+        let header = self.header;
+        let proved = contents(self.body_bytes(), &header)?;
+        proved.golden.check_any(&proved.network, scratch, logits)?;
+        let contents = contents(self.into_body(), &header)?;
         Ok(DeployedAny {
-            header: self.header,
-            network,
+            header,
+            network: contents.network,
             terms: contents.terms,
         })
     }
+}
 
-    fn contents(&self) -> Result<Contents<'b>, ArtefactError> {
-        Contents::parse(self.body, self.header.shape, self.header.granularity)
-    }
+fn contents<'b>(body: &'b [u8], header: &Header) -> Result<Contents<'b>, ArtefactError> {
+    Contents::parse(body, header.shape, header.granularity)
 }
 
 impl<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>

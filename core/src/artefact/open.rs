@@ -1,6 +1,9 @@
 //! `Verified → Opened`: the plaintext body, with the digest that the header promises.
 
 use core::fmt;
+use core::mem;
+
+use zeroize::Zeroize;
 
 use super::{ArtefactError, BodyEncoding, HEADER_LEN, Header, Verified};
 use crate::fernet::{FernetKey, VerifiedToken};
@@ -8,9 +11,19 @@ use crate::sign::sha512;
 
 /// A model's plaintext body, authentic and with the right digest.
 /// Only [`Verified::open`] and [`Verified::open_in_place`] make one.
+///
+/// A buffer that the body was decrypted into is wiped when this is dropped, so that a model that does not
+/// load leaves nothing of itself behind.
 pub struct Opened<'b> {
     pub(super) header: Header,
-    pub(super) body: &'b [u8],
+    body: Place<'b>,
+}
+
+enum Place<'b> {
+    /// In the artefact.
+    Clear(&'b [u8]),
+    /// In the caller's buffer.
+    Decrypted(&'b mut [u8]),
 }
 
 impl<'a> Verified<'a> {
@@ -52,10 +65,13 @@ impl<'a> Verified<'a> {
             .decrypt_into(buffer)
             .map_err(|_| ArtefactError::Decrypt)?;
         if sha512(&[body]) != header.model_digest {
-            body.fill(0);
+            body.zeroize();
             return Err(ArtefactError::ModelDigest);
         }
-        Ok(Opened { header, body })
+        Ok(Opened {
+            header,
+            body: Place::Decrypted(body),
+        })
     }
 
     /// Takes a clear body where it lies, without copying it.
@@ -72,7 +88,10 @@ impl<'a> Verified<'a> {
         if sha512(&[body]) != header.model_digest {
             return Err(ArtefactError::ModelDigest);
         }
-        Ok(Opened { header, body })
+        Ok(Opened {
+            header,
+            body: Place::Clear(body),
+        })
     }
 
     /// The body as stored: what was signed, after the header.
@@ -82,11 +101,34 @@ impl<'a> Verified<'a> {
     }
 }
 
-impl Opened<'_> {
+impl<'b> Opened<'b> {
     /// What the publisher says about the model.
     #[must_use]
     pub const fn header(&self) -> &Header {
         &self.header
+    }
+
+    pub(super) fn body_bytes(&self) -> &[u8] {
+        match &self.body {
+            Place::Clear(body) => body,
+            Place::Decrypted(body) => body,
+        }
+    }
+
+    /// Gives up the body, which is wiped no more.
+    pub(super) fn into_body(mut self) -> &'b [u8] {
+        match &mut self.body {
+            Place::Clear(body) => body,
+            Place::Decrypted(body) => mem::take::<&mut [u8]>(body),
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Self::Decrypted(body) = self {
+            body.zeroize();
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use base64ct::{Base64Url, Encoding};
 use hmac::{Hmac, Mac};
 use rand_core::{CryptoRng, TryCryptoRng};
 use sha2::Sha256;
-use zeroize::{ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::FernetError;
 use crate::sign::{KeyId, KeyKind, keyed_sha512};
@@ -25,18 +25,18 @@ pub struct FernetKey {
 }
 
 impl FernetKey {
-    /// Takes 32 random bytes.
+    /// Takes 32 random bytes. The copy that was passed is wiped.
     #[must_use]
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        let bytes = Zeroizing::new(bytes);
+    pub fn from_bytes(mut bytes: [u8; 32]) -> Self {
         let mut key = Self {
             signing: Zeroizing::new([0; 16]),
             encryption: Zeroizing::new([0; 16]),
         };
         let halves = key.signing.iter_mut().chain(key.encryption.iter_mut());
-        for (to, from) in halves.zip(bytes.iter()) {
+        for (to, from) in halves.zip(&bytes) {
             *to = *from;
         }
+        bytes.zeroize();
         key
     }
 
@@ -116,10 +116,13 @@ impl fmt::Debug for FernetKey {
 pub struct DerivationKey(Zeroizing<[u8; 32]>);
 
 impl DerivationKey {
-    /// Takes 32 random bytes, made when the device was provisioned.
+    /// Takes 32 random bytes, made with the device's other keys. The copy that was passed is wiped.
     #[must_use]
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+    pub fn from_bytes(mut bytes: [u8; 32]) -> Self {
+        let mut key = Self(Zeroizing::new([0; 32]));
+        key.0.copy_from_slice(&bytes);
+        bytes.zeroize();
+        key
     }
 
     /// The secret's bytes, to be written to a key file. Secret.
@@ -162,15 +165,17 @@ impl Iv {
     }
 
     /// Derives one where there is no random source: the first 16 bytes of
-    /// `HMAC-SHA-512(key, "sealnet/v1/reply-iv" ‖ 0x00 ‖ boot ‖ message)`, counters little-endian.
+    /// `HMAC-SHA-512(key, "sealnet/v1/reply-iv" ‖ 0x00 ‖ nonce ‖ boot ‖ message)`, counters little-endian.
     ///
-    /// A PRF's output is as good as random to all who lack the key. It must not repeat: `boot` rises with
-    /// each start of the device and `message` with each message of that start.
+    /// A PRF's output is as good as random to all who lack the key. It must not repeat: `nonce` is drawn
+    /// each time the device is provisioned, `boot` rises with each start since, and `message` with each
+    /// message of that start.
     #[must_use]
-    pub fn derive(key: &DerivationKey, boot: u32, message: u64) -> Self {
+    pub fn derive(key: &DerivationKey, nonce: &[u8; NONCE_LEN], boot: u32, message: u64) -> Self {
         let mut mac = keyed_sha512(key.0.as_slice());
         mac.update(REPLY_IV_LABEL);
         mac.update(&[0]);
+        mac.update(nonce);
         mac.update(&boot.to_le_bytes());
         mac.update(&message.to_le_bytes());
         let mut iv = [0; 16];
@@ -189,6 +194,9 @@ impl Iv {
         &self.0
     }
 }
+
+/// Length in bytes of the nonce that [`Iv::derive`] takes.
+pub const NONCE_LEN: usize = 16;
 
 const REPLY_IV_LABEL: &[u8] = b"sealnet/v1/reply-iv";
 
@@ -253,12 +261,14 @@ mod tests {
     fn derived_ivs_differ_by_every_input() {
         let key = DerivationKey::from_bytes([1; 32]);
         let mut seen: Vec<[u8; 16]> = Vec::new();
-        for boot in 0..8 {
-            for message in 0..64 {
-                seen.push(Iv::derive(&key, boot, message).0);
+        for nonce in [[0; 16], [1; 16]] {
+            for boot in 0..8 {
+                for message in 0..64 {
+                    seen.push(Iv::derive(&key, &nonce, boot, message).0);
+                }
             }
         }
-        seen.push(Iv::derive(&DerivationKey::from_bytes([2; 32]), 0, 0).0);
+        seen.push(Iv::derive(&DerivationKey::from_bytes([2; 32]), &[0; 16], 0, 0).0);
         let count = seen.len();
         seen.sort_unstable();
         seen.dedup();

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use super::frame::Kind;
 use super::receipt::{
     RECEIPT_LEN, ReceiptError, SignedReceipt, UnverifiedReceipt, VerifiedReceipt, logits_digest,
 };
@@ -66,7 +67,7 @@ impl Request<'_> {
         }
         let mut w = Writer::new(scratch);
         w.u8(VERSION)?;
-        w.u8(INFER)?;
+        w.u8(Kind::Request as u8)?;
         w.zeros(2)?;
         w.u64(self.counter)?;
         w.u32(count)?;
@@ -90,7 +91,7 @@ impl<'t> AuthenticRequest<'t> {
     /// # Errors
     ///
     /// [`MessageError::Unauthentic`] if the token is not one of `wire`; for a token that is, what is
-    /// wrong with its contents.
+    /// wrong with its contents: [`Direction`](MessageError::Direction) if it goes the other way.
     pub fn open(wire: &FernetKey, token: &'t mut [u8]) -> Result<Self, MessageError> {
         let digest = sha512(&[token]);
         let token = fernet::decrypt_in_place(wire, token, None)?;
@@ -98,10 +99,7 @@ impl<'t> AuthenticRequest<'t> {
         let plaintext: &'t [u8] = token.into_plaintext();
         let mut r = Reader::new(plaintext);
         version(&mut r)?;
-        match r.u8()? {
-            INFER => {}
-            other => return Err(MessageError::Kind(other)),
-        }
+        direction(&mut r, Kind::Request)?;
         if r.array()? != [0; 2] {
             return Err(MessageError::ReservedBytes);
         }
@@ -196,8 +194,10 @@ impl Reply<'_> {
         }
         let mut w = Writer::new(scratch);
         w.u8(VERSION)?;
-        w.u8(self.policy as u8)?;
+        w.u8(Kind::Reply as u8)?;
         w.u16(count)?;
+        w.u8(self.policy as u8)?;
+        w.zeros(3)?;
         w.bytes(self.receipt.as_bytes())?;
         if with_probabilities {
             for &probability in self.probabilities {
@@ -231,15 +231,19 @@ impl<'t> AuthenticReply<'t> {
     /// # Errors
     ///
     /// [`MessageError::Unauthentic`] if the token is not one of `wire`; for a token that is, what is
-    /// wrong with its contents.
+    /// wrong with its contents: [`Direction`](MessageError::Direction) if it goes the other way.
     pub fn open(wire: &FernetKey, token: &'t mut [u8]) -> Result<Self, MessageError> {
         let token = fernet::decrypt_in_place(wire, token, None)?;
         let time = token.timestamp();
         let plaintext: &'t [u8] = token.into_plaintext();
         let mut r = Reader::new(plaintext);
         version(&mut r)?;
-        let policy = ReplyPolicy::try_from(r.u8()?).map_err(|e| MessageError::ReplyPolicy(e.0))?;
+        direction(&mut r, Kind::Reply)?;
         let class_count = r.u16()?;
+        let policy = ReplyPolicy::try_from(r.u8()?).map_err(|e| MessageError::ReplyPolicy(e.0))?;
+        if r.array()? != [0; 3] {
+            return Err(MessageError::ReservedBytes);
+        }
         let classes = usize::from(class_count);
         if !(1..=MAX_CLASSES).contains(&classes) {
             return Err(MessageError::ClassCount(class_count));
@@ -365,8 +369,18 @@ fn version(r: &mut Reader<'_>) -> Result<(), MessageError> {
     }
 }
 
-const INFER: u8 = 1;
+/// The kind must be `own`.
+fn direction(r: &mut Reader<'_>, own: Kind) -> Result<(), MessageError> {
+    match r.u8()? {
+        kind if kind == own as u8 => Ok(()),
+        kind if kind == Kind::Request as u8 || kind == Kind::Reply as u8 => {
+            Err(MessageError::Direction)
+        }
+        other => Err(MessageError::Kind(other)),
+    }
+}
+
 /// A request's bytes before its features.
 const REQUEST_FIXED: usize = 1 + 1 + 2 + 8 + 4;
 /// A reply's bytes before its receipt.
-const REPLY_FIXED: usize = 1 + 1 + 2;
+const REPLY_FIXED: usize = 1 + 1 + 2 + 1 + 3;

@@ -109,7 +109,7 @@ impl Status {
 pub enum RefusalCode {
     /// The frame or what it holds is malformed.
     BadFrame = 1,
-    /// Not sealed with the wire key.
+    /// Not sealed with the wire key by the other side.
     Unauthentic = 2,
     /// Its counter is not above the highest accepted.
     Replay = 3,

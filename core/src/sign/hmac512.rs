@@ -4,7 +4,7 @@ use core::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha512;
-use zeroize::{ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{BadSignature, KeyId, KeyKind, Signature};
 use crate::wire::copy;
@@ -14,10 +14,13 @@ use crate::wire::copy;
 pub struct HmacKey(Zeroizing<[u8; 64]>);
 
 impl HmacKey {
-    /// Takes 64 random bytes.
+    /// Takes 64 random bytes. The copy that was passed is wiped.
     #[must_use]
-    pub fn from_bytes(bytes: [u8; 64]) -> Self {
-        Self(Zeroizing::new(bytes))
+    pub fn from_bytes(mut bytes: [u8; 64]) -> Self {
+        let mut key = Self(Zeroizing::new([0; 64]));
+        key.0.copy_from_slice(&bytes);
+        bytes.zeroize();
+        key
     }
 
     /// The key's bytes, to be written to a key file. Secret.

@@ -7,6 +7,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,13 +15,14 @@ use clap::{Parser, Subcommand};
 use sealnet_core::artefact::Sealed;
 use sealnet_firmware::device::{BootError, FIRMWARE_VERSION};
 use sealnet_firmware::env::Event;
-use sealnet_firmware::identity::Identity;
-use sealnet_firmware::journal::Journal;
+use sealnet_firmware::identity::Provisioned;
+use sealnet_firmware::journal::{Counters, Journal};
 use sealnet_firmware::layout::{FLASH_LEN, IDENTITY, JOURNAL, SLOT_A, SLOT_B, SLOT_LEN};
 use sealnet_firmware::provision::{self, ProvisionError};
 use sealnet_firmware::shape::SHAPE;
 use sealnet_firmware::sim::Machine;
 use sealnet_firmware::sim::flash::SimFlash;
+use zeroize::Zeroizing;
 
 /// Runs Sealnet's device on this machine: flash in a file, frames on standard input and output.
 #[derive(Debug, Parser)]
@@ -37,7 +39,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a fresh device's flash: its keys, a model, counters
+    /// Make a device's flash: its keys, a model, counters
     Provision {
         /// The device's keys: the folder DIR/device-ID that `sealnet keygen DIR` made
         #[arg(long, value_name = "DIR")]
@@ -51,12 +53,21 @@ enum Command {
         /// The lowest security counter that the device takes
         #[arg(long, value_name = "N", default_value_t = 0)]
         min_counter: u32,
-        /// Replace a flash image that exists: its device forgets its counters
+        /// Replace a flash image that exists; if it is the same device's, its counters go on
         #[arg(long)]
         force: bool,
         /// Make it even if the model would not boot, to see the device refuse it
         #[arg(long)]
         no_check: bool,
+    },
+    /// Put a newer model into a flash image, if its device boots it; keys and counters stay
+    Update {
+        /// The flash image
+        #[arg(long, value_name = "FILE")]
+        flash: PathBuf,
+        /// The sealed model, with a security counter above the device's
+        #[arg(long, value_name = "FILE")]
+        model: PathBuf,
     },
     /// Boot the device and answer frames until standard input ends
     Run {
@@ -82,6 +93,7 @@ fn main() -> ExitCode {
             force,
             no_check,
         } => provision(&keys, &model, &flash, min_counter, force, !no_check),
+        Command::Update { flash, model } => update(&flash, &model),
         Command::Run { flash } => run(&flash),
         Command::Info { flash } => info(&flash),
     };
@@ -113,6 +125,8 @@ enum Failure {
     Provision(#[from] ProvisionError),
     #[error("the device serves no model: {0}")]
     NoModel(BootError),
+    #[error("the model is no newer one: security counter {found}, the device is at {stored}")]
+    NotNewer { found: u32, stored: u32 },
     #[error("{} exists", .0.display())]
     Exists(PathBuf),
     #[error("{} is open to other users", .0.display())]
@@ -128,11 +142,16 @@ impl Failure {
         match self {
             Self::Provision(error) => error.hint(),
             Self::Exists(_) => {
-                "name another file, or use --force: the device then forgets its counters".into()
+                "to give its device a newer model, use `firmware-sim update`; to provision it anew, --force"
+                    .into()
             }
             Self::Permissions(path) => {
                 format!("it holds the device's keys: chmod 600 {}", path.display())
             }
+            Self::NotNewer { stored, .. } => format!(
+                "export it with a higher one: sealnet export --counter {}",
+                stored.saturating_add(1)
+            ),
             Self::NoImage { .. } => "make one with `firmware-sim provision`".into(),
             Self::Io { .. } | Self::Frames(..) | Self::NoModel(_) | Self::InUse(_) => String::new(),
         }
@@ -141,6 +160,7 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::NoModel(error) if error.is_verification() => 1,
+            Self::NotNewer { .. } => 1,
             _ => 2,
         }
     }
@@ -169,13 +189,32 @@ fn provision(
         return Err(Failure::Exists(flash.to_owned()));
     }
     let identity = provision::load_keys(keys)?;
-    let mut file = Vec::new();
-    File::open(model)
-        .and_then(|open| open.take(MODEL_FILE_LEN_MAX).read_to_end(&mut file))
-        .map_err(Failure::io("read", model))?;
-    let image = provision::flash_image(&identity, &file, min_counter)?;
+    let model = read_model(model)?;
+    let mut counters = Counters::default();
+    // Locked until it is replaced, so that no device counts on meanwhile.
+    let mut replaced = flash.exists().then(|| open(flash)).transpose()?;
+    if let Some((old, _locked)) = &mut replaced {
+        match provision::counters_of(old, &identity)? {
+            Some(old) => {
+                counters = old;
+                say(format_args!(
+                    "the counters of {} go on: {} boots, security counter {}, no request up to {}",
+                    flash.display(),
+                    old.boot,
+                    old.security,
+                    old.requests
+                ));
+            }
+            None => say(format_args!(
+                "{} was another device's; the counters begin at zero",
+                flash.display()
+            )),
+        }
+    }
+    counters.security = counters.security.max(min_counter);
+    let image = provision::flash_image(&identity, &model, counters)?;
     if check {
-        // A copy boots, so that the counters of the one that is written stay those of a fresh device.
+        // A copy boots, so that the counters of the one that is written stay as they are.
         Machine::new(SimFlash::new(image.bytes().to_vec()))
             .boot(|_: Event| {})
             .model()
@@ -188,6 +227,38 @@ fn provision(
         flash.display()
     ));
     Ok(())
+}
+
+fn update(flash: &Path, model: &Path) -> Result<(), Failure> {
+    let (mut old, _locked) = open(flash)?;
+    let model = read_model(model)?;
+    let (_, journal) = old.split(JOURNAL);
+    let stored = Journal::open(journal)
+        .map_err(|error| Failure::NoModel(BootError::Journal(error)))?
+        .counters()
+        .security;
+    // A copy boots, and raises its security counter if it serves the model; only then is it written.
+    let mut machine = Machine::new(provision::with_model(&old, &model)?);
+    let device = machine.boot(|_: Event| {});
+    let found = device.model().map_err(Failure::NoModel)?.security_counter;
+    drop(device);
+    if found <= stored {
+        return Err(Failure::NotNewer { found, stored });
+    }
+    write_new(flash, machine.flash().bytes(), true)?;
+    say(format_args!(
+        "{}: the model is replaced; security counter {stored} -> {found}",
+        flash.display()
+    ));
+    Ok(())
+}
+
+fn read_model(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|open| open.take(MODEL_FILE_LEN_MAX).read_to_end(&mut bytes))
+        .map_err(Failure::io("read", path))?;
+    Ok(bytes)
 }
 
 /// Writes a file whole or not at all, for its owner alone.
@@ -245,8 +316,8 @@ fn info(path: &Path) -> Result<(), Failure> {
         "firmware   {major}.{minor}.{patch}, built for {SHAPE}"
     )];
     let (mapped, region) = flash.split(JOURNAL);
-    match Identity::read(mapped.get(IDENTITY..).unwrap_or_default()) {
-        Ok(identity) => lines.extend([
+    match Provisioned::read(mapped.get(IDENTITY..).unwrap_or_default()) {
+        Ok(Provisioned { identity, .. }) => lines.extend([
             format!("device     {}", identity.device),
             format!(
                 "publisher  {} {}",
@@ -274,9 +345,9 @@ fn info(path: &Path) -> Result<(), Failure> {
             Ok(sealed) => {
                 let claims = sealed.untrusted_header();
                 format!(
-                    "{name}     claims: {} \"{}\", security counter {}, signed by {} {}",
+                    "{name}     claims: {} {:?}, security counter {}, signed by {} {}",
                     claims.shape,
-                    claims.name,
+                    claims.name.as_str(),
                     claims.security_counter,
                     claims.scheme,
                     claims.signing_key
@@ -328,15 +399,26 @@ fn open(path: &Path) -> Result<(SimFlash, File), Failure> {
         TryLockError::WouldBlock => Failure::InUse(path.to_owned()),
         TryLockError::Error(error) => Failure::io("lock", path)(error),
     })?;
-    let mut bytes = vec![0; FLASH_LEN];
+    let mut bytes = Zeroizing::new(vec![0; FLASH_LEN]);
     file.read_exact(&mut bytes)
         .map_err(Failure::io("read", path))?;
-    Ok((SimFlash::new(bytes), file))
+    Ok((SimFlash::new(mem::take(&mut bytes)), file))
 }
 
 /// Says a line on standard error, if anyone listens.
 fn say(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", plain(&line.to_string()));
+}
+
+/// The text without what would command a terminal: a file's name may hold anything.
+fn plain(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            let escaped = c.is_control().then(|| c.escape_default());
+            let kept = escaped.is_none().then_some(c);
+            escaped.into_iter().flatten().chain(kept)
+        })
+        .collect()
 }
 
 /// Frames on standard input and output.

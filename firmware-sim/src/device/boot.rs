@@ -3,10 +3,11 @@
 use embedded_storage::nor_flash::NorFlash;
 use sealnet_core::artefact::{BodyEncoding, Header, Sealed};
 use sealnet_core::protocol::FrameReader;
+use zeroize::Zeroize as _;
 
 use super::{BootError, Device, Model, Session};
 use crate::env::{Board, Env, Event, Log};
-use crate::identity::Identity;
+use crate::identity::{Identity, Provisioned};
 use crate::journal::Journal;
 
 impl<'m, E: Env> Device<'m, E> {
@@ -20,6 +21,8 @@ impl<'m, E: Env> Device<'m, E> {
             port,
             mut log,
         } = board;
+        // A reset without a power cut finds the model that was served before, refused now perhaps.
+        model_ram.zeroize();
         let (session, model) = match Session::begin(identity, journal) {
             Err(error) => (None, Err(error)),
             Ok(mut session) => {
@@ -58,11 +61,12 @@ impl<'m, E: Env> Device<'m, E> {
 
 impl<J: NorFlash> Session<J> {
     fn begin(identity: &[u8], journal: J) -> Result<Self, BootError> {
-        let identity = Identity::read(identity)?;
+        let Provisioned { identity, nonce } = Provisioned::read(identity)?;
         let mut journal = Journal::open(journal)?;
         let boot = journal.begin_boot()?;
         Ok(Self {
             identity,
+            nonce,
             journal,
             boot,
             messages: 0,
@@ -76,12 +80,17 @@ impl<J: NorFlash> Session<J> {
         model_ram: &'m mut [u8],
         log: &mut impl Log,
     ) -> Result<Model<'m>, BootError> {
-        let Identity {
-            publisher,
-            model: model_key,
+        let Self {
+            identity:
+                Identity {
+                    publisher,
+                    model: model_key,
+                    ..
+                },
+            journal,
             ..
-        } = &self.identity;
-        let stored = self.journal.counters().security;
+        } = self;
+        let stored = journal.counters().security;
         if slot.iter().take(BLANK.len()).eq(&BLANK) {
             return Err(BootError::EmptySlot);
         }
@@ -91,13 +100,14 @@ impl<J: NorFlash> Session<J> {
             (BodyEncoding::Fernet { .. }, Some(key)) => verified.open(key, model_ram)?,
             (BodyEncoding::Fernet { .. }, None) => return Err(BootError::NoModelKey),
         };
-        let model: Model<'m> = opened.load()?;
-        let counter = model.header().security_counter;
-        if counter > stored {
-            self.journal.raise_security(counter)?;
-            log.event(Event::SecurityRaised { to: counter });
-        }
-        Ok(model)
+        opened.load_if(|header| {
+            let counter = header.security_counter;
+            if counter > stored {
+                journal.raise_security(counter)?;
+                log.event(Event::SecurityRaised { to: counter });
+            }
+            Ok(())
+        })
     }
 }
 

@@ -167,7 +167,7 @@ impl<J: NorFlash> Session<J> {
             probabilities: probabilities.as_ref().map_or(&[], |p| p.as_slice()),
             logits: &logits,
         };
-        let iv = Iv::derive(&self.identity.secret, self.boot, message);
+        let iv = Iv::derive(&self.identity.secret, &self.nonce, self.boot, message);
         let (mut plaintext, mut token) = ([0; REPLY_LEN], [0; binary_len(REPLY_LEN)]);
         let token = reply.seal(
             &self.identity.wire,

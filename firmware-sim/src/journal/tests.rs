@@ -1,16 +1,18 @@
 use super::*;
-use crate::sim::flash::{Fault, FaultKind, PAGE_LEN, SimFlash};
+use embedded_storage::nor_flash::{ErrorType, ReadNorFlash};
+
+use crate::sim::flash::{Fault, FaultKind, FlashError, NorRegion, PAGE_LEN, SimFlash};
 
 const REGION: usize = 2 * PAGE_LEN;
 const SLOTS: usize = PAGE_LEN / RECORD_LEN;
 
 fn formatted() -> SimFlash {
     let mut flash = SimFlash::new(vec![0xFF; REGION]);
-    Journal::format(flash.split(0).1, 0).unwrap();
+    Journal::format(flash.split(0).1, Counters::default()).unwrap();
     flash
 }
 
-fn open(flash: &mut SimFlash) -> Result<Journal<crate::sim::flash::NorRegion<'_>>, JournalError> {
+fn open(flash: &mut SimFlash) -> Result<Journal<NorRegion<'_>>, JournalError> {
     Journal::open(flash.split(0).1)
 }
 
@@ -175,10 +177,11 @@ fn power_cuts_at_every_operation_and_again_in_recovery() {
             assert_eq!(open(&mut flash).unwrap().page, full.other());
             flash.operations()
         };
-        for operation in 0..total {
+        for (operation, ecc) in (0..total).flat_map(|n| [(n, false), (n, true)]) {
             for kind in kinds {
                 for second in 0..16 {
                     let mut flash = SimFlash::new(start.clone());
+                    flash.set_ecc(ecc);
                     let mut seen = seen_before.clone();
                     flash.inject(Some(Fault { operation, kind }));
                     while !flash.power().lost() && flash.operations() < total {
@@ -240,6 +243,87 @@ fn dead_flash_admits_nothing() {
     flash.power_on();
     flash.inject(None);
     assert_eq!(open(&mut flash).unwrap().counters(), before);
+}
+
+/// Flash with an error-correcting code refuses to read a torn slot: it counts as torn, and the device
+/// lives on; but where nothing can be read, no counter is made up.
+#[test]
+fn slots_that_cannot_be_read_count_as_torn() {
+    let mut flash = formatted();
+    flash.set_ecc(true);
+    let mut boots = 0;
+    for round in 0..3 * SLOTS as u64 {
+        let operation = flash.operations() + round % 4;
+        let kind = FaultKind::CutMidway(round);
+        flash.inject(Some(Fault { operation, kind }));
+        let cut = open(&mut flash).unwrap().begin_boot();
+        assert_eq!(cut, Err(JournalError::Flash), "round {round}");
+        flash.power_on();
+        flash.inject(None);
+        let boot = open(&mut flash).unwrap().begin_boot().unwrap();
+        assert!(boot > boots);
+        boots = boot;
+    }
+    // The only record of a region, torn.
+    let mut flash = SimFlash::new(vec![0xFF; REGION]);
+    flash.set_ecc(true);
+    let kind = FaultKind::CutMidway(1);
+    flash.inject(Some(Fault { operation: 3, kind }));
+    assert!(Journal::format(flash.split(0).1, Counters::default()).is_err());
+    flash.power_on();
+    let error = open(&mut flash).map(|journal| journal.counters());
+    assert_eq!(error, Err(JournalError::Flash));
+}
+
+/// A passing read error must not hide the newest record.
+#[test]
+fn a_read_that_fails_now_and_then_is_tried_again() {
+    let mut flash = formatted();
+    let boot = open(&mut flash).unwrap().begin_boot().unwrap();
+    let region = Flaky {
+        region: flash.split(0).1,
+        reads: 0,
+    };
+    assert_eq!(Journal::open(region).unwrap().counters().boot, boot);
+}
+
+/// Two of three reads fail.
+struct Flaky<'f> {
+    region: NorRegion<'f>,
+    reads: usize,
+}
+
+impl ErrorType for Flaky<'_> {
+    type Error = FlashError;
+}
+
+impl ReadNorFlash for Flaky<'_> {
+    const READ_SIZE: usize = 1;
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
+        self.reads += 1;
+        if !self.reads.is_multiple_of(READS) {
+            return Err(FlashError::Failed);
+        }
+        self.region.read(offset, bytes)
+    }
+
+    fn capacity(&self) -> usize {
+        self.region.capacity()
+    }
+}
+
+impl NorFlash for Flaky<'_> {
+    const WRITE_SIZE: usize = NorRegion::WRITE_SIZE;
+    const ERASE_SIZE: usize = NorRegion::ERASE_SIZE;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), FlashError> {
+        self.region.erase(from, to)
+    }
+
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), FlashError> {
+        self.region.write(offset, bytes)
+    }
 }
 
 /// Cells programmed only weakly before a power cut may read as a whole record later on. Then two records

@@ -171,7 +171,12 @@ fn names_the_file_that_holds_no_key() {
 #[test]
 fn lays_the_flash_out_as_documented() {
     let identity = load_keys(&Folder::new("device-0001").path()).unwrap();
-    let mut flash = flash_image(&identity, &[7; 1000], 42).unwrap();
+    let counters = Counters {
+        boot: 5,
+        security: 42,
+        requests: 512,
+    };
+    let mut flash = flash_image(&identity, &[7; 1000], counters).unwrap();
     let bytes = flash.bytes();
     assert_eq!(bytes.len(), FLASH_LEN);
     assert_eq!(bytes[..1000], [7; 1000]);
@@ -181,22 +186,23 @@ fn lays_the_flash_out_as_documented() {
             .chain(&bytes[IDENTITY + IDENTITY_LEN..JOURNAL])
             .all(|byte| *byte == 0xFF)
     );
+    let provisioned = Provisioned::read(&bytes[IDENTITY..]).unwrap();
+    let written = Provisioned {
+        identity: identity.clone(),
+        nonce: provisioned.nonce,
+    };
     assert_eq!(
         bytes[IDENTITY..IDENTITY + IDENTITY_LEN],
-        *identity.write().unwrap().as_slice()
+        *written.write().unwrap().as_slice()
     );
     let (mapped, region) = flash.split(JOURNAL);
     assert_eq!(
         (mapped.len(), FLASH_LEN - JOURNAL),
         (SLOT_B + SLOT_LEN + 4096, JOURNAL_LEN)
     );
-    let counters = Journal::open(region).unwrap().counters();
-    assert_eq!(
-        (counters.boot, counters.security, counters.requests),
-        (0, 42, 0)
-    );
-    assert!(flash_image(&identity, &[0; SLOT_LEN], 0).is_ok());
-    let error = flash_image(&identity, &[0; SLOT_LEN + 1], 0).unwrap_err();
+    assert_eq!(Journal::open(region).unwrap().counters(), counters);
+    assert!(flash_image(&identity, &[0; SLOT_LEN], counters).is_ok());
+    let error = flash_image(&identity, &[0; SLOT_LEN + 1], counters).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
@@ -204,4 +210,58 @@ fn lays_the_flash_out_as_documented() {
             SLOT_LEN + 1
         )
     );
+}
+
+fn nonce(flash: &SimFlash) -> [u8; NONCE_LEN] {
+    Provisioned::read(&flash.bytes()[IDENTITY..]).unwrap().nonce
+}
+
+#[test]
+fn each_provisioning_has_a_nonce_of_its_own() {
+    let identity = load_keys(&Folder::new("device-0001").path()).unwrap();
+    let [first, second] = [1, 2].map(|_| flash_image(&identity, &[], Counters::default()).unwrap());
+    assert_ne!(nonce(&first), nonce(&second));
+    // Another model is no provisioning.
+    let updated = with_model(&first, &[7; 10]).unwrap();
+    assert_eq!(
+        updated.bytes()[..11],
+        *b"\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\xFF"
+    );
+    assert_eq!(updated.bytes()[SLOT_LEN..], first.bytes()[SLOT_LEN..]);
+    let shorter = with_model(&updated, &[8; 2]).unwrap();
+    assert_eq!(shorter.bytes()[..4], [8, 8, 0xFF, 0xFF]);
+    assert!(with_model(&first, &[0; SLOT_LEN + 1]).is_err());
+}
+
+#[test]
+fn counters_go_on_unless_the_old_image_is_another_devices() {
+    let mut identity = load_keys(&Folder::new("device-0001").path()).unwrap();
+    let counters = Counters {
+        boot: 5,
+        security: 42,
+        requests: 512,
+    };
+    let mut old = flash_image(&identity, &[], counters).unwrap();
+    assert_eq!(counters_of(&mut old, &identity).unwrap(), Some(counters));
+    // One of name and wire key is enough: either could be asked, or answer, as before.
+    identity.device = DeviceName::new("0002").unwrap();
+    assert_eq!(counters_of(&mut old, &identity).unwrap(), Some(counters));
+    identity.wire = FernetKey::from_bytes([9; 32]);
+    assert_eq!(counters_of(&mut old, &identity).unwrap(), None);
+    identity.device = DeviceName::new("0001").unwrap();
+    assert_eq!(counters_of(&mut old, &identity).unwrap(), Some(counters));
+
+    // Who cannot say whose it is keeps its counters, and who has none cannot be replaced.
+    let changed = |from: usize| {
+        let mut bytes = old.bytes().to_vec();
+        bytes[from..].fill(0xFF);
+        bytes[IDENTITY + 4] = 1;
+        SimFlash::new(bytes)
+    };
+    assert_eq!(
+        counters_of(&mut changed(FLASH_LEN), &identity).unwrap(),
+        Some(counters)
+    );
+    let error = counters_of(&mut changed(JOURNAL), &identity).unwrap_err();
+    assert!(matches!(error, ProvisionError::Forgotten(_)) && !error.hint().is_empty());
 }

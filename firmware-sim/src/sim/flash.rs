@@ -9,6 +9,8 @@
 //!   operation fails, with or without saying so. After a cut every access fails until [`SimFlash::power_on`].
 //! - Halfway through, a word has some of its bits cleared and a page some of its bits set, in a manner
 //!   drawn from the fault's seed.
+//! - With [`SimFlash::set_ecc`] a torn word cannot be read until its page is erased, as on chips whose
+//!   error-correcting code finds more wrong bits than it can correct.
 //! - [`SimFlash::attach`] writes each operation through to a file, so that killing the process is a
 //!   power cut too.
 
@@ -22,6 +24,8 @@ use embedded_storage::nor_flash::{
     check_write,
 };
 
+use zeroize::Zeroizing;
+
 pub use crate::layout::PAGE_LEN;
 
 /// Bytes that are programmed at once.
@@ -30,10 +34,20 @@ pub const WORD_LEN: usize = 8;
 /// A whole flash chip: contents, rules, faults.
 #[derive(Debug)]
 pub struct SimFlash {
-    bytes: Vec<u8>,
-    /// Whether each word was programmed since its page was erased.
-    programmed: Vec<bool>,
+    /// Wiped when dropped: a device's flash holds its keys.
+    bytes: Zeroizing<Vec<u8>>,
+    words: Vec<Word>,
+    ecc: bool,
     supply: Supply,
+}
+
+/// What became of a word since its page was erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Erased,
+    Programmed,
+    /// Programmed or erased halfway.
+    Torn,
 }
 
 /// What the operations need beside the cells: power, faults, the file behind them.
@@ -100,6 +114,12 @@ pub enum FlashError {
         /// Where.
         offset: u32,
     },
+    /// A word was torn, and its error-correcting code cannot tell what it held.
+    #[error("the flash at {offset:#x} has errors that its code cannot correct")]
+    Uncorrectable {
+        /// Where the read began.
+        offset: u32,
+    },
     /// The operation failed, as a [`FaultKind::Fails`] told it to.
     #[error("the flash operation failed")]
     Failed,
@@ -112,7 +132,9 @@ impl NorFlashError for FlashError {
     fn kind(&self) -> NorFlashErrorKind {
         match self {
             Self::Access(kind) => *kind,
-            Self::Rule { .. } | Self::Failed | Self::PowerLost => NorFlashErrorKind::Other,
+            Self::Rule { .. } | Self::Uncorrectable { .. } | Self::Failed | Self::PowerLost => {
+                NorFlashErrorKind::Other
+            }
         }
     }
 }
@@ -120,13 +142,17 @@ impl NorFlashError for FlashError {
 impl SimFlash {
     /// A flash that holds `bytes`. Words that are not all ones count as programmed.
     pub fn new(bytes: Vec<u8>) -> Self {
-        let programmed = bytes
+        let words = bytes
             .chunks(WORD_LEN)
-            .map(|word| word.iter().any(|byte| *byte != 0xFF))
+            .map(|word| match word.iter().all(|byte| *byte == 0xFF) {
+                true => Word::Erased,
+                false => Word::Programmed,
+            })
             .collect();
         Self {
-            bytes,
-            programmed,
+            bytes: Zeroizing::new(bytes),
+            words,
+            ecc: false,
             supply: Supply::default(),
         }
     }
@@ -144,6 +170,11 @@ impl SimFlash {
     /// How often a word was to be programmed twice.
     pub fn violations(&self) -> u64 {
         self.supply.violations
+    }
+
+    /// Whether torn words give an error when they are read.
+    pub fn set_ecc(&mut self, ecc: bool) {
+        self.ecc = ecc;
     }
 
     /// Arms a fault, or none. It strikes once; [`FaultKind::Dies`] stays.
@@ -176,13 +207,11 @@ impl SimFlash {
     pub fn split(&mut self, offset: usize) -> (&[u8], NorRegion<'_>) {
         let offset = offset.min(self.bytes.len());
         let (mapped, bytes) = self.bytes.split_at_mut(offset);
-        let programmed = self
-            .programmed
-            .get_mut(offset / WORD_LEN..)
-            .unwrap_or_default();
+        let words = self.words.get_mut(offset / WORD_LEN..).unwrap_or_default();
         let region = NorRegion {
             bytes,
-            programmed,
+            words,
+            ecc: self.ecc,
             offset,
             supply: &mut self.supply,
         };
@@ -194,7 +223,8 @@ impl SimFlash {
 #[derive(Debug)]
 pub struct NorRegion<'f> {
     bytes: &'f mut [u8],
-    programmed: &'f mut [bool],
+    words: &'f mut [Word],
+    ecc: bool,
     /// Where the region lies in the chip.
     offset: usize,
     supply: &'f mut Supply,
@@ -299,6 +329,16 @@ impl ReadNorFlash for NorRegion<'_> {
         if self.supply.power.lost() {
             return Err(FlashError::PowerLost);
         }
+        let (first, end) = (offset as usize, offset as usize + bytes.len());
+        let words = self
+            .words
+            .get(first / WORD_LEN..end.div_ceil(WORD_LEN))
+            .unwrap_or_default();
+        if self.ecc && words.contains(&Word::Torn) {
+            return Err(FlashError::Uncorrectable {
+                offset: (self.offset + first) as u32,
+            });
+        }
         for (to, from) in bytes
             .iter_mut()
             .zip(self.bytes.iter().skip(offset as usize))
@@ -322,13 +362,16 @@ impl NorFlash for NorRegion<'_> {
         for start in (from as usize..to as usize).step_by(PAGE_LEN) {
             let extent = self.begin()?;
             let words = self
-                .programmed
+                .words
                 .iter_mut()
                 .skip(start / WORD_LEN)
                 .take(PAGE_LEN / WORD_LEN);
             for word in words {
                 // The cells of a page erased halfway are in no defined state: it takes no word.
-                *word = matches!(extent, Extent::Half(_) | Extent::HalfThenCut(_));
+                *word = match extent {
+                    Extent::Half(_) | Extent::HalfThenCut(_) => Word::Torn,
+                    Extent::Whole | Extent::WholeThenCut => Word::Erased,
+                };
             }
             self.finish(start, &[0xFF; PAGE_LEN], extent)?;
         }
@@ -341,15 +384,18 @@ impl NorFlash for NorRegion<'_> {
             .step_by(WORD_LEN)
             .zip(bytes.chunks(WORD_LEN))
         {
-            if self.programmed.get(start / WORD_LEN) != Some(&false) {
+            if self.words.get(start / WORD_LEN) != Some(&Word::Erased) {
                 self.supply.violations += 1;
                 return Err(FlashError::Rule {
                     offset: (self.offset + start) as u32,
                 });
             }
             let extent = self.begin()?;
-            if let Some(programmed) = self.programmed.get_mut(start / WORD_LEN) {
-                *programmed = true;
+            if let Some(word) = self.words.get_mut(start / WORD_LEN) {
+                *word = match extent {
+                    Extent::Half(_) | Extent::HalfThenCut(_) => Word::Torn,
+                    Extent::Whole | Extent::WholeThenCut => Word::Programmed,
+                };
             }
             self.finish(start, word, extent)?;
         }

@@ -1,5 +1,7 @@
 //! What boots and what does not, and what the device then says.
 
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng as _, SeedableRng as _};
 use sealnet_core::artefact::{
     ArtefactError, BodySpec, ColumnScaling, NamesSpec, ReplyPolicy, sealed_len,
 };
@@ -13,10 +15,10 @@ use sealnet_firmware::env::Event;
 use sealnet_firmware::identity::IdentityError;
 use sealnet_firmware::journal::JournalError;
 use sealnet_firmware::layout::{
-    IDENTITY, JOURNAL, MODEL_LEN_MAX, MODEL_RAM_LEN, NAMES_MAX, SLOT_LEN,
+    FLASH_LEN, IDENTITY, JOURNAL, MODEL_LEN_MAX, MODEL_RAM_LEN, NAMES_MAX, SLOT_LEN,
 };
 use sealnet_firmware::sim::Machine;
-use sealnet_firmware::sim::flash::SimFlash;
+use sealnet_firmware::sim::flash::{Fault, FaultKind, SimFlash};
 
 use super::support::*;
 use crate::model_fixture::{Model, random_bytes};
@@ -261,6 +263,98 @@ fn without_keys_or_counters_the_device_reports_and_stays_alive() {
         let mut machine = Machine::new(SimFlash::new(bytes));
         assert_eq!(boot_error(&mut machine, &mut client), expected);
     }
+}
+
+/// What a confidential model was decrypted into is zeros again whenever no model is served.
+#[test]
+fn a_refused_model_leaves_nothing_in_ram() {
+    let identity = identity(&ed25519());
+    let model = network(1);
+    let export = Export::default();
+    let wiped = |machine: &Machine| machine.model_ram().iter().all(|byte| *byte == 0);
+    let refuse = |machine: &mut Machine| {
+        let error = boot_error(machine, &mut Client::new(&identity));
+        assert!(wiped(machine), "{error}");
+        error
+    };
+    let provision = |file: &[u8]| Machine::provision(&identity, file, 0).unwrap();
+
+    // Refused by the golden vectors, and by a section's padding: after decryption.
+    let file = export.seal(&model);
+    let golden = Export {
+        encrypted: false,
+        ..export.clone()
+    }
+    .seal(&model)
+    .len()
+        - 256
+        - 64
+        - 32
+        - 16;
+    for (offset, fits) in [
+        (
+            golden,
+            (|e| matches!(e, ArtefactError::Golden { .. })) as fn(_) -> _,
+        ),
+        (8, |e| matches!(e, ArtefactError::Section { .. })),
+    ] {
+        let mut changed = file.clone();
+        change_and_sign(&mut changed, offset, &export.signing);
+        let error = refuse(&mut provision(&changed));
+        assert!(
+            matches!(error, BootError::Model(e) if fits(e)),
+            "{offset}: {error}"
+        );
+    }
+    // Of another shape.
+    let other = Model::random([784, 32, 32, 10], Granularity::PerOutput, 1);
+    refuse(&mut provision(&export.seal(&other)));
+    // Accepted, but its security counter cannot be stored.
+    let mut machine = provision(&file);
+    let operation = machine.flash().operations() + 4;
+    let kind = FaultKind::Dies;
+    machine.flash_mut().inject(Some(Fault { operation, kind }));
+    assert_eq!(
+        refuse(&mut machine),
+        BootError::Journal(JournalError::Flash)
+    );
+
+    // Served, and there it lies; then a reset at which the device cannot count its boot.
+    let mut machine = provision(&file);
+    machine.boot(silent).model().unwrap();
+    assert!(!wiped(&machine));
+    let operation = machine.flash().operations();
+    machine.flash_mut().inject(Some(Fault { operation, kind }));
+    assert_eq!(
+        refuse(&mut machine),
+        BootError::Journal(JournalError::Flash)
+    );
+}
+
+/// Flash of any contents: the device may refuse, it does not panic, and it answers a status query.
+#[test]
+fn hostile_flash_images_are_survived() {
+    let (machine, mut client, _) = machine();
+    let mut rng = ChaCha20Rng::seed_from_u64(3);
+    let mut served = 0;
+    for round in 0..300 {
+        let mut bytes = machine.flash().bytes().to_vec();
+        let mut below = |n: usize| rng.next_u32() as usize % n;
+        for _ in 0..=below(3) {
+            // The pages that hold structure, and anywhere.
+            let (start, len) =
+                [(0, 512), (IDENTITY, 280), (JOURNAL, 128), (0, FLASH_LEN)][below(4)];
+            let at = start + below(len);
+            let value = below(256) as u8;
+            let end = (at + 1 + below(40) * (round % 2)).min(FLASH_LEN);
+            bytes[at..end].fill(value);
+        }
+        let mut machine = Machine::new(SimFlash::new(bytes));
+        let mut device = machine.boot(silent);
+        served += u32::from(device.model().is_ok());
+        client.status(&mut device).unwrap();
+    }
+    assert!((1..200).contains(&served), "{served} models served");
 }
 
 #[test]

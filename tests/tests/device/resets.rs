@@ -8,6 +8,7 @@ use sealnet_firmware::client::{Client, ClientError, Link, SealedRequest};
 use sealnet_firmware::device::BootError;
 use sealnet_firmware::journal::{JournalError, REQUEST_BLOCK};
 use sealnet_firmware::layout::JOURNAL;
+use sealnet_firmware::provision;
 use sealnet_firmware::sim::Machine;
 use sealnet_firmware::sim::flash::{Fault, FaultKind, SimFlash};
 
@@ -75,6 +76,67 @@ fn reply_ivs_never_repeat_over_many_resets() {
     assert_eq!(ivs.len(), 450);
 }
 
+/// Two flash images made from the same keys, and one made from the other.
+#[test]
+fn a_device_provisioned_again_repeats_no_iv_and_goes_on_counting() {
+    let (mut machine, mut client, model) = machine();
+    let identity = identity(&ed25519());
+    let file = |counter| {
+        Export {
+            counter,
+            ..Export::default()
+        }
+        .seal(&model)
+    };
+    let mut device = machine.boot(SILENT);
+    let request = client.seal(&[3; 784]).unwrap();
+    let first = device.exchange(&request.frame).unwrap();
+    let old = client.open(&request, &first).unwrap().receipt;
+    drop(device);
+
+    // Counters lost with the old flash: boot and message are what they were, the IV is another.
+    let mut forgetful = Machine::provision(&identity, &file(1), 0).unwrap();
+    let mut device = forgetful.boot(SILENT);
+    let second = device.exchange(&request.frame).unwrap();
+    let new = client_of_0001().open(&request, &second).unwrap().receipt;
+    assert_eq!((new.boot, new.message), (old.boot, old.message));
+    assert_ne!(reply_iv(&first), reply_iv(&second));
+    drop(device);
+
+    // Counters carried over: the old request is a replay, boots go on, the older model boots no more.
+    let mut machine = with_model(&machine, &file(7));
+    assert!(machine.boot(SILENT).model().is_ok());
+    let counters = provision::counters_of(machine.flash_mut(), &identity)
+        .unwrap()
+        .unwrap();
+    assert_eq!((counters.boot, counters.security), (2, 7));
+    let again = |counter| {
+        Machine::new(provision::flash_image(&identity, &file(counter), counters).unwrap())
+    };
+    assert_eq!(
+        boot_error(&mut again(6), &mut client_of_0001()),
+        BootError::Model(ArtefactError::Rollback {
+            found: 6,
+            minimum: 7
+        })
+    );
+    let mut again = again(7);
+    let mut device = again.boot(SILENT);
+    assert_eq!(
+        refusal(&mut device, &request.frame),
+        Refusal {
+            code: RefusalCode::Replay,
+            highest_counter: REQUEST_BLOCK
+        }
+    );
+    client.status(&mut device).unwrap();
+    // The client that saw the first receipt takes the new one for newer.
+    assert_eq!(
+        client.infer(&mut device, &[3; 784]).unwrap().receipt.boot,
+        3
+    );
+}
+
 /// Power is cut before, halfway through and after every flash operation of lives that boot a newer model,
 /// answer requests and change the journal's page. Whatever happens: no IV comes twice, no request is
 /// answered twice, and once the newer model has been served the older one boots no more.
@@ -137,19 +199,23 @@ fn power_cuts_at_every_flash_operation() {
         7 * 4 + 1,
         "seven records of four words, and the other page erased"
     );
+    // On flash whose code refuses to read a torn word, too.
     let kinds = [
-        FaultKind::CutBefore,
-        FaultKind::CutMidway(1),
-        FaultKind::CutMidway(2),
-        FaultKind::CutAfter,
-        FaultKind::Fails,
-        FaultKind::Lies(3),
+        (FaultKind::CutBefore, false),
+        (FaultKind::CutMidway(1), false),
+        (FaultKind::CutMidway(1), true),
+        (FaultKind::CutMidway(2), true),
+        (FaultKind::CutAfter, false),
+        (FaultKind::Fails, false),
+        (FaultKind::Lies(3), false),
+        (FaultKind::Lies(3), true),
     ];
     for operation in 0..total {
-        for kind in kinds {
+        for (kind, ecc) in kinds {
             let (mut ivs, mut answered) = (HashSet::new(), Vec::new());
             let mut client = client_of_0001();
             let mut machine = Machine::new(SimFlash::new(start.clone()));
+            machine.flash_mut().set_ecc(ecc);
             machine.flash_mut().inject(Some(Fault { operation, kind }));
             let mut served = false;
             for _ in 0..5 {
@@ -157,7 +223,7 @@ fn power_cuts_at_every_flash_operation() {
             }
             assert!(
                 served && machine.boot(silent).model().is_ok(),
-                "{kind:?} at {operation}"
+                "{kind:?} at {operation}, ecc {ecc}"
             );
             let error = boot_error(&mut with_model(&machine, &old), &mut client);
             assert_eq!(

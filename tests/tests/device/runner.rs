@@ -12,7 +12,7 @@ use sealnet_core::protocol::{Kind, Refusal, RefusalCode};
 use sealnet_firmware::client::{Client, ClientError, Link};
 use sealnet_firmware::identity::{DeviceName, Identity};
 use sealnet_firmware::journal::REQUEST_BLOCK;
-use sealnet_firmware::layout::{FLASH_LEN, JOURNAL};
+use sealnet_firmware::layout::{FLASH_LEN, IDENTITY, JOURNAL};
 use sealnet_firmware::provision::load_keys;
 use sealnet_tests::{Ran, binary};
 
@@ -282,6 +282,183 @@ fn a_model_that_does_not_boot_is_not_provisioned_unless_asked_for() {
         "{error}"
     );
     assert_eq!(device.end(), 1);
+}
+
+fn counters(desk: &Desk) -> String {
+    let info = desk.ran("info --flash flash.bin").stdout;
+    info.lines().last().unwrap().to_owned()
+}
+
+#[test]
+fn provisioning_again_goes_on_from_the_counters_that_were_there() {
+    let desk = Desk::new();
+    assert_eq!(desk.provision("model.sealed", "").code, 0);
+    let mut client = Client::new(&desk.identity);
+    let mut device = desk.boot();
+    let request = client.seal(&[9; 784]).unwrap();
+    let response = device.exchange(&request.frame).unwrap();
+    client.open(&request, &response).unwrap();
+    // Not while the device is running.
+    let in_use = desk.provision("model.sealed", " --force");
+    assert_eq!(in_use.code, 2, "{}", in_use.stderr);
+    assert!(in_use.stderr.contains("in use"), "{}", in_use.stderr);
+    assert_eq!(device.end(), 0);
+
+    let again = desk.provision("model.sealed", " --force --min-counter 2");
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    let went_on = format!("1 boots, security counter 3, no request up to {REQUEST_BLOCK}");
+    assert_eq!(
+        again.stderr,
+        format!(
+            "the counters of flash.bin go on: {went_on}\n\
+             device 0001: flash.bin provisioned, {FLASH_LEN} bytes\n"
+        )
+    );
+    assert_eq!(counters(&desk), format!("counters   {went_on}"));
+    let mut device = desk.boot();
+    match frames(&device.exchange(&request.frame).unwrap()).as_slice() {
+        [(Kind::Refused, payload)] => {
+            assert_eq!(Refusal::parse(payload).unwrap().code, RefusalCode::Replay);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(client.status(&mut device).unwrap().boot, 2);
+    let response = client.seal(&[9; 784]).unwrap();
+    let second = device.exchange(&response.frame).unwrap();
+    client.open(&response, &second).unwrap();
+    assert_eq!(device.end(), 0);
+
+    desk.write("older.sealed", &desk.model(&network(1), 2));
+    let older = desk.provision("older.sealed", " --force");
+    assert_eq!(older.code, 1, "{}", older.stderr);
+    let raised = desk.provision("model.sealed", " --force --min-counter 4 --no-check");
+    assert_eq!(raised.code, 0, "{}", raised.stderr);
+    assert!(
+        counters(&desk).contains("security counter 4"),
+        "{}",
+        counters(&desk)
+    );
+
+    // Whose counters cannot be read stays as it is.
+    let mut bytes = fs::read(desk.path("flash.bin")).unwrap();
+    bytes[JOURNAL..].fill(0);
+    desk.write("flash.bin", &bytes);
+    let refused = desk.provision("model.sealed", " --force");
+    assert_eq!(refused.code, 2);
+    assert!(
+        refused.stderr.contains("cannot be read") && refused.stderr.contains("  hint: make new"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(fs::read(desk.path("flash.bin")).unwrap(), bytes);
+}
+
+#[test]
+fn update_takes_a_newer_model_that_boots_and_nothing_else() {
+    let desk = Desk::new();
+    assert_eq!(desk.provision("model.sealed", "").code, 0);
+    let mut device = desk.boot();
+    let mut client = Client::new(&desk.identity);
+    client.infer(&mut device, &[9; 784]).unwrap();
+    let in_use = desk.ran("update --flash flash.bin --model model.sealed");
+    assert_eq!(in_use.code, 2, "{}", in_use.stderr);
+    assert_eq!(device.end(), 0);
+
+    let newer = network(2);
+    let mut broken = desk.model(&newer, 9);
+    let golden = broken.len() - 256 - 64 - 32 - 16;
+    let publisher = KeyFolder::open(&desk.path("keys")).unwrap();
+    let publisher = publisher.publisher_signing().unwrap();
+    change_and_sign(&mut broken, golden, &publisher);
+    desk.write("broken.sealed", &broken);
+    let mut forged = desk.model(&newer, 9);
+    forged[1000] ^= 1;
+    desk.write("forged.sealed", &forged);
+    desk.write("older.sealed", &desk.model(&newer, 2));
+    desk.write("equal.sealed", &desk.model(&newer, 3));
+    let other = Model::random([784, 32, 32, 10], Granularity::PerOutput, 1);
+    desk.write("other.sealed", &desk.model(&other, 9));
+    desk.write("long.sealed", &[0; 65_537]);
+    let before = fs::read(desk.path("flash.bin")).unwrap();
+    let cases = [
+        ("broken.sealed", 1, "golden"),
+        ("forged.sealed", 1, "the signature does not verify"),
+        ("older.sealed", 1, "counter 2"),
+        (
+            "equal.sealed",
+            1,
+            "  hint: export it with a higher one: sealnet export --counter 4\n",
+        ),
+        ("other.sealed", 2, "SEALNET_SHAPE=784-32-32-10"),
+        ("long.sealed", 2, "65537 bytes long"),
+        ("none.sealed", 2, "cannot read none.sealed"),
+    ];
+    for (model, code, text) in cases {
+        let ran = desk.ran(&format!("update --flash flash.bin --model {model}"));
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (code, ""),
+            "{}",
+            ran.stderr
+        );
+        assert!(ran.stderr.contains(text), "{model}: {}", ran.stderr);
+        assert!(
+            fs::read(desk.path("flash.bin")).unwrap() == before,
+            "{model} changed the flash"
+        );
+    }
+
+    desk.write("newer.sealed", &desk.model(&newer, 4));
+    let ran = desk.ran("update --flash flash.bin --model newer.sealed");
+    assert_eq!(
+        (ran.code, ran.stderr.as_str()),
+        (
+            0,
+            "flash.bin: the model is replaced; security counter 3 -> 4\n"
+        )
+    );
+    let mode = fs::metadata(desk.path("flash.bin"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(counters(&desk).contains("2 boots, security counter 4"));
+    let mut device = desk.boot();
+    client.status(&mut device).unwrap();
+    let answer = client.infer(&mut device, &[9; 784]).unwrap();
+    assert!(answer.computed(&newer.oracle(&[9; 784])));
+    assert_eq!(device.end(), 0);
+}
+
+/// What is said about a hostile image or a strange file name commands no terminal.
+#[test]
+fn hostile_text_is_shown_without_control_characters() {
+    let desk = Desk::new();
+    assert_eq!(desk.provision("model.sealed", " --no-check").code, 0);
+    let good = fs::read(desk.path("flash.bin")).unwrap();
+    for text in ["\x1b[31mred", "a\rb", "a\u{9b}1mb", "a\u{202e}b", "a\0b"] {
+        for (offset, len) in [(200, 32), (IDENTITY + 16, 16)] {
+            let mut bytes = good.clone();
+            bytes[offset..offset + len].fill(0);
+            bytes[offset..offset + text.len()].copy_from_slice(text.as_bytes());
+            desk.write("flash.bin", &bytes);
+            for command in ["info", "run"] {
+                let ran = desk.ran(&format!("{command} --flash flash.bin"));
+                let shown = ran.stdout + &ran.stderr;
+                let hostile = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+                assert!(!shown.is_empty() && !shown.contains(hostile), "{shown:?}");
+            }
+        }
+    }
+    let mut command = desk.command("info --flash");
+    let ran = Ran::new(command.arg("no\x1b[2Jthing").stdin(Stdio::null()));
+    assert_eq!(ran.code, 2);
+    assert!(
+        ran.stderr
+            .starts_with("error: cannot open no\\u{1b}[2Jthing"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use sealnet_core::artefact::{
     BodySpec, Claims, Encryption, Name, Provenance, ReplyPolicy, seal, sealed_len, write_body,
 };
-use sealnet_core::fernet::{DerivationKey, FernetKey, Iv};
+use sealnet_core::fernet::{DerivationKey, FernetKey, Iv, decrypt_in_place, encrypt};
 use sealnet_core::mlp::Granularity;
 use sealnet_core::protocol::{
     Frame, FrameReader, Kind, MAX_PAYLOAD, Refusal, RefusalCode, frame_len, write_frame,
@@ -105,12 +105,24 @@ impl Export {
     }
 }
 
-/// Changes the body of a clear model at `offset` and signs it again, as only its publisher could.
+/// Changes the plaintext body of a model at `offset` and signs it again, as only its publisher could.
 pub(crate) fn change_and_sign(file: &mut [u8], offset: usize, signing: &SigningKey) {
-    file[256 + offset] ^= 1;
     let end = file.len() - 64;
-    let digest = sha512(&[&file[256..end]]);
-    file[64..128].copy_from_slice(&digest);
+    let (header, body) = file[..end].split_at_mut(256);
+    let clear = header[11] == 1;
+    let mut change = |plaintext: &mut [u8]| {
+        plaintext[offset] ^= 1;
+        header[64..128].copy_from_slice(&sha512(&[plaintext]));
+    };
+    if clear {
+        change(body);
+    } else {
+        let mut token = body.to_vec();
+        let mut plaintext = decrypt_in_place(&model_key(), &mut token, None).unwrap();
+        change(plaintext.plaintext_mut());
+        let iv = Iv::from_bytes([10; 16]);
+        encrypt(&model_key(), 0, iv, plaintext.plaintext(), body).unwrap();
+    }
     let signature = signing.sign(Domain::Model, &[&file[..end]]).to_bytes();
     file[end..].copy_from_slice(&signature);
 }

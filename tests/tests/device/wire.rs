@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use sealnet_core::fernet::{FernetKey, Iv, binary_len, encrypt};
-use sealnet_core::protocol::{Kind, Refusal, RefusalCode, UnverifiedReceipt};
+use sealnet_core::protocol::{Kind, MessageError, Refusal, RefusalCode, UnverifiedReceipt};
 use sealnet_core::sign::{Ed25519SigningKey, HmacKey, SigningKey};
 use sealnet_firmware::client::{Client, ClientError, Link};
 use sealnet_firmware::identity::DeviceName;
@@ -86,7 +86,7 @@ fn forged_requests_are_refused_and_change_nothing() {
         frame(Kind::Request, &token)
     };
     let mut plaintext = [0; 16 + 784];
-    plaintext[..16].copy_from_slice(&[1, 1, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0x10, 3, 0, 0]);
+    plaintext[..16].copy_from_slice(&[2, 1, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0x10, 3, 0, 0]);
     for (offset, code) in [(0, 1), (1, 1), (2, 1), (3, 1), (12, 4), (15, 4)] {
         let mut wrong = plaintext;
         wrong[offset] ^= 2;
@@ -113,12 +113,41 @@ fn forged_requests_are_refused_and_change_nothing() {
     // None of it used up the counter.
     let response = device.exchange(&request.frame).unwrap();
     client.open(&request, &response).unwrap();
-    // And a reply sent back to its device is no request.
+}
+
+/// One key seals both directions; each end refuses what it sent itself.
+#[test]
+fn reflected_messages_are_refused_at_both_ends() {
+    let (mut machine, mut client, _) = machine();
+    let mut device = machine.boot(SILENT);
+    let request = client.seal(&[1; 784]).unwrap();
+    let response = device.exchange(&request.frame).unwrap();
     let reply = frames(&response).remove(0).1;
     assert_eq!(
         refusal(&mut device, &frame(Kind::Request, &reply)).code,
-        RefusalCode::BadFrame
+        RefusalCode::Unauthentic
     );
+    assert_eq!(
+        refusal(&mut device, &response).code,
+        RefusalCode::BadFrame,
+        "the frame as it was sent"
+    );
+    let token = frames(&request.frame).remove(0).1;
+    let error = client
+        .open(&request, &frame(Kind::Reply, &token))
+        .unwrap_err();
+    assert!(
+        matches!(error, ClientError::Message(MessageError::Direction)) && error.is_verification(),
+        "{error}"
+    );
+    let error = client.open(&request, &request.frame).unwrap_err();
+    assert!(
+        matches!(error, ClientError::Unexpected(Kind::Request)),
+        "{error}"
+    );
+    // Neither end lost its step.
+    client.open(&request, &response).unwrap();
+    client.infer(&mut device, &[1; 784]).unwrap();
 }
 
 #[test]

@@ -16,8 +16,8 @@ fn verified(header: Header, signed: Authentic<'_>) -> Verified<'_> {
     Verified { header, signed } //~ E0451
 }
 
-fn opened(header: Header, body: &[u8]) -> Opened<'_> {
-    Opened { header, body } //~ E0451
+fn opened<'b>(header: Header, another: Opened<'b>) -> Opened<'b> {
+    Opened { header, ..another } //~ E0451
 }
 
 type Four<'w> = Deployed<'w, 4, 3, 2, 1>;

@@ -127,3 +127,26 @@ fn a_page_erased_halfway_must_be_erased_again() {
     region.write(0, &[0; 8]).unwrap();
     assert_eq!(flash.violations(), 1);
 }
+
+#[test]
+fn with_an_error_correcting_code_a_torn_word_cannot_be_read() {
+    for ecc in [false, true] {
+        let mut flash = flash();
+        flash.set_ecc(ecc);
+        let kind = FaultKind::CutMidway(7);
+        flash.inject(Some(Fault { operation: 1, kind }));
+        let (_, mut region) = flash.split(0);
+        assert!(region.write(0, &[0; 24]).is_err());
+        flash.power_on();
+        let (_, mut region) = flash.split(0);
+        let readable = |region: &mut NorRegion<'_>, offset, len| {
+            region.read(offset, &mut vec![0; len]).is_ok()
+        };
+        assert!(readable(&mut region, 0, 8) && readable(&mut region, 16, 100));
+        for (offset, len) in [(8, 8), (0, 24), (15, 1), (7, 2)] {
+            assert_eq!(readable(&mut region, offset, len), !ecc, "{offset}");
+        }
+        region.erase(0, PAGE_LEN as u32).unwrap();
+        assert!(readable(&mut region, 0, PAGE_LEN));
+    }
+}
