@@ -220,7 +220,7 @@ fn of_messages() {
     use MessageError as M;
     say(&[
         (M::Unauthentic, &["wire key"]),
-        (M::Version(9), &["version 9", "known: 1"]),
+        (M::Version(9), &["version 9", "known: 2"]),
         (M::Kind(9), &["kind 9"]),
         (M::ReplyPolicy(9), &["policy 9"]),
         (M::RefusalCode(9), &["code 9"]),
