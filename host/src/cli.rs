@@ -2,6 +2,7 @@
 
 mod args;
 mod choices;
+mod options;
 mod values;
 
 use clap::{Args, Parser, Subcommand};
@@ -10,6 +11,7 @@ pub(crate) use args::*;
 pub(crate) use choices::{
     GranularityArg, KnownData, PartArg, Place, Profile, Recipe, ReplyArg, SchemeArg, TagSchemeArg,
 };
+pub(crate) use options::{DataOptions, KeysOption, StoreOptions};
 pub(crate) use values::Tolerance;
 
 /// Seals data and models, and refuses anything that was touched on the way to a device's answer.

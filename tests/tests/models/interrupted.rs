@@ -143,6 +143,20 @@ fn what_is_no_file_is_refused_at_once() {
             words,
         );
     }
+    for place in ["pipe", "/dev/zero", "folder"] {
+        let words = if place == "folder" {
+            "it is a folder"
+        } else {
+            "is a pipe or a device"
+        };
+        workspace.refused(&format!("infer {place} data.csv"), 2, words);
+        workspace.refused(&format!("export {place} -o x"), 2, words);
+        workspace.refused(
+            &format!("export model.safetensors -o x --receipt {place}"),
+            2,
+            words,
+        );
+    }
 }
 
 /// Headers that promise more than there is memory for, in files that are nearly all holes.
