@@ -221,7 +221,7 @@ fn of_messages() {
     say(&[
         (M::Unauthentic, &["wire key"]),
         (M::Version(9), &["version 9", "known: 2"]),
-        (M::Kind(9), &["kind 9"]),
+        (M::Kind(9), &["kind 0x09"]),
         (M::ReplyPolicy(9), &["policy 9"]),
         (M::RefusalCode(9), &["code 9"]),
         (M::State(9), &["state 9"]),
