@@ -1,6 +1,6 @@
 //! From a frame to its answer.
 
-use embedded_io::{Read as _, Write as _};
+use embedded_io::{Read as _, Write};
 use embedded_storage::nor_flash::NorFlash;
 use sealnet_core::artefact::ReplyPolicy;
 use sealnet_core::fernet::{Iv, binary_len};
@@ -62,8 +62,7 @@ impl<E: Env> Device<'_, E> {
                 log.event(event);
             }
             if let Some(answer) = out.get(..len) {
-                port.write_all(answer)?;
-                port.flush()?;
+                send(port, answer)?;
             }
         }
         Ok(Served::Bytes)
@@ -73,6 +72,19 @@ impl<E: Env> Device<'_, E> {
     pub fn port_mut(&mut self) -> &mut E::Port {
         &mut self.port
     }
+}
+
+/// Sends all of an answer. A port that breaks its contract, and writes nothing or more than it was given, gets
+/// no more of it; `write_all` would panic.
+fn send<P: Write>(port: &mut P, mut answer: &[u8]) -> Result<(), P::Error> {
+    while !answer.is_empty() {
+        let written = port.write(answer)?;
+        answer = match answer.get(written..) {
+            Some(rest) if written > 0 => rest,
+            _ => break,
+        };
+    }
+    port.flush()
 }
 
 /// Writes the frame that answers `frame` into `out`: its length, and what to log.
@@ -209,3 +221,43 @@ const REPLY_LEN: usize = reply_len(ReplyPolicy::Logits, CLASSES);
 const SEND_LEN: usize = frame_len(binary_len(REPLY_LEN));
 /// Bytes read from the port at once.
 const READ_LEN: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use core::convert::Infallible;
+
+    use embedded_io::{ErrorType, Write};
+
+    use super::send;
+
+    /// Says that it wrote so many bytes, whatever it was given.
+    struct Port {
+        says: usize,
+        writes: usize,
+    }
+
+    impl ErrorType for Port {
+        type Error = Infallible;
+    }
+
+    impl Write for Port {
+        fn write(&mut self, _: &[u8]) -> Result<usize, Infallible> {
+            self.writes += 1;
+            Ok(self.says)
+        }
+
+        fn flush(&mut self) -> Result<(), Infallible> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_port_that_breaks_its_contract_costs_an_answer_and_no_panic() {
+        for (says, writes) in [(0, 1), (1, 10), (3, 4), (10, 1), (11, 1), (usize::MAX, 1)] {
+            let mut port = Port { says, writes: 0 };
+            send(&mut port, &[0; 10]).unwrap();
+            // Three at a time: the fourth would go beyond the end, and is not believed.
+            assert_eq!(port.writes, writes, "{says}");
+        }
+    }
+}
