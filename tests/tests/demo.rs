@@ -30,6 +30,19 @@ fn the_whole_story_on_mnist() {
     assert_eq!(tamper["false_alarms"], 0);
     assert!(tamper["clean"].as_u64().unwrap() >= 7);
     assert_eq!(report["paper_profile_accepts_insider"], true);
+    // The check that was meant to notice it is the one that did.
+    let checks = [
+        "decrypt:",
+        "count:",
+        "index:",
+        "root:",
+        "serial:",
+        "signature does not verify",
+    ];
+    for (trial, check) in tamper["list"].as_array().unwrap().iter().zip(checks) {
+        let reason = trial["reason"].as_str().unwrap();
+        assert!(reason.contains(check), "{trial}");
+    }
 
     assert_eq!(report["train"]["recipe"], "paper");
     assert_eq!(report["train"]["epochs"], 5);

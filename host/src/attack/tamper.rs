@@ -187,7 +187,8 @@ fn edit_manifest(path: &Path) -> Result<()> {
         let records = payload.get("records")?.as_u64()?;
         payload["records"] = records.saturating_sub(1).into();
         envelope["payload"] = Base64::encode_string(payload.to_string().as_bytes()).into();
-        Some(envelope.to_string())
+        // In the one form that an envelope has, so that nothing but its signature is wrong.
+        Some(envelope.to_string() + "\n")
     })();
     let edited = edited.ok_or_else(|| odd(path))?;
     files::write_atomic(path, edited.as_bytes())
