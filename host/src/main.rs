@@ -64,13 +64,16 @@ fn repeatable(error: clap::Error) -> clap::Error {
 
 /// Help and version are answers; anything else is a usage error, in JSON too if that was asked for.
 fn usage(error: &clap::Error) -> ExitCode {
-    // Whoever closed the pipe does not want to read it.
-    let _ = error.print();
+    let printed = error.print();
     if matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     ) {
-        return ExitCode::SUCCESS;
+        return match printed {
+            // Whoever closed the pipe does not want to read it.
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::from(2),
+            _ => ExitCode::SUCCESS,
+        };
     }
     let json = std::env::args_os().any(|argument| argument == "--json");
     let text = error.render().to_string();

@@ -96,6 +96,16 @@ impl Ui {
         });
     }
 
+    /// Something the user must know, with what it is about, a line each.
+    pub(crate) fn warn_of(&self, line: impl Display, about: impl Iterator<Item = String>) {
+        self.warn(line);
+        for item in about {
+            self.aside(|| {
+                let _ = writeln!(anstream::stderr(), "  {}", visible(&item));
+            });
+        }
+    }
+
     /// Tells an error: on standard error, and with `--json` as the document too.
     pub(crate) fn error(&self, error: &Error) {
         self.error_in(error, serde_json::Map::new());

@@ -146,7 +146,7 @@ fn a_refusal_names_the_record_on_both_channels() {
     let allowed = home.open(&["out", "--json", "--max-tampered", "1%"]);
     assert_eq!(document(&allowed)["quarantined"][0]["index"], index);
     assert!(
-        allowed.stderr.contains("1 record set aside"),
+        allowed.stderr.contains("1 record set aside:\n  record "),
         "{}",
         allowed.stderr
     );

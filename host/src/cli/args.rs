@@ -109,7 +109,7 @@ pub(crate) struct SealArgs {
     #[arg(long, value_name = "HEX")]
     pub(crate) dataset_id: Option<HexBytes<16>>,
     /// The manifest's serial [default: one above the newest in the vault]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=values::MAX_SERIAL))]
     pub(crate) serial: Option<u64>,
     /// Records a shard, a power of two, at most 65536 and 16 MiB [default: as many as make about 4 MiB]
     #[arg(long, value_name = "N", value_parser = values::shard_records)]
@@ -219,7 +219,7 @@ pub(crate) struct ExportArgs {
     pub(crate) granularity: GranularityArg,
     /// The security counter: a device accepts no update with a lower one [default: one above the last
     /// that the signing key used on this machine, from 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=values::MAX_COUNTER))]
     pub(crate) counter: Option<u32>,
     /// Sign under --counter even if it was used before or is lower: devices cannot tell which model is
     /// the newer then, and take either
@@ -259,6 +259,8 @@ pub(crate) struct InspectArgs {
     /// The file
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) data_options: DataOptions,
 }
 
 /// `sealnet infer`

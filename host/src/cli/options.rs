@@ -24,8 +24,8 @@ pub(crate) struct KeysOption {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Unsealed data")]
 pub(crate) struct DataOptions {
-    /// The CSV column that holds the label: its name, or `first` [default: what the training receipt
-    /// says, or the one that the model does not know, else the first]
+    /// The CSV column that holds the label: its name, or `first` [default: the first; for `export` the one
+    /// that the training receipt names, for `infer` the one that the model does not know]
     #[arg(long, value_name = "COLUMN")]
     pub(crate) label: Option<String>,
 }

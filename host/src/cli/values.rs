@@ -90,6 +90,12 @@ pub(super) fn points(text: &str) -> Result<f64, String> {
 /// Widths beyond this would not fit a microcontroller, nor `quant`'s accumulator bounds.
 const MAX_HIDDEN: u16 = 4096;
 
+/// The highest serial that can be asked for: what every JSON reader takes exactly (RFC 8259, section 6). One
+/// slip of a finger does not use up all that there are.
+pub(super) const MAX_SERIAL: u64 = (1 << 53) - 1;
+/// The highest security counter that can be asked for: half of all, so that one slip leaves the other half.
+pub(super) const MAX_COUNTER: i64 = (1 << 31) - 1;
+
 #[cfg(test)]
 mod tests {
     use super::*;

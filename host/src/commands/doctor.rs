@@ -15,9 +15,10 @@ use crate::cli::DoctorArgs;
 use crate::ui::Ui;
 
 pub(crate) fn run(_args: &DoctorArgs, ui: &Ui) -> Result<Outcome> {
+    let mnist = mnist();
     let mut checks = vec![
-        folder("cache", fetch::cache_dir(), CACHE_SPACE),
-        mnist(),
+        cache(&mnist),
+        mnist,
         folder("state", state_folder(), STATE_SPACE),
         folder("work", Ok(std::env::temp_dir()), WORK_SPACE),
         random(),
@@ -107,6 +108,18 @@ impl Check {
 fn state_folder() -> Result<PathBuf> {
     let memory = SerialMemory::of_this_machine()?;
     Ok(files::parent(&memory.file()).to_owned())
+}
+
+/// What is to be fetched needs a place; what is there already does not.
+fn cache(mnist: &Check) -> Check {
+    let check = folder("cache", fetch::cache_dir(), CACHE_SPACE);
+    match (check.status, mnist.status) {
+        (Status::Missing, Status::Ok) => {
+            let advice = check.advice.clone();
+            check.note(format!("nothing more can be fetched: {advice}"))
+        }
+        _ => check,
+    }
 }
 
 /// A folder must be writable, or one that can be made, with space on its disk.

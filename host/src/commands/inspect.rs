@@ -6,6 +6,7 @@ mod signed;
 
 use std::path::Path;
 
+use sealnet::dataset::csv::LabelColumn;
 use sealnet::error::{Error, Result};
 use sealnet::files;
 use serde::Serialize;
@@ -25,7 +26,9 @@ pub(crate) fn run(args: &InspectArgs, ui: &Ui) -> Result<Outcome> {
         ));
     }
     let bytes = files::read_limited(path, MAX_BYTES)?;
-    let report = look(path, &bytes)?;
+    let label = args.data_options.label.as_deref();
+    let label = label.map_or(LabelColumn::First, LabelColumn::parse);
+    let report = look(path, &bytes, &label)?;
     ui.line(format_args!("{}: {}", path.display(), report.what))?;
     for (name, value) in &report.claims {
         ui.line(format_args!("  {name:<18} {}", shown(value)))?;
@@ -39,8 +42,8 @@ pub(crate) fn run(args: &InspectArgs, ui: &Ui) -> Result<Outcome> {
 }
 
 /// Asks each kind of file in turn; the ones with a magic number first.
-fn look(path: &Path, bytes: &[u8]) -> Result<Report> {
-    let kinds: [Kind; 10] = [
+fn look(path: &Path, bytes: &[u8], label: &LabelColumn) -> Result<Report> {
+    let kinds: [Kind; 9] = [
         signed::sealed_model,
         signed::envelope,
         keys::pem,
@@ -50,7 +53,6 @@ fn look(path: &Path, bytes: &[u8]) -> Result<Report> {
         plain::leaves,
         plain::weights,
         plain::idx,
-        plain::csv,
     ];
     if bytes.is_empty() {
         return Err(Error::input(
@@ -59,6 +61,7 @@ fn look(path: &Path, bytes: &[u8]) -> Result<Report> {
         ));
     }
     let found = kinds.iter().find_map(|kind| kind(path, bytes));
+    let found = found.or_else(|| plain::csv(path, bytes, label));
     found.unwrap_or_else(|| {
         let start = &bytes[..bytes.len().min(16)];
         Err(Error::input(
@@ -191,9 +194,11 @@ mod tests {
 
     #[test]
     fn rubbish_is_refused_with_its_beginning() {
-        let error = look(Path::new("x"), &[1, 2, 255]).err().unwrap();
+        let error = look(Path::new("x"), &[1, 2, 255], &LabelColumn::First)
+            .err()
+            .unwrap();
         assert!(error.to_string().contains("0102ff"), "{error}");
-        assert!(look(Path::new("x"), b"").is_err());
+        assert!(look(Path::new("x"), b"", &LabelColumn::First).is_err());
     }
 
     /// Nothing that could follow a magic number makes a parser panic.
@@ -214,7 +219,7 @@ mod tests {
                 for length in [0, 1, 31, 32, 400] {
                     let bytes = [start, &vec![fill; length]].concat();
                     for name in ["x", "x.csv", "x.gz"] {
-                        if let Ok(report) = look(Path::new(name), &bytes) {
+                        if let Ok(report) = look(Path::new(name), &bytes, &LabelColumn::First) {
                             let _ = serde_json::to_string(&report).unwrap();
                         }
                     }

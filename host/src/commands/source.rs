@@ -57,15 +57,15 @@ pub(crate) fn say_origin(origin: &VaultOrigin, ui: &Ui) {
     if !origin.quarantined.is_empty() {
         let count = origin.quarantined.len();
         let noun = if count == 1 { "record" } else { "records" };
-        let mut line = format!("{count} {noun} set aside:");
-        for finding in origin.quarantined.iter().take(MAX_SHOWN) {
-            line += &format!("\n  {}", finding.failure());
-        }
-        let hidden = origin.quarantined.len().saturating_sub(MAX_SHOWN);
-        if hidden > 0 {
-            line += &format!("\n  and {hidden} more (--json lists all)");
-        }
-        ui.warn(line);
+        let shown = origin.quarantined.iter().take(MAX_SHOWN);
+        let hidden = count.saturating_sub(MAX_SHOWN);
+        let more = (hidden > 0).then(|| format!("and {hidden} more (--json lists all)"));
+        ui.warn_of(
+            format!("{count} {noun} set aside:"),
+            shown
+                .map(|finding| finding.failure().to_string())
+                .chain(more),
+        );
     }
 }
 

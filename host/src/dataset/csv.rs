@@ -234,7 +234,13 @@ impl<'a> Table<'a> {
             }
         };
         let headings: Option<Headings> = layout.headings();
-        let (labels, classes, class_names) = self.labels.finish();
+        let labels = self.labels.finish();
+        let (labels, classes, class_names) = labels.map_err(|what| {
+            Error::input(
+                format!("{}: {what}", self.path.display()),
+                "name the label's column with --label",
+            )
+        })?;
         let name = self.path.file_stem().map(|stem| stem.to_string_lossy());
         let dataset = Dataset {
             name: name.unwrap_or_default().into_owned(),

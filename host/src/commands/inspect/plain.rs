@@ -118,12 +118,16 @@ pub(super) fn idx(path: &Path, bytes: &[u8]) -> Option<Result<Report>> {
 }
 
 /// A CSV file, by its name.
-pub(super) fn csv(path: &Path, bytes: &[u8]) -> Option<Result<Report>> {
+pub(super) fn csv(path: &Path, bytes: &[u8], label: &LabelColumn) -> Option<Result<Report>> {
     if path.extension().is_none_or(|e| e != "csv") {
         return None;
     }
-    Some(csv_data::read(path, &LabelColumn::First).map(|data| {
-        Report::new("csv", "CSV data, read with its first column as the label")
+    let what = match label {
+        LabelColumn::First => "CSV data, read with its first column as the label".to_owned(),
+        LabelColumn::Named(name) => format!("CSV data, read with column {name:?} as the label"),
+    };
+    Some(csv_data::read(path, label).map(|data| {
+        Report::new("csv", what)
             .claim("records", data.count())
             .claim("features", data.feature_count())
             .claim("classes", data.classes)

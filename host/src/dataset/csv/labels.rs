@@ -56,7 +56,17 @@ impl<'f> Labels<'f> {
     }
 
     /// Labels, number of classes, and the classes' names unless the labels were usable numbers.
-    pub(super) fn finish(self) -> (Vec<u16>, u16, Option<Vec<String>>) {
+    pub(super) fn finish(self) -> Result<(Vec<u16>, u16, Option<Vec<String>>), String> {
+        let (classes, records) = (self.texts.len(), self.records.len());
+        if classes > MANY_CLASSES && classes > records / 2 {
+            return Err(format!(
+                "{classes} classes in {records} records: the label's column may be another one"
+            ));
+        }
+        Ok(self.classify())
+    }
+
+    fn classify(self) -> (Vec<u16>, u16, Option<Vec<String>>) {
         if let Some(form) = self.form {
             let labels = self.classes(&self.given);
             return (labels, form.classes, form.class_names.clone());
@@ -64,7 +74,7 @@ impl<'f> Labels<'f> {
         let whole: Option<Vec<u16>> = self
             .texts
             .iter()
-            .map(|text| text.parse().ok().filter(|&n| usize::from(n) < MAX_CLASSES))
+            .map(|text| text.parse().ok().filter(|&n| usize::from(n) < MANY_CLASSES))
             .collect();
         if let Some(classes) = whole {
             let labels = self.classes(&classes);
@@ -94,8 +104,10 @@ impl<'f> Labels<'f> {
     }
 }
 
-/// More classes than any network here could tell apart: almost surely the wrong column.
-const MAX_CLASSES: usize = 1024;
+/// What a manifest and a sealed model can count.
+const MAX_CLASSES: usize = u16::MAX as usize;
+/// Above it a column of labels must look like one: numbers are names then, and most come more than once.
+const MANY_CLASSES: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -106,7 +118,7 @@ mod tests {
         for text in texts {
             labels.push(text).unwrap();
         }
-        labels.finish()
+        labels.finish().unwrap()
     }
 
     #[test]

@@ -48,10 +48,13 @@ impl Layout {
         }
         let wanted = form.and_then(|form| form.columns.as_deref());
         let has_all = |names: &[String]| names.iter().all(|name| cells.contains(&name.as_str()));
-        // A first row with a number or a gap in it is a record, sound or not; headings have neither.
+        // A first row with a number or a gap in it is a record, sound or not; headings have neither. A label
+        // may be a gap, but no heading is a number.
+        let is_number = |cell: &&str| cell.parse::<f64>().is_ok();
         let in_words = || {
             let mut beside = cells.iter().skip(1);
-            !beside.any(|cell| cell.is_empty() || cell.parse::<f64>().is_ok())
+            !cells.first().is_some_and(is_number)
+                && !beside.any(|cell| cell.is_empty() || is_number(cell))
         };
         let headed = matches!(label, Some(LabelColumn::Named(_)))
             || in_words()
