@@ -347,6 +347,16 @@ fn renamed(error: Error, temporary: &Path, destination: &Path) -> Error {
 /// Where a file for `path` goes: through a symbolic link to its target, and never onto a folder, a
 /// device or a pipe, which renaming would replace or harm.
 fn destination(path: &Path) -> Result<PathBuf> {
+    // `file_name` sees through a slash at the end; the operating system does not, but only at the rename.
+    if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err(Error::input(
+            format!(
+                "{} names a folder, and a file is to be written",
+                path.display()
+            ),
+            "leave the slash at its end out, or name a file in that folder",
+        ));
+    }
     match fs::metadata(path) {
         Ok(there) if there.is_file() => path.canonicalize().map_err(Error::io("write", path)),
         Ok(there) if there.is_dir() => {

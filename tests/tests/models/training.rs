@@ -98,6 +98,12 @@ fn bad_input_leaves_the_old_weights() {
             "missing/x.safetensors",
         ),
         ("train data.csv -o empty", 2, "empty"),
+        ("train data.csv -o missing/", 2, "names a folder"),
+        (
+            "train data.csv -o old.safetensors --receipt missing/",
+            2,
+            "names a folder",
+        ),
         ("train data.csv -o old.safetensors --keys none", 2, "none"),
         (
             "train data.csv -o old.safetensors --min-serial 1",
