@@ -184,6 +184,8 @@ pub use load::{Deployed, DeployedAny};
 pub use names::{NAME_BYTES_MAX, NameList, Names, NamesSpec};
 pub use open::Opened;
 pub use parse::Sealed;
-pub use seal::{Body, BodySpec, Claims, Encryption, SealError, seal, sealed_len, write_body};
+pub use seal::{
+    Body, BodySpec, Claims, Encryption, SealError, body_len, seal, sealed_len, write_body,
+};
 pub use section::{ColumnScaling, FeatureScaling, ReplyPolicy};
 pub use verify::Verified;

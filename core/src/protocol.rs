@@ -37,7 +37,12 @@
 //! | 2 | u8\[2\] | reserved | zeros |
 //! | 4 | u64 | counter | above every counter that the device has accepted |
 //! | 12 | u32 | feature count | at most 4,096 |
-//! | 16 | u8\[feature count\] | features | |
+//! | 16 | u8\[16\] | nonce | of the device's provisioning, as its status says it |
+//! | 32 | u8\[feature count\] | features | |
+//!
+//! The nonce is drawn at random each time a device is provisioned, so a request that one provisioning
+//! answered is refused by every later one under the same keys, even if the counters begin again at zero. It
+//! may be taken from a status: whoever forges one can make the device refuse a request, and no more.
 //!
 //! # Reply (plaintext of the token)
 //!
@@ -51,9 +56,9 @@
 //! | 2 | u16 | class count `n` | 1 to 256 |
 //! | 4 | u8 | policy | 1 label, 2 label and probabilities, 3 label, probabilities and logits |
 //! | 5 | u8\[3\] | reserved | zeros |
-//! | 8 | u8\[304\] | receipt | see below |
-//! | 312 | f32\[n\] | probabilities | policies 2 and 3 |
-//! | 312 + 4 n | i32\[n\] | logits | policy 3 |
+//! | 8 | u8\[320\] | receipt | see below |
+//! | 328 | f32\[n\] | probabilities | policies 2 and 3 |
+//! | 328 + 4 n | i32\[n\] | logits | policy 3 |
 //!
 //! # Receipt
 //!
@@ -62,7 +67,7 @@
 //! | offset | type | field | value |
 //! |---|---|---|---|
 //! | 0 | u8\[4\] | magic | ASCII `SNRC` |
-//! | 4 | u16 | version | 1 |
+//! | 4 | u16 | version | 2 |
 //! | 6 | u8 | scheme | 1 HMAC-SHA-512, 2 Ed25519 |
 //! | 7 | u8 | verdict | 0 not evaluated, 1 accept, 2 suspicious |
 //! | 8 | u8\[16\] | device id | |
@@ -74,7 +79,10 @@
 //! | 168 | u16 | label | |
 //! | 170 | u8\[6\] | reserved | zeros |
 //! | 176 | u8\[64\] | logits digest | SHA-512 of the logits as i32\[n\], little-endian |
-//! | 240 | u8\[64\] | signature | over the 240 bytes before it |
+//! | 240 | u8\[16\] | nonce | of the device's provisioning |
+//! | 256 | u8\[64\] | signature | over the 256 bytes before it |
+//!
+//! Boot and message counters never come twice under one nonce.
 //!
 //! # Status
 //!
@@ -87,12 +95,13 @@
 //! | 25 | u64 | highest request counter | |
 //! | 33 | u8\[64\] | model digest | zeros without a model |
 //! | 97 | u16\[4\] | widths | input, hidden 1, hidden 2, output; zeros without a model |
+//! | 105 | u8\[16\] | nonce | of the device's provisioning; zeros if it was never provisioned |
 //!
 //! # Refused
 //!
 //! | offset | type | field | value |
 //! |---|---|---|---|
-//! | 0 | u8 | code | 1 bad frame, 2 not authentic, 3 replay, 4 wrong shape, 5 not ready |
+//! | 0 | u8 | code | 1 bad frame, 2 not authentic, 3 replay, 4 wrong shape, 5 not ready, 6 another provisioning |
 //! | 1 | u64 | highest request counter | |
 
 mod frame;

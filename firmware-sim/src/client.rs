@@ -6,7 +6,7 @@
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sealnet_core::fernet::{FernetKey, Iv, binary_len};
+use sealnet_core::fernet::{FernetKey, Iv, NONCE_LEN, binary_len};
 use sealnet_core::protocol::{
     AuthenticReply, DeviceId, Frame, FrameReader, Kind, MAX_PAYLOAD, MessageError, RECEIPT_LEN,
     Receipt, ReceiptError, Refusal, RefusalCode, Request, Status, frame_len, logits_digest,
@@ -31,11 +31,20 @@ pub struct Client {
     device: DeviceId,
     wire: FernetKey,
     receipts: TrustedKey,
+    /// Of the device's provisioning, once it has been asked or told.
+    nonce: Option<[u8; NONCE_LEN]>,
     /// The counter of the last request.
     counter: u64,
-    /// Boot and message of the last receipt.
-    last: Option<(u32, u64)>,
+    /// The last receipt's.
+    last: Option<Moment>,
     model: Option<Digest512>,
+}
+
+/// When a device signed a receipt: comparable within one provisioning.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    nonce: [u8; NONCE_LEN],
+    boot_and_message: (u32, u64),
 }
 
 /// A request on its way.
@@ -45,6 +54,8 @@ pub struct SealedRequest {
     pub frame: Vec<u8>,
     /// Its counter.
     pub counter: u64,
+    /// The nonce of the provisioning that it is for, which the receipt must repeat.
+    pub nonce: [u8; NONCE_LEN],
     /// SHA-512 of its token, which the receipt must repeat.
     pub digest: Digest512,
 }
@@ -84,8 +95,11 @@ pub enum ClientError {
     /// No frame came back.
     #[error("the device sent no frame back")]
     Silent,
-    /// The device refused.
-    #[error("the device refused: {}", .0.code)]
+    /// A request cannot be sealed before the device's status tells its provisioning nonce.
+    #[error("the device's provisioning is not known yet: ask for its status first")]
+    NotAsked,
+    /// The device refused, or someone on the wire says so: a refusal is not authentic.
+    #[error("the device refused, or so an unauthentic frame says: {}", .0.code)]
     Refused(Refusal),
     /// A frame of the wrong kind came back.
     #[error("the device sent a frame of kind {:#04x}", *.0 as u8)]
@@ -99,6 +113,9 @@ pub enum ClientError {
     /// The receipt is another device's.
     #[error("the receipt is of another device: {0}")]
     Device(DeviceId),
+    /// The receipt is of another provisioning than the request.
+    #[error("the receipt is of another provisioning of the device than the request")]
+    Provisioning,
     /// The receipt is for another model than the one expected.
     #[error("the receipt is for another model than the one expected")]
     Model,
@@ -108,29 +125,35 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether something did not verify, rather than not working.
+    /// Whether something did not verify, rather than not working. A refusal never did: anyone on the wire can
+    /// forge one, and so nothing follows from it. The device's own log says what it refused.
     pub fn is_verification(&self) -> bool {
         match self {
-            Self::Receipt(_) | Self::Device(_) | Self::Model | Self::Stale => true,
+            Self::Receipt(_) | Self::Device(_) | Self::Provisioning | Self::Model | Self::Stale => {
+                true
+            }
             Self::Message(error) => {
                 matches!(error, MessageError::Unauthentic | MessageError::Direction)
             }
-            Self::Refused(refusal) => {
-                matches!(refusal.code, RefusalCode::Unauthentic | RefusalCode::Replay)
-            }
-            Self::Link(_) | Self::Random(_) | Self::Silent | Self::Unexpected(_) => false,
+            Self::Link(_)
+            | Self::Random(_)
+            | Self::Silent
+            | Self::NotAsked
+            | Self::Refused(_)
+            | Self::Unexpected(_) => false,
         }
     }
 }
 
 impl Client {
-    /// A client of the device with these keys. Its first request has counter 1: ask for the
-    /// [status](Client::status) first if the device may have answered others.
+    /// A client of the device with these keys. Requests name the device's provisioning and count on from the
+    /// last one, so it asks for the [status](Client::status) before the first.
     pub fn new(identity: &Identity) -> Self {
         Self {
             device: identity.device.id(),
             wire: identity.wire.clone(),
             receipts: identity.receipt.trusted(),
+            nonce: None,
             counter: 0,
             last: None,
             model: None,
@@ -142,8 +165,13 @@ impl Client {
         self.model = Some(digest);
     }
 
-    /// Asks the device who it is. The answer is not authentic; the request counter goes on from what it
-    /// says, which a forger can make the device refuse but not repeat.
+    /// Takes it that the device's provisioning has this nonce, where it is known without asking.
+    pub fn expect_provisioning(&mut self, nonce: [u8; NONCE_LEN]) {
+        self.nonce = Some(nonce);
+    }
+
+    /// Asks the device who it is. The answer is not authentic: provisioning nonce and request counter are
+    /// taken from it, and a forged one makes the device refuse the next request, no more.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -154,24 +182,39 @@ impl Client {
             kind => Err(ClientError::Unexpected(kind)),
         })?;
         self.counter = self.counter.max(status.highest_counter);
+        self.nonce = Some(status.nonce);
         Ok(status)
     }
 
-    /// Asks for an answer and verifies it.
+    /// Asks for an answer and verifies it. Asks for the status before, if it has not been asked or the device
+    /// was provisioned anew since.
     ///
     /// # Errors
     /// [`ClientError`].
     pub fn infer(&mut self, link: &mut impl Link, features: &[u8]) -> Result<Answer, ClientError> {
+        if self.nonce.is_none() {
+            self.status(link)?;
+        }
         let request = self.seal(features)?;
         let response = link.exchange(&request.frame)?;
-        self.open(&request, &response)
+        let answer = self.open(&request, &response);
+        if let Err(ClientError::Refused(Refusal {
+            code: RefusalCode::Provisioning,
+            ..
+        })) = answer
+        {
+            self.nonce = None;
+        }
+        answer
     }
 
     /// Seals a request under the next counter.
     ///
     /// # Errors
-    /// [`ClientError::Message`] if the features do not fit a message; [`ClientError::Random`].
+    /// [`ClientError::NotAsked`] while the provisioning is not known; [`ClientError::Message`] if the features do not fit a
+    /// message; [`ClientError::Random`].
     pub fn seal(&mut self, features: &[u8]) -> Result<SealedRequest, ClientError> {
+        let nonce = self.nonce.ok_or(ClientError::NotAsked)?;
         let counter = self.counter.saturating_add(1);
         let time = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -180,18 +223,23 @@ impl Client {
         let iv = Iv::try_random(&mut getrandom::SysRng)?;
         let len = request_len(features.len());
         let (mut plaintext, mut token) = (vec![0; len], vec![0; binary_len(len)]);
-        let request = Request { counter, features };
+        let request = Request {
+            counter,
+            nonce,
+            features,
+        };
         let token = request.seal(&self.wire, time, iv, &mut plaintext, &mut token)?;
         self.counter = counter;
         Ok(SealedRequest {
             frame: frame(Kind::Request, token)?,
             counter,
+            nonce,
             digest: sha512(&[token]),
         })
     }
 
     /// Opens what came back for a request and verifies it: sealed with the wire key; a receipt signed by
-    /// this device, for this request, for the model expected, newer than the last.
+    /// this device as it was asked, for this request, for the model expected, newer than the last.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -219,17 +267,25 @@ impl Client {
         if receipt.device_id != self.device {
             return Err(ClientError::Device(receipt.device_id));
         }
+        if receipt.nonce != request.nonce {
+            return Err(ClientError::Provisioning);
+        }
         if self
             .model
             .is_some_and(|model| model != receipt.model_digest)
         {
             return Err(ClientError::Model);
         }
-        let now = Some((receipt.boot, receipt.message));
-        if now <= self.last {
+        let now = Moment {
+            nonce: receipt.nonce,
+            boot_and_message: (receipt.boot, receipt.message),
+        };
+        if self.last.is_some_and(|last| {
+            last.nonce == now.nonce && now.boot_and_message <= last.boot_and_message
+        }) {
             return Err(ClientError::Stale);
         }
-        self.last = now;
+        self.last = Some(now);
         Ok(answer)
     }
 }

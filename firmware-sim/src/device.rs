@@ -13,11 +13,11 @@
 //!
 //! # Serve
 //!
-//! A request is answered if it is sealed with the wire key, fits the model, and its counter is above every
-//! counter accepted before, resets included; that counter is durable before the network runs. The reply is
-//! sealed under an IV derived from provisioning nonce, boot and message number, which never come twice, and
-//! carries a receipt signed by the device. Everything else gets a refusal with a code, in clear, and changes
-//! nothing.
+//! A request is answered if it is sealed with the wire key, names this provisioning's nonce, fits the model, and
+//! its counter is above every counter accepted before, resets included; that counter is durable before the
+//! network runs. The reply is sealed under an IV derived from provisioning nonce, boot and message number, which
+//! never come twice, and carries a receipt signed by the device. Everything else gets a refusal with a code, in
+//! clear, and changes nothing.
 
 mod boot;
 mod serve;
@@ -34,7 +34,8 @@ use sealnet_core::protocol::{
 use crate::env::Env;
 use crate::identity::{Identity, IdentityError};
 use crate::journal::{Journal, JournalError};
-use crate::shape::{CLASSES, HIDDEN1, HIDDEN2, INPUT};
+use crate::layout::{MODEL_RAM_LEN, ROOM_HINT};
+use crate::shape::{CLASSES, HIDDEN1, HIDDEN2, INPUT, SHAPE};
 pub use serve::Served;
 
 /// Which firmware this is: the package's version, a byte each for major, minor and patch.
@@ -96,8 +97,18 @@ impl BootError {
     pub fn is_verification(&self) -> bool {
         match self {
             Self::Identity(_) | Self::Journal(_) | Self::EmptySlot | Self::NoModelKey => false,
-            Self::Model(ArtefactError::Dimensions { .. }) => false,
+            Self::Model(
+                ArtefactError::Dimensions { .. } | ArtefactError::BufferTooSmall { .. },
+            ) => false,
             Self::Model(_) => true,
+        }
+    }
+
+    /// What to do about it; empty where the error says all.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Model(ArtefactError::BufferTooSmall { .. }) => ROOM_HINT,
+            _ => "",
         }
     }
 }
@@ -134,6 +145,11 @@ impl fmt::Display for BootError {
                 "the model is {found}, this firmware was built for {expected}; \
                  rebuild it with SEALNET_SHAPE={found} cargo build --release"
             ),
+            Self::Model(ArtefactError::BufferTooSmall { needed }) => write!(
+                f,
+                "the model's body is {needed} bytes long, and this firmware, built for {SHAPE}, has \
+                 {MODEL_RAM_LEN} bytes of RAM for it"
+            ),
             Self::Model(error) => error.fmt(f),
         }
     }
@@ -157,6 +173,8 @@ pub enum Refused {
     Message(MessageError),
     /// It carries another number of features than the model takes.
     Features(usize),
+    /// It is for another provisioning of this device.
+    Provisioning,
     /// Its counter is not above the highest one accepted, or too far above it.
     Counter {
         /// The request's.
@@ -177,6 +195,7 @@ impl Refused {
             Self::Frame(_) | Self::Direction(_) | Self::QueryContents => RefusalCode::BadFrame,
             Self::Message(error) => error.refusal(),
             Self::Features(_) => RefusalCode::Shape,
+            Self::Provisioning => RefusalCode::Provisioning,
             Self::Counter { .. } => RefusalCode::Replay,
             Self::NoModel | Self::Journal(_) | Self::Exhausted => RefusalCode::NotReady,
         }
@@ -202,6 +221,10 @@ impl fmt::Display for Refused {
             Self::NoModel => f.write_str("there is no model to answer with"),
             Self::Message(error) => error.fmt(f),
             Self::Features(found) => write!(f, "{found} features, the model takes {INPUT}"),
+            Self::Provisioning => f.write_str(
+                "the request is for another provisioning of this device: \
+                 a replay, or a host that did not ask anew",
+            ),
             Self::Counter { found, highest } => {
                 write!(
                     f,

@@ -40,7 +40,7 @@ pub struct Board<'m, E: Env> {
     pub log: E::Log,
 }
 
-/// Takes what the device has to say. Events carry no secret.
+/// Takes what the device has to say. Events carry no secret, and nothing of an answer: replies are sealed.
 pub trait Log {
     /// Something happened.
     fn event(&mut self, event: Event);
@@ -94,8 +94,6 @@ pub enum Event {
     Answered {
         /// Which message of this boot the answer is.
         message: u64,
-        /// The class.
-        label: u16,
     },
     /// A frame was refused, and why.
     Refused(Refused),
@@ -116,7 +114,7 @@ impl fmt::Display for Event {
             }
             Self::SecurityRaised { to } => write!(f, "security counter raised to {to}"),
             Self::NoModel(error) => write!(f, "no model: {error}"),
-            Self::Answered { message, label } => write!(f, "message {message}: label {label}"),
+            Self::Answered { message } => write!(f, "message {message} sent"),
             Self::Refused(refused) => write!(f, "refused: {refused}"),
         }
     }

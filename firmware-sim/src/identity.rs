@@ -1,8 +1,9 @@
 //! The device's keys as they lie in flash: one page, written once by provisioning. On a microcontroller it
 //! would lie in one-time-programmable or read-protected memory.
 //!
-//! Beside the keys it holds a nonce that provisioning draws at random, so that a device that is
-//! provisioned again under the same keys derives other reply IVs, whatever became of its counters.
+//! Beside the keys it holds a nonce that provisioning draws at random. Requests and receipts name it and reply
+//! IVs are derived from it, so that a device that is provisioned again under the same keys answers no request
+//! twice, repeats no IV and signs no receipt that could be an older one, whatever became of its counters.
 //!
 //! Little-endian, 276 bytes from the start of the page:
 //!
@@ -62,7 +63,7 @@ pub struct Identity {
 pub struct Provisioned {
     /// The keys.
     pub identity: Identity,
-    /// Drawn at random by provisioning. Reply IVs are derived from it; it is no secret.
+    /// Drawn at random by provisioning. Requests and receipts name it; it is no secret.
     pub nonce: [u8; NONCE_LEN],
 }
 
@@ -123,7 +124,9 @@ impl Provisioned {
         if flags & !HAS_MODEL_KEY != 0 || fields.array()? != [0; 4] {
             return Err(IdentityError::Unknown);
         }
-        // Keys are lent by the page until their types copy them: no copy on the stack stays unwiped.
+        // Keys are lent by the page until their types copy them, and those wipe themselves when dropped. What
+        // the compiler copies when it moves them, on the way out of here say, stays on the stack unwiped: Rust
+        // gives no way to forbid it.
         Ok(Self {
             identity: Identity {
                 device: DeviceName::from_bytes(fields.array()?).ok_or(IdentityError::Damaged)?,

@@ -11,17 +11,15 @@
 //! The device maps the slots and the identity page into memory for reading and programs the journal
 //! alone.
 
-use sealnet_core::mlp::Shape;
+use sealnet_core::artefact::{GOLDEN_MAX, body_len, sealed_len};
+use sealnet_core::mlp::{Granularity, Shape};
 
 use crate::shape::SHAPE;
 
 /// The unit of erasure in bytes.
 pub const PAGE_LEN: usize = 4096;
 /// Bytes a model slot: 64 KiB, or more if the longest model of this shape needs it.
-pub const SLOT_LEN: usize = {
-    let needed = MODEL_LEN_MAX.next_multiple_of(PAGE_LEN);
-    if needed > 65_536 { needed } else { 65_536 }
-};
+pub const SLOT_LEN: usize = slot_len(SHAPE);
 /// Offset of slot A.
 pub const SLOT_A: usize = 0;
 /// Offset of slot B.
@@ -36,41 +34,23 @@ pub const JOURNAL_LEN: usize = 2 * PAGE_LEN;
 pub const FLASH_LEN: usize = JOURNAL + JOURNAL_LEN;
 
 /// RAM in bytes that a confidential model (a Fernet body) is decrypted into.
-pub const MODEL_RAM_LEN: usize = body_len_max(SHAPE);
+pub const MODEL_RAM_LEN: usize = model_ram_len(SHAPE);
 
-/// Bytes of the longest sealed model of this shape.
-pub const MODEL_LEN_MAX: usize = HEADER + FERNET_OVERHEAD + body_len_max(SHAPE) + SIGNATURE;
-
-/// Bytes of the longest body of a shape: a factor an output, all golden vectors, feature scaling, and
-/// names as long as [`NAMES_MAX`]. The sizes are those of the [artefact's sections](sealnet_core::artefact).
-const fn body_len_max(shape: Shape) -> usize {
-    let [(in1, out1), (in2, out2), (in3, out3)] = shape.layers();
-    let layers = layer_len(in1, out1) + layer_len(in2, out2) + layer_len(in3, out3);
-    let golden = 16 + GOLDEN_VECTORS_MAX * 4 * out3;
-    let policy = 16;
-    let scaling = 8 * in1;
-    section_len(16 + layers)
-        + section_len(golden)
-        + section_len(policy)
-        + section_len(scaling)
-        + section_len(NAMES_MAX)
-}
-
-/// Bias i32, multiplier i32, shift u8 for each output, weights i8; each padded to 16.
-const fn layer_len(inputs: usize, outputs: usize) -> usize {
-    let words = (4 * outputs).next_multiple_of(16);
-    2 * words + outputs.next_multiple_of(16) + (inputs * outputs).next_multiple_of(16)
-}
-
-const fn section_len(payload: usize) -> usize {
-    16 + payload.next_multiple_of(16)
-}
-
-const HEADER: usize = 256;
-const SIGNATURE: usize = 64;
-const GOLDEN_VECTORS_MAX: usize = 16;
 /// Room for names, which a device carries but does not use: some 60 columns. A model with longer ones
 /// fits where it leaves other room unused, and is refused as too long where it does not.
 pub const NAMES_MAX: usize = 1024;
-/// Version, timestamp, IV, padding of a whole block, MAC.
-const FERNET_OVERHEAD: usize = 1 + 8 + 16 + 16 + 32;
+
+/// What to do about a model of the right shape that is too long: what it carries beside the network must shrink.
+pub const ROOM_HINT: &str = "shorten the names of columns and classes in the data, or leave them out, and make the model anew";
+
+/// Bytes of a model slot in a device built for this shape.
+pub const fn slot_len(shape: Shape) -> usize {
+    let needed = sealed_len(model_ram_len(shape), true).next_multiple_of(PAGE_LEN);
+    if needed > 65_536 { needed } else { 65_536 }
+}
+
+/// Bytes of RAM for a confidential model in a device built for this shape: a factor an output, all golden
+/// vectors, feature scaling, and names as long as [`NAMES_MAX`].
+pub const fn model_ram_len(shape: Shape) -> usize {
+    body_len(shape, Granularity::PerOutput, GOLDEN_MAX, true, NAMES_MAX)
+}

@@ -21,15 +21,18 @@ use std::path::{Path, PathBuf};
 
 use base64ct::{Base64, Encoding as _};
 use ed25519_dalek::pkcs8::DecodePublicKey as _;
-use sealnet_core::artefact::Sealed;
+use sealnet_core::artefact::{BodyEncoding, Header, Sealed};
 use sealnet_core::fernet::{DerivationKey, FernetKey, NONCE_LEN};
 use sealnet_core::mlp::Shape;
+use sealnet_core::protocol::{MAX_CLASSES, MAX_FEATURES};
 use sealnet_core::sign::{Ed25519PublicKey, HmacKey, SigningKey, TrustedKey};
 use zeroize::Zeroizing;
 
 use crate::identity::{DeviceName, IDENTITY_LEN, Identity, Provisioned};
 use crate::journal::{Counters, Journal, JournalError};
-use crate::layout::{FLASH_LEN, IDENTITY, JOURNAL, SLOT_A, SLOT_LEN};
+use crate::layout::{
+    FLASH_LEN, IDENTITY, JOURNAL, ROOM_HINT, SLOT_A, SLOT_LEN, model_ram_len, slot_len,
+};
 use crate::shape::SHAPE;
 use crate::sim::flash::SimFlash;
 
@@ -109,6 +112,9 @@ impl ProvisionError {
                     .into()
             }
             Self::ModelTooLong {
+                shape: Some(SHAPE), ..
+            } => ROOM_HINT.into(),
+            Self::ModelTooLong {
                 shape: Some(shape), ..
             } => {
                 format!("rebuild it for the model: SEALNET_SHAPE={shape} cargo build --release")
@@ -164,6 +170,30 @@ pub fn load_keys(folder: &Path) -> Result<Identity, ProvisionError> {
         publisher,
         receipt: SigningKey::Hmac(receipt),
     })
+}
+
+/// Why no device, even one that is built for the model's shape, can run a model: what is in the way, and what
+/// to do. `len` is the length in bytes of the sealed model with this header.
+pub fn obstacle(header: &Header, len: usize) -> Option<(String, &'static str)> {
+    let Header {
+        shape, encoding, ..
+    } = header;
+    let (slot, ram) = (slot_len(*shape), model_ram_len(*shape));
+    if usize::from(shape.input()) > MAX_FEATURES || usize::from(shape.output()) > MAX_CLASSES {
+        let most =
+            format!("a device takes at most {MAX_FEATURES} features and {MAX_CLASSES} classes");
+        return Some((most, "train a smaller network"));
+    }
+    if len > slot {
+        let what = format!("it is {len} bytes long, and a slot for {shape} holds {slot}");
+        return Some((what, ROOM_HINT));
+    }
+    let body = header.plaintext_len as usize;
+    if matches!(encoding, BodyEncoding::Fernet { .. }) && body > ram {
+        let what = format!("its body is {body} bytes long, and the RAM for {shape} holds {ram}");
+        return Some((what, ROOM_HINT));
+    }
+    None
 }
 
 /// Lays out a device's flash: the model in slot A, the keys beside a nonce drawn at random, and a journal

@@ -123,7 +123,7 @@ pub fn on_simulator(
             let hint = "use the keys of a device that the model was made for";
             return Error::verification(what, hint);
         }
-        Error::input(what, "")
+        Error::input(what, e.hint())
     })?;
     let mut client = Client::new(identity);
     client.expect_model(*model.model_digest());

@@ -100,7 +100,7 @@ fn the_longest_frame_is_as_long_as_stated() {
     // No zeros: one byte of coding for each 254. More does not happen.
     let longest = framed(Kind::Request, &vec![7; MAX_PAYLOAD]);
     assert_eq!(longest.len(), MAX_FRAME);
-    assert_eq!((MAX_PAYLOAD, MAX_FRAME), (4185, 4204));
+    assert_eq!((MAX_PAYLOAD, MAX_FRAME), (4201, 4220));
     for len in [0, 1, 252, 253, 254, 255, 506, 507, 508, 509, 1000] {
         let frame = framed(Kind::Request, &vec![7; len]);
         assert!(frame.len() <= frame_len(len), "{len}");
@@ -187,6 +187,7 @@ fn status() -> Status {
             digest: [0xAB; 64],
             shape: Shape::new(784, 64, 32, 10).unwrap(),
         }),
+        nonce: *b"provisioned once",
     }
 }
 
@@ -199,6 +200,7 @@ fn a_status_is_as_documented() {
     expected.extend([0x28, 0x27, 0x26, 0x25, 0x24, 0x23, 0x22, 0x21]);
     expected.extend([0xAB; 64]);
     expected.extend([0x10, 3, 64, 0, 32, 0, 10, 0]);
+    expected.extend(b"provisioned once");
     assert_eq!(status().to_bytes()[..], expected);
     assert_eq!(Status::parse(&expected), Ok(status()));
 
@@ -222,7 +224,7 @@ fn a_status_is_as_documented() {
     let mut bytes = expected.clone();
     bytes[99..101].fill(0);
     assert_eq!(Status::parse(&bytes), Err(MessageError::Model));
-    for at in 33..STATUS_LEN {
+    for at in 33..105 {
         let mut bytes = idle.to_bytes();
         bytes[at] = 1;
         assert_eq!(Status::parse(&bytes), Err(MessageError::Model), "byte {at}");
@@ -231,8 +233,9 @@ fn a_status_is_as_documented() {
 
 #[test]
 fn a_refusal_is_as_documented() {
-    use RefusalCode::{BadFrame, NotReady, Replay, Shape, Unauthentic};
-    for (number, code) in (1..).zip([BadFrame, Unauthentic, Replay, Shape, NotReady]) {
+    use RefusalCode::{BadFrame, NotReady, Provisioning, Replay, Shape, Unauthentic};
+    let codes = [BadFrame, Unauthentic, Replay, Shape, NotReady, Provisioning];
+    for (number, code) in (1..).zip(codes) {
         let refusal = Refusal {
             code,
             highest_counter: 0x0102_0304_0506_0708,
@@ -248,7 +251,7 @@ fn a_refusal_is_as_documented() {
             Err(MessageError::Length)
         );
     }
-    for code in [0].into_iter().chain(6..=255_u8) {
+    for code in [0].into_iter().chain(7..=255_u8) {
         let bytes = [code, 0, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(Refusal::parse(&bytes), Err(MessageError::RefusalCode(code)));
     }
@@ -258,7 +261,7 @@ fn a_refusal_is_as_documented() {
 #[test]
 fn random_bytes_panic_nowhere() {
     let mut rng = ChaCha20Rng::seed_from_u64(4);
-    let mut bytes = [0; 120];
+    let mut bytes = [0; 140];
     for _ in 0..200_000 {
         rng.fill_bytes(&mut bytes);
         let len = rng.next_u32() as usize % bytes.len();

@@ -234,9 +234,9 @@ fn of_messages() {
     ]);
     use ReceiptError as R;
     say(&[
-        (R::Length, &["304 bytes"]),
+        (R::Length, &["320 bytes"]),
         (R::Magic, &["SNRC"]),
-        (R::Version(9), &["version 9", "known: 1"]),
+        (R::Version(9), &["version 9", "known: 2"]),
         (R::Scheme(9), &["scheme 9"]),
         (R::Verdict(9), &["verdict 9"]),
         (R::ReservedBytes, &["not zero"]),

@@ -37,27 +37,17 @@ impl BodySpec<'_> {
     /// Length in bytes of the body: a multiple of 16.
     #[must_use]
     pub fn body_len(&self) -> usize {
-        let layers = self.network.layers().iter().map(|layer| {
-            let bytes = layer.bytes();
-            padded(bytes.biases.len())
-                + padded(bytes.multipliers.len())
-                + padded(bytes.shifts.len())
-                + padded(bytes.weights.len())
-        });
-        let layers = ALIGNMENT + ALIGNMENT + layers.sum::<usize>();
-        let golden = ALIGNMENT + ALIGNMENT + padded(self.golden_bytes());
-        let policy = ALIGNMENT + ALIGNMENT;
-        let scaling = self
-            .scaling
-            .map_or(0, |columns| ALIGNMENT + padded(columns.len() * 8));
-        let names = self
-            .names
-            .map_or(0, |names| ALIGNMENT + padded(names.payload_len()));
-        layers + golden + policy + scaling + names
+        body_len(
+            self.network.shape(),
+            self.network.granularity(),
+            self.golden_count,
+            self.scaling.is_some(),
+            self.names.map_or(0, |names| names.payload_len()),
+        )
     }
 
     fn golden_bytes(&self) -> usize {
-        usize::from(self.golden_count) * usize::from(self.network.shape().output()) * 4
+        golden_len(self.network.shape(), self.golden_count)
     }
 }
 
@@ -204,6 +194,50 @@ pub struct Encryption<'k> {
     pub iv: Iv,
     /// The token's time, seconds since the Unix epoch.
     pub time: u64,
+}
+
+/// Length in bytes of a body: a multiple of 16.
+///
+/// `names` is the length of the payload of the names section, 0 if there is none.
+#[must_use]
+pub const fn body_len(
+    shape: Shape,
+    granularity: Granularity,
+    golden_count: u16,
+    scaling: bool,
+    names: usize,
+) -> usize {
+    let [(in1, out1), (in2, out2), (in3, out3)] = shape.layers();
+    let layers = layer_len(in1, out1, granularity)
+        + layer_len(in2, out2, granularity)
+        + layer_len(in3, out3, granularity);
+    let policy = ALIGNMENT;
+    let scaling = if scaling { 8 * in1 } else { 0 };
+    section_len(ALIGNMENT + layers)
+        + section_len(ALIGNMENT + golden_len(shape, golden_count))
+        + section_len(policy)
+        + section_len(scaling)
+        + section_len(names)
+}
+
+/// Biases, multipliers, shifts and weights of a layer.
+const fn layer_len(inputs: usize, outputs: usize, granularity: Granularity) -> usize {
+    let factors = granularity.factors(outputs);
+    padded(4 * outputs) + padded(4 * factors) + padded(factors) + padded(inputs * outputs)
+}
+
+/// All golden logits.
+const fn golden_len(shape: Shape, count: u16) -> usize {
+    count as usize * shape.output() as usize * 4
+}
+
+/// A section with its header and padding; one without a payload is not there.
+const fn section_len(payload: usize) -> usize {
+    if payload == 0 {
+        0
+    } else {
+        ALIGNMENT + padded(payload)
+    }
 }
 
 /// Length in bytes of a sealed model with a body of `body_len` bytes of plaintext.

@@ -8,7 +8,7 @@ use super::receipt::{
 };
 use super::{MessageError, VERSION};
 use crate::artefact::ReplyPolicy;
-use crate::fernet::{self, FernetKey, Iv};
+use crate::fernet::{self, FernetKey, Iv, NONCE_LEN};
 use crate::mlp::argmax_of;
 use crate::sign::{Digest512, TrustedKey, sha512};
 use crate::wire::{Reader, Writer};
@@ -40,6 +40,8 @@ pub const fn reply_len(policy: ReplyPolicy, classes: usize) -> usize {
 pub struct Request<'a> {
     /// Above every counter that the device has accepted.
     pub counter: u64,
+    /// Of the device's provisioning.
+    pub nonce: [u8; NONCE_LEN],
     /// One byte a feature, at most 4,096.
     pub features: &'a [u8],
 }
@@ -71,6 +73,7 @@ impl Request<'_> {
         w.zeros(2)?;
         w.u64(self.counter)?;
         w.u32(count)?;
+        w.bytes(&self.nonce)?;
         w.bytes(self.features)?;
         seal(wire, time, iv, w.finish(), out)
     }
@@ -79,14 +82,15 @@ impl Request<'_> {
 /// A request that came from a holder of the wire key. Only [`AuthenticRequest::open`] makes one.
 pub struct AuthenticRequest<'t> {
     counter: u64,
+    nonce: [u8; NONCE_LEN],
     features: &'t [u8],
     time: u64,
     digest: Digest512,
 }
 
 impl<'t> AuthenticRequest<'t> {
-    /// Checks and decrypts a request where its token lies. Whether its counter is new is for the
-    /// caller to judge.
+    /// Checks and decrypts a request where its token lies. Whether its nonce is that of the device's
+    /// provisioning and its counter is new is for the caller to judge.
     ///
     /// # Errors
     ///
@@ -105,6 +109,7 @@ impl<'t> AuthenticRequest<'t> {
         }
         let counter = r.u64()?;
         let count = r.u32()?;
+        let nonce = r.array()?;
         if count as usize > MAX_FEATURES || count as usize != r.remaining() {
             return Err(MessageError::FeatureCount(count));
         }
@@ -112,6 +117,7 @@ impl<'t> AuthenticRequest<'t> {
         r.finish()?;
         Ok(Self {
             counter,
+            nonce,
             features,
             time,
             digest,
@@ -122,6 +128,12 @@ impl<'t> AuthenticRequest<'t> {
     #[must_use]
     pub const fn counter(&self) -> u64 {
         self.counter
+    }
+
+    /// The nonce of the provisioning that the request is for.
+    #[must_use]
+    pub const fn nonce(&self) -> &[u8; NONCE_LEN] {
+        &self.nonce
     }
 
     /// One byte a feature.
@@ -381,6 +393,6 @@ fn direction(r: &mut Reader<'_>, own: Kind) -> Result<(), MessageError> {
 }
 
 /// A request's bytes before its features.
-const REQUEST_FIXED: usize = 1 + 1 + 2 + 8 + 4;
+const REQUEST_FIXED: usize = 1 + 1 + 2 + 8 + 4 + NONCE_LEN;
 /// A reply's bytes before its receipt.
 const REPLY_FIXED: usize = 1 + 1 + 2 + 1 + 3;

@@ -4,6 +4,7 @@ use core::fmt;
 
 use sha2::{Digest, Sha512};
 
+use crate::fernet::NONCE_LEN;
 use crate::sign::{
     Digest512, Domain, SIGNATURE_LEN, Scheme, Signature, SigningKey, TrustedKey, hex,
 };
@@ -101,6 +102,8 @@ pub struct Receipt {
     pub label: u16,
     /// See [`logits_digest`].
     pub logits_digest: Digest512,
+    /// Of the device's provisioning: boot and message count within it.
+    pub nonce: [u8; NONCE_LEN],
 }
 
 impl Receipt {
@@ -129,7 +132,8 @@ impl Receipt {
         w.bytes(&self.request_digest)?;
         w.u16(self.label)?;
         w.zeros(6)?;
-        w.bytes(&self.logits_digest)
+        w.bytes(&self.logits_digest)?;
+        w.bytes(&self.nonce)
     }
 
     fn parse(bytes: &[u8]) -> Result<(Scheme, Self), ReceiptError> {
@@ -163,6 +167,7 @@ impl Receipt {
             request_digest,
             label,
             logits_digest: r.array()?,
+            nonce: r.array()?,
         };
         Ok((scheme, receipt))
     }
@@ -257,7 +262,7 @@ pub fn logits_digest(logits: impl IntoIterator<Item = i32>) -> Digest512 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ReceiptError {
-    /// Not 304 bytes.
+    /// Not 320 bytes.
     Length,
     /// It does not begin with `SNRC`.
     Magic,
@@ -290,7 +295,7 @@ impl fmt::Display for ReceiptError {
         match self {
             Self::Length => write!(f, "a receipt has {RECEIPT_LEN} bytes"),
             Self::Magic => f.write_str("not a receipt: it does not begin with SNRC"),
-            Self::Version(v) => write!(f, "receipt version {v} is not known (known: 1)"),
+            Self::Version(v) => write!(f, "receipt version {v} is not known (known: {VERSION})"),
             Self::Scheme(v) => write!(f, "signature scheme {v} is not the trusted key's"),
             Self::Verdict(v) => write!(f, "verdict {v} is not known"),
             Self::ReservedBytes => f.write_str("reserved bytes are not zero"),
@@ -305,6 +310,6 @@ impl fmt::Display for ReceiptError {
 impl core::error::Error for ReceiptError {}
 
 const MAGIC: [u8; 4] = *b"SNRC";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 /// All before the signature.
-const SIGNED_LEN: usize = 4 + 2 + 1 + 1 + 16 + 64 + 4 + 4 + 8 + 64 + 2 + 6 + 64;
+const SIGNED_LEN: usize = 4 + 2 + 1 + 1 + 16 + 64 + 4 + 4 + 8 + 64 + 2 + 6 + 64 + NONCE_LEN;

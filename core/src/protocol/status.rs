@@ -4,12 +4,13 @@ use core::fmt;
 
 use super::MessageError;
 use super::receipt::DeviceId;
+use crate::fernet::NONCE_LEN;
 use crate::mlp::Shape;
 use crate::sign::Digest512;
 use crate::wire::{Reader, WireError, Writer};
 
 /// Length in bytes of a status payload.
-pub const STATUS_LEN: usize = 16 + 4 + 1 + 4 + 8 + 64 + 8;
+pub const STATUS_LEN: usize = 16 + 4 + 1 + 4 + 8 + 64 + 8 + NONCE_LEN;
 /// Length in bytes of a refusal's payload.
 pub const REFUSED_LEN: usize = 1 + 8;
 
@@ -27,6 +28,8 @@ pub struct Status {
     pub highest_counter: u64,
     /// The model it serves, if any.
     pub model: Option<StatusModel>,
+    /// Of its provisioning; zeros if it was never provisioned. A hint, see [`protocol`](super).
+    pub nonce: [u8; NONCE_LEN],
 }
 
 /// The model that a device serves.
@@ -63,7 +66,7 @@ impl Status {
         for width in widths {
             w.u16(width)?;
         }
-        Ok(())
+        w.bytes(&self.nonce)
     }
 
     /// Reads a status frame's payload.
@@ -80,6 +83,7 @@ impl Status {
         let highest_counter = r.u64()?;
         let digest: Digest512 = r.array()?;
         let widths = [r.u16()?, r.u16()?, r.u16()?, r.u16()?];
+        let nonce = r.array()?;
         r.finish()?;
         let model = match state {
             SERVING => {
@@ -98,6 +102,7 @@ impl Status {
             boot,
             highest_counter,
             model,
+            nonce,
         })
     }
 }
@@ -117,6 +122,8 @@ pub enum RefusalCode {
     Shape = 4,
     /// There is no model to answer with.
     NotReady = 5,
+    /// It is for another provisioning of the device: a replay, or the device was provisioned anew.
+    Provisioning = 6,
 }
 
 impl TryFrom<u8> for RefusalCode {
@@ -129,6 +136,7 @@ impl TryFrom<u8> for RefusalCode {
             3 => Ok(Self::Replay),
             4 => Ok(Self::Shape),
             5 => Ok(Self::NotReady),
+            6 => Ok(Self::Provisioning),
             other => Err(MessageError::RefusalCode(other)),
         }
     }
@@ -142,6 +150,10 @@ impl fmt::Display for RefusalCode {
             Self::Replay => "the request's counter is not above the highest accepted (a replay)",
             Self::Shape => "the features do not fit the model",
             Self::NotReady => "the device has no model to answer with",
+            Self::Provisioning => {
+                "the request is for another provisioning of the device: \
+                 a replay, or the device was provisioned anew"
+            }
         })
     }
 }

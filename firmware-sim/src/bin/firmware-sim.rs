@@ -206,8 +206,11 @@ fn provision(
                 ));
             }
             None => say(format_args!(
-                "{} was another device's; the counters begin at zero",
-                flash.display()
+                "warning: {} was another device's: the counters of {} begin at zero, and it takes models from \
+                 security counter {min_counter} on; if it has served a newer one before, say so with \
+                 --min-counter",
+                flash.display(),
+                identity.device
             )),
         }
     }

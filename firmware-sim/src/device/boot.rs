@@ -1,7 +1,7 @@
 //! From reset to a model that may answer.
 
 use embedded_storage::nor_flash::NorFlash;
-use sealnet_core::artefact::{BodyEncoding, Header, Sealed};
+use sealnet_core::artefact::{ArtefactError, BodyEncoding, Header, Sealed};
 use sealnet_core::protocol::FrameReader;
 use zeroize::Zeroize as _;
 
@@ -9,6 +9,7 @@ use super::{BootError, Device, Model, Session};
 use crate::env::{Board, Env, Event, Log};
 use crate::identity::{Identity, Provisioned};
 use crate::journal::Journal;
+use crate::shape::SHAPE;
 
 impl<'m, E: Env> Device<'m, E> {
     /// Boots. Always gives a device; see [`Device::model`] for whether it serves one.
@@ -95,6 +96,12 @@ impl<J: NorFlash> Session<J> {
             return Err(BootError::EmptySlot);
         }
         let verified = Sealed::parse_prefix(slot)?.verify(publisher, stored)?;
+        // Before it is opened: a body of another shape may not fit the RAM, which would be said in its place.
+        let found = verified.header().shape;
+        if found != SHAPE {
+            let expected = SHAPE;
+            return Err(ArtefactError::Dimensions { expected, found }.into());
+        }
         let opened = match (verified.header().encoding, model_key) {
             (BodyEncoding::Clear, _) => verified.open_in_place()?,
             (BodyEncoding::Fernet { .. }, Some(key)) => verified.open(key, model_ram)?,

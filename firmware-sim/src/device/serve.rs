@@ -3,7 +3,7 @@
 use embedded_io::{Read as _, Write};
 use embedded_storage::nor_flash::NorFlash;
 use sealnet_core::artefact::ReplyPolicy;
-use sealnet_core::fernet::{Iv, binary_len};
+use sealnet_core::fernet::{Iv, NONCE_LEN, binary_len};
 use sealnet_core::mlp::argmax;
 use sealnet_core::protocol::{
     AuthenticRequest, DeviceId, Frame, FrameError, Kind, Receipt, Refusal, Reply, Status,
@@ -139,6 +139,9 @@ impl<J: NorFlash> Session<J> {
         out: &mut [u8],
     ) -> Result<(usize, Event), Refused> {
         let request = AuthenticRequest::open(&self.identity.wire, token)?;
+        if *request.nonce() != self.nonce {
+            return Err(Refused::Provisioning);
+        }
         let features = request.features();
         let features: &[u8; INPUT] = features
             .try_into()
@@ -166,6 +169,7 @@ impl<J: NorFlash> Session<J> {
             request_digest: *request.digest(),
             label,
             logits_digest: logits_digest(logits),
+            nonce: self.nonce,
         };
         let probabilities = match model.policy() {
             ReplyPolicy::Label => None,
@@ -190,7 +194,7 @@ impl<J: NorFlash> Session<J> {
         )?;
         Ok((
             frame_of(Kind::Reply, token, out),
-            Event::Answered { message, label },
+            Event::Answered { message },
         ))
     }
 }
@@ -207,6 +211,7 @@ fn status<J: NorFlash>(session: Option<&Session<J>>, model: Option<&Model<'_>>) 
             digest: *model.model_digest(),
             shape: model.header().shape,
         }),
+        nonce: session.map_or([0; NONCE_LEN], |session| session.nonce),
     }
 }
 

@@ -13,9 +13,10 @@ use sealnet::state::counters::{CounterMemory, Next};
 use sealnet::train::session::now;
 use sealnet::vault::SourceData;
 use sealnet::weights;
-use sealnet_core::artefact::{Name, Provenance, ReplyPolicy};
+use sealnet_core::artefact::{Name, Provenance, ReplyPolicy, Sealed};
 use sealnet_core::mlp::Granularity;
 use sealnet_core::sign::{SigningKey, sha512};
+use sealnet_firmware::provision;
 use serde_json::json;
 
 use super::{Outcome, source};
@@ -96,6 +97,12 @@ fn report(
         sealed.len(),
         counter.counter,
     ))?;
+    let header = Sealed::parse(sealed).map(|sealed| *sealed.untrusted_header());
+    if let Ok(header) = header
+        && let Some((what, hint)) = provision::obstacle(&header, sealed.len())
+    {
+        ui.warn(format!("no device can run the model: {what}; {hint}"));
+    }
     match counter.last {
         None => ui.say("this machine remembers no model that this key signed before"),
         Some(last) if last < counter.counter => {

@@ -104,7 +104,7 @@ fn answer(
     ui: &Ui,
 ) -> Result<Answered> {
     let header = deployed.header();
-    not_older(args, header, ui)?;
+    let min_counter = not_older(args, header, ui)?;
     match header.provenance {
         Provenance::SealedData(_) => {}
         Provenance::UnsealedData(_) => ui.warn("the model was trained on unsealed data"),
@@ -137,7 +137,7 @@ fn answer(
             deployed,
             model.bytes(),
             device,
-            header.security_counter,
+            min_counter,
             (records, &which),
             ui.progress(),
         )?,
@@ -156,12 +156,13 @@ fn answer(
 }
 
 /// Refuses a model that is older than one seen before, and remembers the newest; `--min-counter` decides
-/// instead where it is given.
-fn not_older(args: &InferArgs, header: &Header, ui: &Ui) -> Result<()> {
+/// instead where it is given. Gives the lowest counter that a device may take: never the model's own word.
+fn not_older(args: &InferArgs, header: &Header, ui: &Ui) -> Result<u32> {
     let memory = CounterMemory::of_this_machine()?;
     let (signer, name) = (header.signing_key.to_string(), header.name.as_str());
     let found = header.security_counter;
-    match memory.highest_seen(&signer, name)? {
+    let seen = memory.highest_seen(&signer, name)?;
+    match seen {
         Some(seen) if seen > found => {
             let what = format!(
                 "its security counter is {found}, and {seen} of the same publisher and name was seen before"
@@ -178,7 +179,7 @@ fn not_older(args: &InferArgs, header: &Header, ui: &Ui) -> Result<()> {
         }
         _ => memory.remember(&signer, name, found)?,
     }
-    Ok(())
+    Ok(args.min_counter.or(seen).unwrap_or(0))
 }
 
 /// The records asked for: their part's name and their indices.

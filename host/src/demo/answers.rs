@@ -114,16 +114,18 @@ fn boot(identity: &Identity, tampering: &'static str, model: &[u8], reason: &str
 fn replay(identity: &Identity, model: &[u8], data: &Dataset, trials: &mut Trials) -> Result<Trial> {
     let mut machine = machine(identity, model)?;
     let mut client = Client::new(identity);
-    let request = client.seal(data.features_of(0)).map_err(asking)?;
-    {
+    let request = {
         let mut device = machine.boot(|_| ());
+        client.status(&mut device).map_err(asking)?;
+        let request = client.seal(data.features_of(0)).map_err(asking)?;
         let response = device
             .exchange(&request.frame)
             .map_err(|e| asking(e.into()))?;
         trials
             .clean(client.open(&request, &response))
             .map_err(asking)?;
-    }
+        request
+    };
     let mut device = machine.boot(|_| ());
     let response = device
         .exchange(&request.frame)

@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use sealnet_core::artefact::{
-    ArtefactError, BodySpec, ColumnScaling, NamesSpec, ReplyPolicy, sealed_len,
+    ArtefactError, BodySpec, ColumnScaling, NamesSpec, ReplyPolicy, Sealed, sealed_len,
 };
 use sealnet_core::fernet::FernetKey;
 use sealnet_core::mlp::{Granularity, argmax};
@@ -15,8 +15,9 @@ use sealnet_firmware::env::Event;
 use sealnet_firmware::identity::IdentityError;
 use sealnet_firmware::journal::JournalError;
 use sealnet_firmware::layout::{
-    FLASH_LEN, IDENTITY, JOURNAL, MODEL_LEN_MAX, MODEL_RAM_LEN, NAMES_MAX, SLOT_LEN,
+    FLASH_LEN, IDENTITY, JOURNAL, MODEL_RAM_LEN, NAMES_MAX, ROOM_HINT, SLOT_LEN,
 };
+use sealnet_firmware::provision;
 use sealnet_firmware::sim::Machine;
 use sealnet_firmware::sim::flash::{Fault, FaultKind, SimFlash};
 
@@ -241,8 +242,62 @@ fn the_longest_model_fits_slot_and_ram() {
         NAMES_MAX
     );
     assert_eq!(spec.body_len(), MODEL_RAM_LEN);
-    assert_eq!(sealed_len(spec.body_len(), true), MODEL_LEN_MAX);
-    const { assert!(MODEL_LEN_MAX <= SLOT_LEN && SLOT_LEN == 65_536) };
+    assert!(sealed_len(spec.body_len(), true) <= SLOT_LEN);
+    assert_eq!(SLOT_LEN, 65_536);
+}
+
+/// A model of the firmware's own shape that carries long names: no tampering, and no other shape helps.
+#[test]
+fn a_model_with_longer_names_than_fit_is_refused_for_that() {
+    let identity = identity(&ed25519());
+    let network = network(1);
+    let plain = Export::default().seal(&network);
+    let plain = Sealed::parse(&plain)
+        .unwrap()
+        .untrusted_header()
+        .plaintext_len as usize;
+    // The headers of the section and of the names in it, and the length of each name.
+    let just_too_long = MODEL_RAM_LEN + 16 - plain - 16 - 16 - 784;
+    for (text, in_ram) in [(just_too_long, true), (just_too_long + 2000, false)] {
+        let file = Export::default().with_names(&network, text);
+        let header = *Sealed::parse(&file).unwrap().untrusted_header();
+        let (what, hint) = provision::obstacle(&header, file.len()).unwrap();
+        assert_eq!(hint, ROOM_HINT);
+        if in_ram {
+            assert!(what.contains("RAM"), "{what}");
+            let mut machine = Machine::provision(&identity, &file, 0).unwrap();
+            let error = boot_error(&mut machine, &mut Client::new(&identity));
+            let needed = header.plaintext_len;
+            assert_eq!(
+                error,
+                BootError::Model(ArtefactError::BufferTooSmall { needed })
+            );
+            assert_eq!((error.is_verification(), error.hint()), (false, ROOM_HINT));
+            let said = error.to_string();
+            assert!(
+                said.contains(&needed.to_string()) && said.contains(&MODEL_RAM_LEN.to_string()),
+                "{said}"
+            );
+        } else {
+            assert!(what.contains("slot"), "{what}");
+            let error = Machine::provision(&identity, &file, 0).unwrap_err();
+            assert_eq!(error.hint(), ROOM_HINT, "{error}");
+        }
+    }
+    let file = Export::default().seal(&network);
+    let header = *Sealed::parse(&file).unwrap().untrusted_header();
+    assert_eq!(provision::obstacle(&header, file.len()), None);
+    // A larger one fits a device that is built for it, and one that no request or reply fits has none.
+    let larger = Model::random([784, 128, 128, 10], Granularity::PerOutput, 1);
+    let file = Export::default().seal(&larger);
+    let header = *Sealed::parse(&file).unwrap().untrusted_header();
+    assert_eq!(provision::obstacle(&header, file.len()), None);
+    for widths in [[4097, 1, 1, 2], [1, 1, 1, 257]] {
+        let file = Export::default().seal(&Model::random(widths, Granularity::PerOutput, 1));
+        let header = *Sealed::parse(&file).unwrap().untrusted_header();
+        let (what, _) = provision::obstacle(&header, file.len()).unwrap();
+        assert!(what.contains("4096 features and 256 classes"), "{what}");
+    }
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn reply_ivs_never_repeat_over_many_resets() {
 
 /// Two flash images made from the same keys, and one made from the other.
 #[test]
-fn a_device_provisioned_again_repeats_no_iv_and_goes_on_counting() {
+fn a_device_provisioned_again_answers_no_old_request_and_repeats_no_iv() {
     let (mut machine, mut client, model) = machine();
     let identity = identity(&ed25519());
     let file = |counter| {
@@ -94,16 +94,33 @@ fn a_device_provisioned_again_repeats_no_iv_and_goes_on_counting() {
     let old = client.open(&request, &first).unwrap().receipt;
     drop(device);
 
-    // Counters lost with the old flash: boot and message are what they were, the IV is another.
+    // Counters lost with the old flash, or begun anew after another device's: the old request is refused all
+    // the same, by the nonce alone.
     let mut forgetful = Machine::provision(&identity, &file(1), 0).unwrap();
     let mut device = forgetful.boot(SILENT);
-    let second = device.exchange(&request.frame).unwrap();
-    let new = client_of_0001().open(&request, &second).unwrap().receipt;
+    let another = Refusal {
+        code: RefusalCode::Provisioning,
+        highest_counter: 0,
+    };
+    assert_eq!(refusal(&mut device, &request.frame), another);
+    // So is a new one of a client that has not noticed; it asks, and is answered.
+    let error = client.infer(&mut device, &[3; 784]).unwrap_err();
+    assert!(
+        matches!(error, ClientError::Refused(refusal) if refusal == another)
+            && !error.is_verification(),
+        "{error}"
+    );
+    client.status(&mut device).unwrap();
+    let request_2 = client.seal(&[3; 784]).unwrap();
+    let second = device.exchange(&request_2.frame).unwrap();
+    let new = client.open(&request_2, &second).unwrap().receipt;
+    // Boot and message are what they were; the IV is another, and the receipt says of which provisioning it is.
     assert_eq!((new.boot, new.message), (old.boot, old.message));
+    assert_ne!(new.nonce, old.nonce);
     assert_ne!(reply_iv(&first), reply_iv(&second));
     drop(device);
 
-    // Counters carried over: the old request is a replay, boots go on, the older model boots no more.
+    // Counters carried over: boots go on, the older model boots no more.
     let mut machine = with_model(&machine, &file(7));
     assert!(machine.boot(SILENT).model().is_ok());
     let counters = provision::counters_of(machine.flash_mut(), &identity)
@@ -114,7 +131,7 @@ fn a_device_provisioned_again_repeats_no_iv_and_goes_on_counting() {
         Machine::new(provision::flash_image(&identity, &file(counter), counters).unwrap())
     };
     assert_eq!(
-        boot_error(&mut again(6), &mut client_of_0001()),
+        boot_error(&mut again(6), &mut stranger_to_0001()),
         BootError::Model(ArtefactError::Rollback {
             found: 6,
             minimum: 7
@@ -125,7 +142,7 @@ fn a_device_provisioned_again_repeats_no_iv_and_goes_on_counting() {
     assert_eq!(
         refusal(&mut device, &request.frame),
         Refusal {
-            code: RefusalCode::Replay,
+            code: RefusalCode::Provisioning,
             highest_counter: REQUEST_BLOCK
         }
     );
@@ -158,14 +175,14 @@ fn power_cuts_at_every_flash_operation() {
         let mut ivs = HashSet::new();
         live(
             &mut machine,
-            &mut client_of_0001(),
+            &mut stranger_to_0001(),
             &mut ivs,
             &mut Vec::new(),
         )
         .unwrap();
         live(
             &mut machine,
-            &mut client_of_0001(),
+            &mut stranger_to_0001(),
             &mut ivs,
             &mut Vec::new(),
         )
@@ -213,7 +230,7 @@ fn power_cuts_at_every_flash_operation() {
     for operation in 0..total {
         for (kind, ecc) in kinds {
             let (mut ivs, mut answered) = (HashSet::new(), Vec::new());
-            let mut client = client_of_0001();
+            let mut client = stranger_to_0001();
             let mut machine = Machine::new(SimFlash::new(start.clone()));
             machine.flash_mut().set_ecc(ecc);
             machine.flash_mut().inject(Some(Fault { operation, kind }));

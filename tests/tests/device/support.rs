@@ -1,7 +1,8 @@
 //! A publisher, devices and their machines, for the tests of the device.
 
 use sealnet_core::artefact::{
-    BodySpec, Claims, Encryption, Name, Provenance, ReplyPolicy, seal, sealed_len, write_body,
+    BodySpec, Claims, Encryption, Name, NamesSpec, Provenance, ReplyPolicy, seal, sealed_len,
+    write_body,
 };
 use sealnet_core::fernet::{DerivationKey, FernetKey, Iv, decrypt_in_place, encrypt};
 use sealnet_core::mlp::Granularity;
@@ -12,8 +13,8 @@ use sealnet_core::sign::{Domain, Ed25519SigningKey, HmacKey, SigningKey, sha512}
 use sealnet_firmware::client::{Client, ClientError, Link};
 use sealnet_firmware::device::BootError;
 use sealnet_firmware::env::Event;
-use sealnet_firmware::identity::{DeviceName, Identity};
-use sealnet_firmware::layout::SLOT_LEN;
+use sealnet_firmware::identity::{DeviceName, Identity, Provisioned};
+use sealnet_firmware::layout::{IDENTITY, SLOT_LEN};
 use sealnet_firmware::sim::flash::SimFlash;
 use sealnet_firmware::sim::{Machine, SimDevice};
 
@@ -72,6 +73,25 @@ impl Default for Export {
 
 impl Export {
     pub(crate) fn seal(&self, model: &Model) -> Vec<u8> {
+        self.seal_named(model, None)
+    }
+
+    /// With names of `text` bytes in all for its columns.
+    pub(crate) fn with_names(&self, model: &Model, text: usize) -> Vec<u8> {
+        let count = usize::from(model.network().shape().input());
+        let name = "n".repeat(text / count + 1);
+        let longer = text % count;
+        let columns: Vec<&str> = (0..count)
+            .map(|at| &name[usize::from(at >= longer)..])
+            .collect();
+        let names = NamesSpec {
+            columns: &columns,
+            classes: &[],
+        };
+        self.seal_named(model, Some(names))
+    }
+
+    fn seal_named(&self, model: &Model, names: Option<NamesSpec<'_>>) -> Vec<u8> {
         let network = model.network();
         let spec = BodySpec {
             network,
@@ -80,7 +100,7 @@ impl Export {
             golden_count: 2,
             policy: self.policy,
             scaling: None,
-            names: None,
+            names,
         };
         let mut body = vec![0; spec.body_len()];
         let mut scratch = vec![0; network.shape().golden_scratch_len()];
@@ -132,7 +152,8 @@ pub(crate) fn machine() -> (Machine, Client, Model) {
     let model = network(1);
     let identity = identity(&ed25519());
     let machine = Machine::provision(&identity, &Export::default().seal(&model), 0).unwrap();
-    (machine, Client::new(&identity), model)
+    let client = client_of_0001(&machine);
+    (machine, client, model)
 }
 
 /// The machine as it is, but with another model in its slot.
@@ -202,8 +223,22 @@ pub(crate) fn reply_iv(response: &[u8]) -> [u8; 16] {
     }
 }
 
+/// The nonce of a machine's provisioning.
+pub(crate) fn nonce(machine: &Machine) -> [u8; 16] {
+    Provisioned::read(&machine.flash().bytes()[IDENTITY..])
+        .unwrap()
+        .nonce
+}
+
+/// A client that knows device 0001's keys and provisioning, and nothing else.
+pub(crate) fn client_of_0001(machine: &Machine) -> Client {
+    let mut client = stranger_to_0001();
+    client.expect_provisioning(nonce(machine));
+    client
+}
+
 /// A client that knows device 0001's keys and nothing else.
-pub(crate) fn client_of_0001() -> Client {
+pub(crate) fn stranger_to_0001() -> Client {
     Client::new(&identity(&ed25519()))
 }
 

@@ -3,7 +3,9 @@
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use sealnet_core::fernet::{FernetKey, Iv, binary_len, encrypt};
-use sealnet_core::protocol::{Kind, MessageError, Refusal, RefusalCode, UnverifiedReceipt};
+use sealnet_core::protocol::{
+    Kind, MessageError, ReceiptError, Refusal, RefusalCode, UnverifiedReceipt,
+};
 use sealnet_core::sign::{Ed25519SigningKey, HmacKey, SigningKey};
 use sealnet_firmware::client::{Client, ClientError, Link};
 use sealnet_firmware::identity::DeviceName;
@@ -17,33 +19,46 @@ use crate::model_fixture::random_bytes;
 #[test]
 fn a_counter_too_far_ahead_is_refused() {
     let (mut machine, mut client, _) = machine();
-    struct Forger(u64);
+    struct Forger(u64, [u8; 16]);
     impl Link for Forger {
         fn exchange(&mut self, _: &[u8]) -> std::io::Result<Vec<u8>> {
-            let mut payload = [0; 105];
+            let mut payload = [0; 121];
             payload[20] = 2;
             payload[25..33].copy_from_slice(&self.0.to_le_bytes());
+            payload[105..].copy_from_slice(&self.1);
             Ok(frame(Kind::Status, &payload))
         }
     }
+    let known = nonce(&machine);
     let mut device = machine.boot(SILENT);
-    let mut misled = client_of_0001();
-    misled.status(&mut Forger(u64::MAX)).unwrap();
+    let mut misled = stranger_to_0001();
+    misled.status(&mut Forger(u64::MAX, known)).unwrap();
     let request = misled.seal(&[0; 784]).unwrap();
     assert_eq!(request.counter, u64::MAX);
     assert_eq!(
         refusal(&mut device, &request.frame).code,
         RefusalCode::Replay
     );
-    let mut misled = client_of_0001();
-    misled.status(&mut Forger(MAX_REQUEST_STEP)).unwrap();
+    let mut misled = stranger_to_0001();
+    misled.status(&mut Forger(MAX_REQUEST_STEP, known)).unwrap();
     assert!(misled.infer(&mut device, &[0; 784]).is_err());
     client.infer(&mut device, &[0; 784]).unwrap();
+    // A forged nonce costs a request, no more: it is refused, and the client asks again.
+    let mut misled = stranger_to_0001();
+    misled.status(&mut Forger(0, [7; 16])).unwrap();
+    let refused = misled.infer(&mut device, &[0; 784]).unwrap_err();
+    assert!(
+        matches!(refused, ClientError::Refused(refusal) if refusal.code == RefusalCode::Provisioning),
+        "{refused}"
+    );
+    misled.infer(&mut device, &[0; 784]).unwrap();
 }
 
 #[test]
 fn forged_requests_are_refused_and_change_nothing() {
     let (mut machine, mut client, _) = machine();
+    let known = nonce(&machine);
+    let mut short = client_of_0001(&machine);
     let mut device = machine.boot(SILENT);
     let request = client.seal(&[1; 784]).unwrap();
     let token = frames(&request.frame).remove(0).1;
@@ -66,7 +81,9 @@ fn forged_requests_are_refused_and_change_nothing() {
     }
     let mut stranger = identity(&ed25519());
     stranger.wire = FernetKey::from_bytes([77; 32]);
-    let stranger = Client::new(&stranger).seal(&[1; 784]).unwrap();
+    let mut stranger = Client::new(&stranger);
+    stranger.expect_provisioning(known);
+    let stranger = stranger.seal(&[1; 784]).unwrap();
     assert_eq!(
         refusal(&mut device, &stranger.frame).code,
         RefusalCode::Unauthentic
@@ -85,9 +102,11 @@ fn forged_requests_are_refused_and_change_nothing() {
         .unwrap();
         frame(Kind::Request, &token)
     };
-    let mut plaintext = [0; 16 + 784];
+    let mut plaintext = [0; 32 + 784];
     plaintext[..16].copy_from_slice(&[2, 1, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0x10, 3, 0, 0]);
-    for (offset, code) in [(0, 1), (1, 1), (2, 1), (3, 1), (12, 4), (15, 4)] {
+    plaintext[16..32].copy_from_slice(&known);
+    let malformed = [(0, 1), (1, 1), (2, 1), (3, 1), (12, 4), (15, 4)];
+    for (offset, code) in malformed.into_iter().chain((16..32).map(|at| (at, 6))) {
         let mut wrong = plaintext;
         wrong[offset] ^= 2;
         assert_eq!(
@@ -100,7 +119,6 @@ fn forged_requests_are_refused_and_change_nothing() {
         refusal(&mut device, &sealed(&[])).code,
         RefusalCode::BadFrame
     );
-    let mut short = client_of_0001();
     assert_eq!(
         refusal(&mut device, &short.seal(&[0; 783]).unwrap().frame).code,
         RefusalCode::Shape
@@ -236,7 +254,7 @@ fn changed_or_foreign_replies_are_refused_by_the_client() {
         matches!(client.open(&next, &response), Err(ClientError::Receipt(_))),
         "the reply to another request"
     );
-    let mut elsewhere = client_of_0001();
+    let mut elsewhere = stranger_to_0001();
     elsewhere.expect_model([0; 64]);
     assert!(matches!(
         elsewhere.open(&request, &response),
@@ -269,7 +287,7 @@ fn changed_or_foreign_replies_are_refused_by_the_client() {
         let mut machine =
             Machine::provision(&other, &Export::default().seal(&network(1)), 0).unwrap();
         let mut device = machine.boot(SILENT);
-        let mut client = client_of_0001();
+        let mut client = stranger_to_0001();
         let error = client.infer(&mut device, &[1; 784]).unwrap_err();
         assert_eq!(
             matches!(error, ClientError::Device(_)),
@@ -291,8 +309,8 @@ fn a_device_may_sign_receipts_with_ed25519() {
         .infer(&mut device, &[0; 784])
         .unwrap();
     assert!(matches!(
-        client_of_0001().infer(&mut device, &[0; 784]),
-        Err(ClientError::Refused(_))
+        stranger_to_0001().infer(&mut device, &[0; 784]),
+        Err(ClientError::Receipt(ReceiptError::Signature))
     ));
     UnverifiedReceipt::new(&answer.receipt_bytes)
         .verify(&identity.receipt.trusted())

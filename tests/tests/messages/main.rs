@@ -16,6 +16,7 @@ use sealnet_core::sign::{
 };
 
 const TIME: u64 = 1_700_000_000;
+const NONCE: [u8; 16] = *b"provisioned once";
 const POLICIES: [ReplyPolicy; 3] = [
     ReplyPolicy::Label,
     ReplyPolicy::Probabilities,
@@ -54,7 +55,11 @@ fn opened(token: &[u8]) -> Vec<u8> {
 }
 
 fn request(counter: u64, features: &[u8]) -> Result<Vec<u8>, MessageError> {
-    let request = Request { counter, features };
+    let request = Request {
+        counter,
+        nonce: NONCE,
+        features,
+    };
     let mut scratch = vec![0; request_len(features.len())];
     let mut out = vec![0; fernet::binary_len(scratch.len())];
     let token = request.seal(&wire(), TIME, iv(), &mut scratch, &mut out)?;
@@ -69,6 +74,7 @@ fn requests_come_back() {
         let digest = sha512(&[&token]);
         let opened = AuthenticRequest::open(&wire(), &mut token).unwrap();
         assert_eq!(opened.counter(), u64::MAX - 5);
+        assert_eq!(*opened.nonce(), NONCE);
         assert_eq!(opened.features(), features);
         assert_eq!(opened.time(), TIME);
         assert_eq!(*opened.digest(), digest);
@@ -80,7 +86,9 @@ fn requests_come_back() {
 #[test]
 fn a_request_is_as_documented() {
     let plaintext = opened(&request(0x0102_0304_0506_0708, &[9, 8, 7]).unwrap());
-    let expected = [2, 1, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0, 0, 9, 8, 7];
+    let mut expected = vec![2, 1, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0, 0];
+    expected.extend(NONCE);
+    expected.extend([9, 8, 7]);
     assert_eq!(plaintext, expected);
 }
 
@@ -146,14 +154,14 @@ fn an_authentic_request_with_wrong_contents_is_refused() {
         assert_eq!(error.refusal(), RefusalCode::Shape);
     }
     assert_eq!(refused(&|p| p.push(0)), MessageError::FeatureCount(3));
-    for len in 0..16 {
+    for len in 0..32 {
         assert_eq!(
             refused(&|p| p.truncate(len)),
             MessageError::Length,
             "{len} bytes"
         );
     }
-    for len in 16..good.len() {
+    for len in 32..good.len() {
         assert_eq!(
             refused(&|p| p.truncate(len)),
             MessageError::FeatureCount(3),
@@ -173,5 +181,6 @@ fn receipt(label: u16, logits: &[i32]) -> Receipt {
         request_digest: [0xA2; 64],
         label,
         logits_digest: logits_digest(logits.iter().copied()),
+        nonce: NONCE,
     }
 }

@@ -11,7 +11,7 @@ fn a_receipt_is_as_documented() {
     }
     for (key, scheme) in device_keys().iter().zip([1, 2]) {
         let mut expected = b"SNRC".to_vec();
-        expected.extend([1, 0, scheme, 0]);
+        expected.extend([2, 0, scheme, 0]);
         expected.extend(b"sixteen byte id.");
         expected.extend([0xA1; 64]);
         expected.extend([4, 3, 2, 1]);
@@ -20,6 +20,7 @@ fn a_receipt_is_as_documented() {
         expected.extend([0xA2; 64]);
         expected.extend([1, 0, 0, 0, 0, 0, 0, 0]);
         expected.extend(sha512(&[&le]));
+        expected.extend(NONCE);
         expected.extend(key.sign(Domain::DeviceReceipt, &[&expected]).to_bytes());
         let signed = receipt(1, &logits).sign(key);
         assert_eq!(signed.as_bytes()[..], expected);
@@ -58,13 +59,13 @@ fn a_signed_receipt_with_wrong_contents_is_refused() {
         let refused = |at: usize, value: u8| {
             let mut bytes = *receipt(3, &[1]).sign(key).as_bytes();
             bytes[at] = value;
-            let signature = key.sign(Domain::DeviceReceipt, &[&bytes[..240]]).to_bytes();
-            bytes[240..].copy_from_slice(&signature);
+            let signature = key.sign(Domain::DeviceReceipt, &[&bytes[..256]]).to_bytes();
+            bytes[256..].copy_from_slice(&signature);
             refused_receipt(&bytes, &key.trusted())
         };
         assert_eq!(refused(0, b's'), ReceiptError::Magic);
-        assert_eq!(refused(4, 2), ReceiptError::Version(2));
-        assert_eq!(refused(5, 1), ReceiptError::Version(0x0101));
+        assert_eq!(refused(4, 1), ReceiptError::Version(1));
+        assert_eq!(refused(5, 1), ReceiptError::Version(0x0102));
         for scheme in [0, 3, 255, other_scheme] {
             assert_eq!(refused(6, scheme), ReceiptError::Scheme(scheme));
         }

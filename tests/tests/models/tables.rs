@@ -115,6 +115,31 @@ fn trained_on_one_file_answers_on_another() {
     assert!(workspace.accuracy("infer iris.sealed some.csv") > 0.8);
 }
 
+#[test]
+fn a_model_that_no_device_has_room_for_is_exported_with_a_warning() {
+    let workspace = Workspace::new();
+    let long = "x".repeat(200);
+    let mut text: String = (0..8).map(|column| format!("{column}{long},")).collect();
+    text += "kind\n";
+    for record in 0..60 {
+        let kind = record % 2;
+        text += &format!("{},", 100 * kind + record).repeat(8);
+        text += &format!("{kind}\n");
+    }
+    workspace.write("long.csv", text.as_bytes());
+    workspace.done("train long.csv -o long.safetensors --label kind --hidden 4,4 --epochs 20");
+    let warned = workspace.done("export long.safetensors -o long.sealed --max-loss 100");
+    let warning = "warning: no device can run the model: its body is ";
+    assert!(
+        warned.stderr.contains(warning) && warned.stderr.contains("shorten the names"),
+        "{}",
+        warned.stderr
+    );
+    // A clear one lies in the slot as it is.
+    let clear = workspace.done("export long.safetensors -o clear.sealed --max-loss 100 --clear");
+    assert!(!clear.stderr.contains("no device"), "{}", clear.stderr);
+}
+
 /// The file that trained a model has the very features that it was trained on.
 #[test]
 fn the_model_scales_its_own_file_as_training_did() {

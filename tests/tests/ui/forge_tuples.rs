@@ -7,7 +7,7 @@ fn receipt(receipt: Receipt) -> VerifiedReceipt {
 }
 
 fn signed() -> SignedReceipt {
-    SignedReceipt([0; 304]) //~ E0423
+    SignedReceipt([0; 320]) //~ E0423
 }
 
 fn dense(layer: DenseRef<'_>) -> Dense<'_, 4, 3> {
