@@ -17,6 +17,7 @@
 //! |---|---|
 //! | [`sim`] | a board in this process: flash under NOR rules, faults at any operation |
 //! | [`client`] | the other end of the wire: seals requests, opens replies, checks receipts |
+//! | [`keyfile`] | key files: who may reach them, and what they look like |
 //! | [`provision`] | key files, and the flash image made from them |
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
@@ -38,6 +39,8 @@ pub mod device;
 pub mod env;
 pub mod identity;
 pub mod journal;
+#[cfg(feature = "std")]
+pub mod keyfile;
 pub mod layout;
 #[cfg(feature = "std")]
 pub mod provision;

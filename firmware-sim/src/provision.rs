@@ -12,24 +12,21 @@
 //! | `publisher.pub.pem` | else: Ed25519 public key (SPKI) that models are verified with |
 //!
 //! A Fernet key file holds the key as `Fernet.generate_key()` prints it; blank lines and lines that begin
-//! with `#` are skipped. Files that others than their owner can read are refused, except the public key.
+//! with `#` are skipped. The folder and its files are refused when others can reach them: see [`keyfile`].
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
 use std::mem;
 use std::path::{Path, PathBuf};
 
-use base64ct::{Base64, Encoding as _};
-use ed25519_dalek::pkcs8::DecodePublicKey as _;
 use sealnet_core::artefact::{BodyEncoding, Header, Sealed};
-use sealnet_core::fernet::{DerivationKey, FernetKey, NONCE_LEN};
+use sealnet_core::fernet::{DerivationKey, NONCE_LEN};
 use sealnet_core::mlp::Shape;
 use sealnet_core::protocol::{MAX_CLASSES, MAX_FEATURES};
-use sealnet_core::sign::{Ed25519PublicKey, HmacKey, SigningKey, TrustedKey};
+use sealnet_core::sign::{HmacKey, SigningKey, TrustedKey};
 use zeroize::Zeroizing;
 
 use crate::identity::{DeviceName, IDENTITY_LEN, Identity, Provisioned};
 use crate::journal::{Counters, Journal, JournalError};
+use crate::keyfile::{self, Guard, KeyDir, KeyFileError};
 use crate::layout::{
     FLASH_LEN, IDENTITY, JOURNAL, ROOM_HINT, SLOT_A, SLOT_LEN, model_ram_len, slot_len,
 };
@@ -40,30 +37,9 @@ use crate::sim::flash::SimFlash;
 /// [`ProvisionError::hint`] what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
-    /// A key file could not be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's answer.
-        source: io::Error,
-    },
-    /// A secret file can be read or written by others.
-    #[error("{} is open to other users (mode {mode:04o})", path.display())]
-    Permissions {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// A key file does not hold the key it should.
-    #[error("{} holds no {expected}", path.display())]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// What it should hold.
-        expected: &'static str,
-    },
+    /// A key file or its folder was refused.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
     /// The folder's name names no device.
     #[error("{} is not named after a device", path.display())]
     DeviceName {
@@ -96,17 +72,7 @@ impl ProvisionError {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
-            Self::Read { .. } => {
-                "name a device's folder made by `sealnet keygen`, such as keys/device-0001".into()
-            }
-            Self::Permissions { path, .. } => format!(
-                "chmod 600 {}; and if others may have read it, make new keys",
-                path.display()
-            ),
-            Self::Key { .. } => {
-                "restore the file from where it was made, or make new keys with `sealnet keygen`"
-                    .into()
-            }
+            Self::KeyFile(error) => error.hint(),
             Self::DeviceName { .. } => {
                 "the folder must be device-ID, where ID is 1 to 16 letters, digits, `-` or `_`"
                     .into()
@@ -148,24 +114,26 @@ pub fn load_keys(folder: &Path) -> Result<Identity, ProvisionError> {
         .ok_or_else(|| ProvisionError::DeviceName {
             path: folder.into(),
         })?;
-    let wire = fernet_key(&folder.join("wire.key"))?;
-    let secret = DerivationKey::from_bytes(*base64_key(
-        &folder.join("secret.key"),
-        "32 bytes in base64",
-    )?);
-    let receipt = HmacKey::from_bytes(*base64_key(&folder.join("receipt.key"), HMAC_KEY)?);
-    let model = folder.join("model.key");
-    let model = exists(&model)?.then(|| fernet_key(&model)).transpose()?;
-    let hmac = folder.join("model-hmac.key");
-    let publisher = if exists(&hmac)? {
-        TrustedKey::Hmac(HmacKey::from_bytes(*base64_key(&hmac, HMAC_KEY)?))
-    } else {
-        TrustedKey::Ed25519(public_key(&folder.join("publisher.pub.pem"))?)
+    let folder = KeyDir::open(folder)?;
+    let secret = |name| folder.read(name, Guard::Secret);
+    let wire = secret("wire.key")?.parse(keyfile::fernet_key)?;
+    let device_secret = secret("secret.key")?.parse(keyfile::base64_key)?;
+    let receipt = secret("receipt.key")?.parse(hmac_key)?;
+    let model = folder
+        .read_if_there("model.key", Guard::Secret)?
+        .map(|file| file.parse(keyfile::fernet_key))
+        .transpose()?;
+    let publisher = match folder.read_if_there("model-hmac.key", Guard::Secret)? {
+        Some(file) => TrustedKey::Hmac(file.parse(hmac_key)?),
+        None => {
+            let file = folder.read("publisher.pub.pem", Guard::Trusted)?;
+            TrustedKey::Ed25519(file.parse(keyfile::ed25519_public)?)
+        }
     };
     Ok(Identity {
         device,
         wire,
-        secret,
+        secret: DerivationKey::from_bytes(*device_secret),
         model,
         publisher,
         receipt: SigningKey::Hmac(receipt),
@@ -280,102 +248,10 @@ fn put(flash: &mut [u8], offset: usize, contents: &[u8]) {
     }
 }
 
-/// The one Fernet key of a file.
-fn fernet_key(path: &Path) -> Result<FernetKey, ProvisionError> {
-    let text = read_secret(path)?;
-    let mut keys = text
-        .split(|byte| *byte == b'\n')
-        .map(|line| line.trim_ascii())
-        .filter(|line| !line.is_empty() && !line.starts_with(b"#"));
-    let expected = "Fernet key (one line of 44 characters; a device takes one key)";
-    match (keys.next().map(FernetKey::parse), keys.next()) {
-        (Some(Ok(key)), None) => Ok(key),
-        _ => Err(ProvisionError::Key {
-            path: path.into(),
-            expected,
-        }),
-    }
+fn hmac_key(text: &[u8]) -> Result<HmacKey, String> {
+    Ok(HmacKey::from_bytes(*keyfile::base64_key(text)?))
 }
 
-/// `N` bytes in one line of base64.
-fn base64_key<const N: usize>(
-    path: &Path,
-    expected: &'static str,
-) -> Result<Zeroizing<[u8; N]>, ProvisionError> {
-    let text = read_secret(path)?;
-    let mut key = Zeroizing::new([0; N]);
-    match Base64::decode(text.trim_ascii(), key.as_mut_slice()) {
-        Ok(decoded) if decoded.len() == N => Ok(key),
-        _ => Err(ProvisionError::Key {
-            path: path.into(),
-            expected,
-        }),
-    }
-}
-
-/// An Ed25519 public key as `openssl pkey -pubout` prints it (RFC 8410).
-fn public_key(path: &Path) -> Result<Ed25519PublicKey, ProvisionError> {
-    let wrong = || ProvisionError::Key {
-        path: path.into(),
-        expected: "Ed25519 public key in PEM (SPKI)",
-    };
-    let text = read_bounded(&open(path)?, path)?;
-    let text = std::str::from_utf8(&text).map_err(|_| wrong())?;
-    let key = ed25519_dalek::VerifyingKey::from_public_key_pem(text).map_err(|_| wrong())?;
-    Ed25519PublicKey::from_bytes(&key.to_bytes()).map_err(|_| wrong())
-}
-
-fn exists(path: &Path) -> Result<bool, ProvisionError> {
-    fs::exists(path).map_err(|source| ProvisionError::Read {
-        path: path.into(),
-        source,
-    })
-}
-
-/// Reads a file that only its owner can read.
-fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, ProvisionError> {
-    let file = open(path)?;
-    // The opened file is asked, not the path, which may name another by now.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let metadata = file.metadata().map_err(|source| ProvisionError::Read {
-            path: path.into(),
-            source,
-        })?;
-        let mode = metadata.permissions().mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(ProvisionError::Permissions {
-                path: path.into(),
-                mode,
-            });
-        }
-    }
-    read_bounded(&file, path)
-}
-
-fn open(path: &Path) -> Result<File, ProvisionError> {
-    File::open(path).map_err(|source| ProvisionError::Read {
-        path: path.into(),
-        source,
-    })
-}
-
-fn read_bounded(file: &File, path: &Path) -> Result<Zeroizing<Vec<u8>>, ProvisionError> {
-    // Room for all of it at once: a vector that grows would leave copies of the key behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE_LEN_MAX as usize));
-    file.take(KEY_FILE_LEN_MAX)
-        .read_to_end(&mut bytes)
-        .map_err(|source| ProvisionError::Read {
-            path: path.into(),
-            source,
-        })?;
-    Ok(bytes)
-}
-
-const HMAC_KEY: &str = "HMAC key (64 bytes in base64)";
-/// Key files are a few hundred bytes; whatever is longer is not one.
-const KEY_FILE_LEN_MAX: u64 = 64 * 1024;
 const _: () = assert!(IDENTITY_LEN <= crate::layout::PAGE_LEN);
 
 #[cfg(test)]

@@ -21,7 +21,8 @@
 //! (RFC 4648, section 4); *Ed25519* as PEM that OpenSSL reads and writes (RFC 8410).
 //!
 //! Secret files are made with mode 0600 and refused when group or others can read or write them; public keys
-//! are trusted for where they lie, so they and the folders are refused when group or others can write them.
+//! are trusted for where they lie, so they and the folders are refused when group or others can write them; all
+//! must belong to this user or to root ([`sealnet_firmware::keyfile`]).
 //! Each loader below reads only the files of its own need.
 
 mod format;
@@ -174,13 +175,8 @@ impl KeyFolder {
                 ),
             ));
         }
-        files::refuse_writable_folder(&folder)?;
-        let identity =
-            provision::load_keys(&folder).map_err(|e| Error::input(e.to_string(), e.hint()))?;
-        if let TrustedKey::Ed25519(_) = identity.publisher {
-            trusted_key(&folder.join("publisher.pub.pem"))?;
-        }
-        Ok(identity)
+        // It checks the folder and the files that it opens, and reads from those.
+        provision::load_keys(&folder).map_err(|e| Error::input(e.to_string(), e.hint()))
     }
 
     /// The folder of one role, which others must not be able to put keys into.

@@ -1,5 +1,8 @@
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use base64ct::{Base64, Encoding as _};
+use sealnet_core::fernet::FernetKey;
 use sealnet_core::sign::{Ed25519SigningKey, Scheme};
 
 use super::*;
@@ -110,8 +113,9 @@ fn refuses_secrets_that_others_can_read() {
             let folder = Folder::new("device-0001");
             let path = folder.path().join(file);
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let expected =
-                format!("ROOT/device-0001/{file} is open to other users (mode {mode:04o})");
+            let expected = format!(
+                "ROOT/device-0001/{file} is a secret that others can reach (mode {mode:04o})"
+            );
             assert_eq!(folder.error(), expected);
         }
     }
@@ -120,27 +124,31 @@ fn refuses_secrets_that_others_can_read() {
 #[test]
 fn names_the_file_that_holds_no_key() {
     let cases = [
-        (
-            "wire.key",
-            "",
-            "Fernet key (one line of 44 characters; a device takes one key)",
-        ),
+        ("wire.key", "", "it holds no Fernet key"),
         (
             "wire.key",
             "not a key",
-            "Fernet key (one line of 44 characters; a device takes one key)",
+            "line 1 is not a Fernet key (44 characters of base64url)",
         ),
         (
             "model.key",
             "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\nAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=\n",
-            "Fernet key (one line of 44 characters; a device takes one key)",
+            "it holds several Fernet keys, and a device takes one",
         ),
-        ("secret.key", "AAAA", "32 bytes in base64"),
-        ("receipt.key", "!", "HMAC key (64 bytes in base64)"),
+        (
+            "secret.key",
+            "AAAA",
+            "it is not 32 bytes in one line of base64",
+        ),
+        (
+            "receipt.key",
+            "!",
+            "it is not 64 bytes in one line of base64",
+        ),
         (
             "publisher.pub.pem",
             "-----BEGIN PUBLIC KEY-----",
-            "Ed25519 public key in PEM (SPKI)",
+            "it is not a usable Ed25519 public key in PEM (SPKI)",
         ),
     ];
     for (file, text, expected) in cases {
@@ -149,7 +157,7 @@ fn names_the_file_that_holds_no_key() {
         folder.write(file, text, 0o600);
         assert_eq!(
             folder.error(),
-            format!("ROOT/device-0001/{file} holds no {expected}")
+            format!("ROOT/device-0001/{file}: {expected}")
         );
     }
     let folder = Folder::new("device-0001");
@@ -158,6 +166,23 @@ fn names_the_file_that_holds_no_key() {
         folder.error(),
         "cannot read ROOT/device-0001/secret.key: No such file or directory (os error 2)"
     );
+    for mode in [0o770, 0o702, 0o1777] {
+        let folder = Folder::new("device-0001");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+        let expected =
+            format!("ROOT/device-0001 is trusted, and others can change it (mode {mode:04o})");
+        assert_eq!(folder.error(), expected);
+    }
+    for mode in [0o664, 0o646] {
+        let folder = Folder::new("device-0001");
+        folder.write("publisher.pub.pem", PUBLIC_KEY, mode);
+        assert_eq!(
+            folder.error(),
+            format!(
+                "ROOT/device-0001/publisher.pub.pem is trusted, and others can change it (mode {mode:04o})"
+            )
+        );
+    }
     assert_eq!(
         Folder::new("device-a name").error(),
         "ROOT/device-a name is not named after a device"

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use sealnet_firmware::keyfile::Guard;
+
 use crate::error::{Error, Result};
 
 /// Of a file, before the umask.
@@ -70,51 +72,18 @@ pub(super) fn set_path(_path: &Path, _mode: u32) -> io::Result<()> {
 }
 
 /// Refuses a secret that others can read or write.
-#[cfg(unix)]
 pub(super) fn refuse_shared(metadata: &fs::Metadata, path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(Error::input(
-            format!(
-                "{} is a secret that others can reach (mode {mode:04o})",
-                path.display()
-            ),
-            format!(
-                "chmod 600 {}, and make new keys if others may have read it",
-                path.display()
-            ),
-        ));
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-pub(super) fn refuse_shared(_metadata: &fs::Metadata, _path: &Path) -> Result<()> {
-    Ok(())
+    refuse(Guard::Secret, metadata, path)
 }
 
 /// Refuses a file or folder that others can write to, and so swap what is trusted.
-#[cfg(unix)]
 pub(super) fn refuse_writable(metadata: &fs::Metadata, path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o022 != 0 {
-        return Err(Error::input(
-            format!(
-                "{} is trusted, and others can change it (mode {mode:04o})",
-                path.display()
-            ),
-            format!(
-                "chmod go-w {}, and compare the key ids with where you have them from",
-                path.display()
-            ),
-        ));
-    }
-    Ok(())
+    refuse(Guard::Trusted, metadata, path)
 }
 
-#[cfg(not(unix))]
-pub(super) fn refuse_writable(_metadata: &fs::Metadata, _path: &Path) -> Result<()> {
-    Ok(())
+/// The rule is the device's too.
+fn refuse(guard: Guard, metadata: &fs::Metadata, path: &Path) -> Result<()> {
+    guard
+        .check(metadata)
+        .map_err(|e| Error::input(format!("{} {e}", path.display()), e.hint(path)))
 }

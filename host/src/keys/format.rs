@@ -4,12 +4,11 @@ use std::path::Path;
 
 use base64ct::{Base64, Encoding};
 use ed25519::pkcs8::spki::EncodePublicKey;
-use ed25519::pkcs8::{
-    DecodePrivateKey, DecodePublicKey, EncodePrivateKey, KeypairBytes, PublicKeyBytes,
-};
+use ed25519::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes, PublicKeyBytes};
 use pkcs8::LineEnding;
 use sealnet_core::fernet::FernetKey;
 use sealnet_core::sign::{Ed25519PublicKey, Ed25519SigningKey, HmacKey};
+use sealnet_firmware::keyfile;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
@@ -22,27 +21,7 @@ use crate::files;
 /// something else.
 pub fn fernet_keys(path: &Path) -> Result<Vec<FernetKey>> {
     let text = files::read_secret(path, MAX_KEY_FILE)?;
-    let mut keys = Vec::new();
-    for (number, line) in text.split(|&byte| byte == b'\n').enumerate() {
-        let line = line.trim_ascii();
-        if line.is_empty() || line.starts_with(b"#") {
-            continue;
-        }
-        // The line may be nearly a key: it is not repeated in the message.
-        keys.push(FernetKey::parse(line).map_err(|_| {
-            malformed(
-                path,
-                &format!(
-                    "line {} is not a Fernet key (44 characters of base64url)",
-                    number + 1
-                ),
-            )
-        })?);
-    }
-    if keys.is_empty() {
-        return Err(malformed(path, "it holds no Fernet key"));
-    }
-    Ok(keys)
+    keyfile::fernet_keys(&text).map_err(|what| malformed(path, &what))
 }
 
 /// Reads an Ed25519 signing key: PEM, PKCS#8.
@@ -89,10 +68,7 @@ pub fn public_key(path: &Path) -> Result<Ed25519PublicKey> {
 }
 
 fn parsed_public(path: &Path, pem: &[u8]) -> Result<Ed25519PublicKey> {
-    let wrong = || malformed(path, "it is not a usable Ed25519 public key in PEM (SPKI)");
-    let text = std::str::from_utf8(pem).map_err(|_| wrong())?;
-    let bytes = PublicKeyBytes::from_public_key_pem(text).map_err(|_| wrong())?;
-    Ed25519PublicKey::from_bytes(&bytes.0).map_err(|_| wrong())
+    keyfile::ed25519_public(pem).map_err(|what| malformed(path, &what))
 }
 
 /// Reads an HMAC-SHA-512 key: 64 bytes in base64.
@@ -106,14 +82,7 @@ pub fn hmac_key(path: &Path) -> Result<HmacKey> {
 /// Reads `N` secret bytes from one line of base64.
 pub(super) fn base64_secret<const N: usize>(path: &Path) -> Result<Zeroizing<[u8; N]>> {
     let text = files::read_secret(path, MAX_KEY_FILE)?;
-    let mut key = Zeroizing::new([0; N]);
-    match Base64::decode(text.trim_ascii(), key.as_mut_slice()) {
-        Ok(decoded) if decoded.len() == N => Ok(key),
-        _ => Err(malformed(
-            path,
-            &format!("it is not {N} bytes in one line of base64"),
-        )),
-    }
+    keyfile::base64_key(&text).map_err(|what| malformed(path, &what))
 }
 
 /// A line of base64.

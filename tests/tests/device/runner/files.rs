@@ -61,7 +61,7 @@ fn bad_flash_files_are_refused_and_left_alone() {
         fs::set_permissions(desk.path("flash.bin"), fs::Permissions::from_mode(mode)).unwrap();
     };
     set_mode(0o640);
-    refused("error: flash.bin is open to other users\n  hint: ");
+    refused("error: flash.bin is a secret that others can reach (mode 0640)\n  hint: chmod 600 ");
     set_mode(0o600);
     desk.write("flash.bin", &before[1..]);
     refused("error: flash.bin is no flash image of this firmware");
@@ -107,4 +107,68 @@ fn usage_errors_have_code_2() {
         missing.stderr
     );
     assert!(!desk.path("flash.bin").exists());
+}
+
+/// Keys that others can change, and pipes, at which a reader would wait.
+#[test]
+fn keys_that_others_can_change_and_pipes_are_refused() {
+    let desk = Desk::new();
+    for (name, mode) in [
+        ("keys/device-0001", 0o770),
+        ("keys/device-0001/publisher.pub.pem", 0o646),
+    ] {
+        let path = desk.path(name);
+        let before = fs::metadata(&path).unwrap().permissions();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let ran = desk.provision("model.sealed", "");
+        let expected = format!(
+            "error: {name} is trusted, and others can change it (mode {mode:04o})\n  hint: "
+        );
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        assert!(ran.stderr.starts_with(&expected), "{}", ran.stderr);
+        fs::set_permissions(&path, before).unwrap();
+    }
+    assert_eq!(desk.provision("model.sealed", "").code, 0);
+    let pipe = desk.path("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let wire = desk.path("keys/device-0001/wire.key");
+    fs::rename(&wire, desk.path("wire.key")).unwrap();
+    assert!(
+        Command::new("mkfifo")
+            .arg(&wire)
+            .status()
+            .unwrap()
+            .success()
+    );
+    for (arguments, file) in [
+        ("update --flash flash.bin --model pipe", "pipe"),
+        (
+            "provision --keys keys/device-0001 --model model.sealed --flash new.bin",
+            "keys/device-0001/wire.key",
+        ),
+    ] {
+        let ran = desk.ran(arguments);
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        let expected = format!("error: {file} is a pipe or a device, not a file\n  hint: ");
+        assert!(ran.stderr.starts_with(&expected), "{}", ran.stderr);
+    }
+}
+
+/// An update through a link replaces the image itself: no older one stays that could run beside it.
+#[test]
+fn an_update_through_a_link_leaves_no_old_image() {
+    let desk = Desk::new();
+    assert_eq!(desk.provision("model.sealed", "").code, 0);
+    std::os::unix::fs::symlink("flash.bin", desk.path("link.bin")).unwrap();
+    desk.write("newer.sealed", &desk.model(&network(2), 4));
+    let ran = desk.ran("update --flash link.bin --model newer.sealed");
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(desk.path("link.bin").is_symlink());
+    assert!(counters(&desk).contains("security counter 4"));
 }

@@ -1,0 +1,75 @@
+//! Why a command failed, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sealnet_firmware::device::BootError;
+use sealnet_firmware::keyfile::{Exposed, KeyFileError};
+use sealnet_firmware::layout::FLASH_LEN;
+use sealnet_firmware::provision::ProvisionError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("cannot {0} the frames: {1}")]
+    Frames(&'static str, io::Error),
+    #[error(transparent)]
+    Provision(#[from] ProvisionError),
+    #[error(transparent)]
+    Model(KeyFileError),
+    #[error("the device serves no model: {0}")]
+    NoModel(BootError),
+    #[error("the model is no newer one: security counter {found}, the device is at {stored}")]
+    NotNewer { found: u32, stored: u32 },
+    #[error("{} exists", .0.display())]
+    Exists(PathBuf),
+    #[error("{} {exposed}", path.display())]
+    Exposed { path: PathBuf, exposed: Exposed },
+    #[error("{} is in use by another firmware-sim", .0.display())]
+    InUse(PathBuf),
+    #[error("{} is no flash image of this firmware: {len} bytes, not {FLASH_LEN}", path.display())]
+    NoImage { path: PathBuf, len: u64 },
+}
+
+impl Failure {
+    pub(crate) fn hint(&self) -> String {
+        match self {
+            Self::Provision(error) => error.hint(),
+            Self::Exists(_) => {
+                "to give its device a newer model, use `firmware-sim update`; to provision it anew, --force"
+                    .into()
+            }
+            Self::Exposed { path, exposed } => exposed.hint(path),
+            Self::NoModel(error) => error.hint().into(),
+            Self::Model(KeyFileError::NoFile(_)) => "name a model made by `sealnet export`".into(),
+            Self::NotNewer { stored, .. } => format!(
+                "export it with a higher one: sealnet export --counter {}",
+                stored.saturating_add(1)
+            ),
+            Self::NoImage { .. } => "make one with `firmware-sim provision`".into(),
+            Self::Io { .. } | Self::Frames(..) | Self::Model(_) | Self::InUse(_) => String::new(),
+        }
+    }
+
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoModel(error) if error.is_verification() => 1,
+            Self::NotNewer { .. } => 1,
+            _ => 2,
+        }
+    }
+
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Models and flash images as files.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::mem;
+use std::path::Path;
+
+use sealnet_firmware::keyfile::{self, Guard};
+use sealnet_firmware::layout::FLASH_LEN;
+use sealnet_firmware::sim::flash::SimFlash;
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+
+pub(crate) fn read_model(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    keyfile::open_regular(path)
+        .map_err(Failure::Model)?
+        .take(MODEL_FILE_LEN_MAX)
+        .read_to_end(&mut bytes)
+        .map_err(Failure::io("read", path))?;
+    Ok(bytes)
+}
+
+/// Writes a file whole or not at all, for its owner alone.
+pub(crate) fn write_new(path: &Path, bytes: &[u8], force: bool) -> Result<(), Failure> {
+    // Through a link to what it names: the image itself is replaced, and no old one stays behind.
+    let target = if force {
+        std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+    } else {
+        path.to_owned()
+    };
+    let folder = match target.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    // A temporary file has mode 0600.
+    let mut file =
+        tempfile::NamedTempFile::new_in(folder).map_err(Failure::io("write in", folder))?;
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(Failure::io("write", path))?;
+    let kept = if force {
+        file.persist(&target)
+    } else {
+        file.persist_noclobber(&target)
+    };
+    kept.map_err(|error| match error.error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::Exists(path.to_owned()),
+        _ => Failure::io("write", path)(error.error),
+    })?;
+    // Else a power cut may bring the former image back, and its counters with it.
+    if cfg!(unix) {
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(Failure::io("sync", folder))?;
+    }
+    Ok(())
+}
+
+/// Opens a flash image for this process alone.
+pub(crate) fn open(path: &Path) -> Result<(SimFlash, File), Failure> {
+    loop {
+        let opened = open_once(path)?;
+        // Whoever had it before may have put another in its place, whose counters are ahead of this one's.
+        if is_at(&opened.1, path).map_err(Failure::io("read", path))? {
+            return Ok(opened);
+        }
+    }
+}
+
+/// Whether the file that was opened is the one that has the name now.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        Ok(identity(file.metadata()?) == identity(std::fs::metadata(path)?))
+    }
+    #[cfg(not(unix))]
+    Ok(true)
+}
+
+fn open_once(path: &Path) -> Result<(SimFlash, File), Failure> {
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(Failure::io("open", path))?;
+    let metadata = file.metadata().map_err(Failure::io("read", path))?;
+    Guard::Secret
+        .check(&metadata)
+        .map_err(|exposed| Failure::Exposed {
+            path: path.to_owned(),
+            exposed,
+        })?;
+    if !metadata.is_file() || metadata.len() != FLASH_LEN as u64 {
+        return Err(Failure::NoImage {
+            path: path.to_owned(),
+            len: metadata.len(),
+        });
+    }
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => Failure::InUse(path.to_owned()),
+        TryLockError::Error(error) => Failure::io("lock", path)(error),
+    })?;
+    let mut bytes = Zeroizing::new(vec![0; FLASH_LEN]);
+    file.read_exact(&mut bytes)
+        .map_err(Failure::io("read", path))?;
+    Ok((SimFlash::new(mem::take(&mut bytes)), file))
+}
+
+/// Bounds what is read of a file that is no model.
+const MODEL_FILE_LEN_MAX: u64 = 256 << 20;
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_replaced_is_not_the_one_at_its_path() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("flash.bin");
+        write_new(&path, b"old", false).unwrap();
+        let old = File::open(&path).unwrap();
+        assert!(is_at(&old, &path).unwrap());
+        assert!(matches!(
+            write_new(&path, b"new", false),
+            Err(Failure::Exists(_))
+        ));
+        write_new(&path, b"new", true).unwrap();
+        assert!(!is_at(&old, &path).unwrap());
+        assert!(is_at(&File::open(&path).unwrap(), &path).unwrap());
+    }
+}

@@ -1,0 +1,243 @@
+//! `firmware-sim`: the simulated device as a program of its own.
+//!
+//! Its flash is a file, written through at every operation, so that killing the program is a power cut.
+//! Frames come in on standard input and go out on standard output; the device logs on standard error.
+//! Exit codes are `sealnet`'s: 0 done; 1 verification failed; 2 usage, input or environment.
+#![forbid(unsafe_code)]
+
+mod failure;
+mod files;
+mod info;
+mod text;
+
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use sealnet_firmware::device::BootError;
+use sealnet_firmware::env::Event;
+use sealnet_firmware::journal::{Counters, Journal};
+use sealnet_firmware::layout::{FLASH_LEN, JOURNAL};
+use sealnet_firmware::provision;
+use sealnet_firmware::sim::Machine;
+use sealnet_firmware::sim::flash::SimFlash;
+
+use failure::Failure;
+use files::{open, read_model, write_new};
+use info::info;
+use text::say;
+
+/// Runs Sealnet's device on this machine: flash in a file, frames on standard input and output.
+#[derive(Debug, Parser)]
+#[command(
+    name = "firmware-sim",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a device's flash: its keys, a model, counters
+    Provision {
+        /// The device's keys: the folder DIR/device-ID that `sealnet keygen DIR` made
+        #[arg(long, value_name = "DIR")]
+        keys: PathBuf,
+        /// The sealed model, by `sealnet export`
+        #[arg(long, value_name = "FILE")]
+        model: PathBuf,
+        /// The flash image to make, readable by its owner alone: it holds the device's keys
+        #[arg(long, value_name = "FILE")]
+        flash: PathBuf,
+        /// The lowest security counter that the device takes
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        min_counter: u32,
+        /// Replace a flash image that exists; if it is the same device's, its counters go on
+        #[arg(long)]
+        force: bool,
+        /// Make it even if the model would not boot, to see the device refuse it
+        #[arg(long)]
+        no_check: bool,
+    },
+    /// Put a newer model into a flash image, if its device boots it; keys and counters stay
+    Update {
+        /// The flash image
+        #[arg(long, value_name = "FILE")]
+        flash: PathBuf,
+        /// The sealed model, with a security counter above the device's
+        #[arg(long, value_name = "FILE")]
+        model: PathBuf,
+    },
+    /// Boot the device and answer frames until standard input ends
+    Run {
+        /// The flash image, which the device changes as it runs
+        #[arg(long, value_name = "FILE")]
+        flash: PathBuf,
+    },
+    /// Say what a flash image holds, secrets aside
+    Info {
+        /// The flash image
+        #[arg(long, value_name = "FILE")]
+        flash: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Provision {
+            keys,
+            model,
+            flash,
+            min_counter,
+            force,
+            no_check,
+        } => provision(&keys, &model, &flash, min_counter, force, !no_check),
+        Command::Update { flash, model } => update(&flash, &model),
+        Command::Run { flash } => run(&flash),
+        Command::Info { flash } => info(&flash),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            say(format_args!("error: {failure}"));
+            let hint = failure.hint();
+            if !hint.is_empty() {
+                say(format_args!("  hint: {hint}"));
+            }
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn provision(
+    keys: &Path,
+    model: &Path,
+    flash: &Path,
+    min_counter: u32,
+    force: bool,
+    check: bool,
+) -> Result<(), Failure> {
+    // What is replaced must be a flash image, not a device node, a model, or anything else of value.
+    if let Ok(there) = std::fs::metadata(flash)
+        && !(force && there.is_file() && there.len() == FLASH_LEN as u64)
+    {
+        return Err(Failure::Exists(flash.to_owned()));
+    }
+    let identity = provision::load_keys(keys)?;
+    let model = read_model(model)?;
+    let mut counters = Counters::default();
+    // Locked until it is replaced, so that no device counts on meanwhile.
+    let mut replaced = flash.exists().then(|| open(flash)).transpose()?;
+    if let Some((old, _locked)) = &mut replaced {
+        match provision::counters_of(old, &identity)? {
+            Some(old) => {
+                counters = old;
+                say(format_args!(
+                    "the counters of {} go on: {} boots, security counter {}, no request up to {}",
+                    flash.display(),
+                    old.boot,
+                    old.security,
+                    old.requests
+                ));
+            }
+            None => say(format_args!(
+                "warning: {} was another device's: the counters of {} begin at zero, and it takes models from \
+                 security counter {min_counter} on; if it has served a newer one before, say so with \
+                 --min-counter",
+                flash.display(),
+                identity.device
+            )),
+        }
+    }
+    counters.security = counters.security.max(min_counter);
+    let image = provision::flash_image(&identity, &model, counters)?;
+    if check {
+        // A copy boots, so that the counters of the one that is written stay as they are.
+        Machine::new(SimFlash::new(image.bytes().to_vec()))
+            .boot(|_: Event| {})
+            .model()
+            .map_err(Failure::NoModel)?;
+    }
+    write_new(flash, image.bytes(), force)?;
+    say(format_args!(
+        "device {}: {} provisioned, {FLASH_LEN} bytes",
+        identity.device,
+        flash.display()
+    ));
+    Ok(())
+}
+
+fn update(flash: &Path, model: &Path) -> Result<(), Failure> {
+    let (mut old, _locked) = open(flash)?;
+    let model = read_model(model)?;
+    let (_, journal) = old.split(JOURNAL);
+    let stored = Journal::open(journal)
+        .map_err(|error| Failure::NoModel(BootError::Journal(error)))?
+        .counters()
+        .security;
+    // A copy boots, and raises its security counter if it serves the model; only then is it written.
+    let mut machine = Machine::new(provision::with_model(&old, &model)?);
+    let device = machine.boot(|_: Event| {});
+    let found = device.model().map_err(Failure::NoModel)?.security_counter;
+    drop(device);
+    if found <= stored {
+        return Err(Failure::NotNewer { found, stored });
+    }
+    write_new(flash, machine.flash().bytes(), true)?;
+    say(format_args!(
+        "{}: the model is replaced; security counter {stored} -> {found}",
+        flash.display()
+    ));
+    Ok(())
+}
+
+fn run(path: &Path) -> Result<(), Failure> {
+    let (flash, file) = open(path)?;
+    let mut machine = Machine::new(flash);
+    machine.flash_mut().attach(file);
+    let frames = Frames {
+        input: io::stdin().lock(),
+        output: io::stdout().lock(),
+    };
+    let mut device = machine.boot_on(frames, |event| say(format_args!("{event}")));
+    let ended = device.run();
+    let model = device.model().map(drop);
+    drop(device);
+    if let Some(error) = machine.flash_mut().take_file_error() {
+        return Err(Failure::io("write", path)(error));
+    }
+    match ended {
+        // Whoever asked has gone; there is nobody left to answer.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Frames("pass on", error))
+        }
+        _ => model.map_err(Failure::NoModel),
+    }
+}
+
+/// Frames on standard input and output.
+struct Frames {
+    input: io::StdinLock<'static>,
+    output: io::StdoutLock<'static>,
+}
+
+impl Read for Frames {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.input.read(buf)
+    }
+}
+
+impl Write for Frames {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.output.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
