@@ -8,7 +8,7 @@ use std::process::{Child, Command};
 
 use crate::{Ran, binary, sealnet};
 
-/// The built `sealnet` as [`sealnet`] makes it, with the signals as a terminal has them, whatever the test
+/// The built `sealnet` as [`sealnet()`] makes it, with the signals as a terminal has them, whatever the test
 /// itself was started with.
 pub fn heeding(home: &Path) -> Command {
     through(home, "--default-signal=HUP,INT,TERM")
