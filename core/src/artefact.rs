@@ -7,9 +7,9 @@
 //!       ─open(&FernetKey, &mut buffer) | open_in_place()─▶ Opened ─load─▶ Deployed
 //! ```
 //!
-//! Each arrow consumes the value before it, and nothing else makes the value after it. Only
-//! [`Deployed`] and [`DeployedAny`] can answer. An unknown version, scheme, flag, type or policy is
-//! an error, never a default. Everything borrows: the weights are used where they lie.
+//! Each arrow consumes the value before it, and nothing else makes the value after it. Of all that is
+//! made from an artefact only [`Deployed`] and [`DeployedAny`] can answer. An unknown version, scheme,
+//! flag, type or policy is an error, never a default. Everything borrows: the weights are used where they lie.
 //!
 //! # Version 1, byte by byte
 //!

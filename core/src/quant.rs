@@ -16,7 +16,7 @@
 //! The rounding term is at most `2^61`. The sum is below `2^62 + 2^61 < 2^63` in magnitude, and
 //! so always fits an `i64`.
 //!
-//! **From a real factor.** An exporter that wants `acc * f` for a real `f` in `[0, 2^30)` takes the
+//! **From a real factor.** An exporter that wants `acc * f` for a real `f` in `[0, 2^30 - 2^-2)` takes the
 //! largest shift `s <= 62` with `round(f * 2^s) < 2^31`, and `m = round(f * 2^s)`: 31 significant
 //! bits for every `f` down to `2^-32`. This scheme of multiplier and shift is that of Jacob et
 //! al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only

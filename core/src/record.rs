@@ -32,7 +32,7 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::sign::{self, KeyId, KeyKind, keyed_sha512};
-use crate::wire::{Reader, WireError, Writer};
+use crate::wire::{Reader, WireError, Writer, copy};
 
 /// Length in bytes of a record's tag.
 pub const TAG_LEN: usize = 64;
@@ -226,7 +226,7 @@ impl TagKey {
             keyed: keyed_sha512(&bytes),
             bytes: Zeroizing::new([0; 64]),
         };
-        key.bytes.copy_from_slice(&bytes);
+        copy(key.bytes.as_mut_slice(), &bytes);
         bytes.zeroize();
         key
     }

@@ -344,14 +344,6 @@ mod tests {
 
     use super::*;
 
-    const DOMAINS: [Domain; 5] = [
-        Domain::Manifest,
-        Domain::Model,
-        Domain::TrainingReceipt,
-        Domain::TestResults,
-        Domain::DeviceReceipt,
-    ];
-
     fn keys() -> Vec<SigningKey> {
         std::vec![
             SigningKey::Hmac(HmacKey::from_bytes([7; 64])),
@@ -366,9 +358,9 @@ mod tests {
             let trusted = key.trusted();
             assert_eq!(key.key_id(), trusted.key_id());
             assert_eq!(key.scheme(), trusted.scheme());
-            for domain in DOMAINS {
+            for &domain in Domain::ALL {
                 let signature = key.sign(domain, &[b"docu", b"", b"ment"]);
-                for other in DOMAINS {
+                for &other in Domain::ALL {
                     let verified = trusted.verify(other, b"document", &signature);
                     assert_eq!(verified.is_ok(), domain == other);
                     if let Ok(authentic) = verified {

@@ -122,7 +122,7 @@ impl Ui {
         }
         let hidden = error.failures().len().saturating_sub(MAX_FAILURES_SHOWN);
         if hidden > 0 {
-            text += &format!("  and {hidden} more (--json lists all)\n");
+            text += &format!("  and {hidden} more (--json lists them)\n");
         }
         if !error.hint().is_empty() {
             text += &format!("  {CYAN}hint:{CYAN:#} {}\n", visible(error.hint()));

@@ -120,7 +120,7 @@ impl DerivationKey {
     #[must_use]
     pub fn from_bytes(mut bytes: [u8; 32]) -> Self {
         let mut key = Self(Zeroizing::new([0; 32]));
-        key.0.copy_from_slice(&bytes);
+        copy(key.0.as_mut_slice(), &bytes);
         bytes.zeroize();
         key
     }

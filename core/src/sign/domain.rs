@@ -2,34 +2,42 @@
 
 use super::sha512;
 
-/// What kind of document a signature is for. A signature for one never verifies for another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Domain {
-    /// A vault's manifest.
-    Manifest,
-    /// A sealed model.
-    Model,
-    /// A training receipt.
-    TrainingReceipt,
-    /// Results of an evaluation.
-    TestResults,
-    /// A device's receipt for one answer.
-    DeviceReceipt,
+/// Defines [`Domain`] from one list, so that no kind can be missing from another.
+macro_rules! domains {
+    ($($(#[$doc:meta])* $kind:ident = $label:literal,)*) => {
+        /// What kind of document a signature is for. A signature for one never verifies for another.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+        pub enum Domain {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl Domain {
+            /// Every kind of document.
+            pub const ALL: &'static [Self] = &[$(Self::$kind),*];
+
+            /// The label that is signed before the digest. No label is a prefix of another with its `0x00`.
+            #[must_use]
+            pub const fn label(self) -> &'static [u8] {
+                match self {
+                    $(Self::$kind => $label,)*
+                }
+            }
+        }
+    };
 }
 
-impl Domain {
-    /// The label that is signed before the digest. No label is a prefix of another with its `0x00`.
-    #[must_use]
-    pub const fn label(self) -> &'static [u8] {
-        match self {
-            Self::Manifest => b"sealnet/v1/manifest",
-            Self::Model => b"sealnet/v1/model",
-            Self::TrainingReceipt => b"sealnet/v1/training-receipt",
-            Self::TestResults => b"sealnet/v1/test-results",
-            Self::DeviceReceipt => b"sealnet/v1/device-receipt",
-        }
-    }
+domains! {
+    /// A vault's manifest.
+    Manifest = b"sealnet/v1/manifest",
+    /// A sealed model.
+    Model = b"sealnet/v1/model",
+    /// A training receipt.
+    TrainingReceipt = b"sealnet/v1/training-receipt",
+    /// Results of an evaluation. Reserved: nothing signs or reads them yet.
+    TestResults = b"sealnet/v1/test-results",
+    /// A device's receipt for one answer.
+    DeviceReceipt = b"sealnet/v1/device-receipt",
 }
 
 /// The bytes that a scheme signs: label ‖ 0x00 ‖ SHA-512(document).
@@ -60,16 +68,9 @@ impl Message {
 /// The longest label, its zero byte, and the digest.
 const MESSAGE_MAX: usize = 27 + 1 + 64;
 const _: () = {
-    let labels = [
-        Domain::Manifest.label(),
-        Domain::Model.label(),
-        Domain::TrainingReceipt.label(),
-        Domain::TestResults.label(),
-        Domain::DeviceReceipt.label(),
-    ];
-    let mut rest: &[&[u8]] = &labels;
-    while let [label, others @ ..] = rest {
-        assert!(label.len() + 1 + 64 <= MESSAGE_MAX);
+    let mut rest = Domain::ALL;
+    while let [domain, others @ ..] = rest {
+        assert!(domain.label().len() + 1 + 64 <= MESSAGE_MAX);
         rest = others;
     }
 };
@@ -83,13 +84,7 @@ mod tests {
 
     #[test]
     fn the_message_is_as_documented() {
-        for domain in [
-            Domain::Manifest,
-            Domain::Model,
-            Domain::TrainingReceipt,
-            Domain::TestResults,
-            Domain::DeviceReceipt,
-        ] {
+        for &domain in Domain::ALL {
             let message = Message::new(domain, &[b"x"]);
             let mut expected = Vec::from(domain.label());
             expected.push(0);

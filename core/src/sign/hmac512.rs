@@ -18,7 +18,7 @@ impl HmacKey {
     #[must_use]
     pub fn from_bytes(mut bytes: [u8; 64]) -> Self {
         let mut key = Self(Zeroizing::new([0; 64]));
-        key.0.copy_from_slice(&bytes);
+        copy(key.0.as_mut_slice(), &bytes);
         bytes.zeroize();
         key
     }

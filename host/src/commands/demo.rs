@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use sealnet::dataset::{fetch, idx};
-use sealnet::demo::{Demo, Report, Trial, run as tell};
+use sealnet::demo::{Demo, Report, SPACE, Trial, run as tell};
 use sealnet::error::{Error, Result};
 use sealnet::files::{self, Scratch};
 
@@ -139,7 +139,7 @@ fn stopped(error: Error, folder: &Folder) -> Error {
     ) {
         return error;
     }
-    let space = NEEDED_SPACE / 1_000_000;
+    let space = SPACE / 1_000_000;
     let hint = match folder {
         Folder::Temporary(_) => format!(
             "about {space} MB are needed: name a folder on another disk with --dir; what was begun was \
@@ -195,6 +195,3 @@ impl Folder {
 
 /// Characters of a reason that fit a line.
 const REASON_SHOWN: usize = 76;
-
-/// What a story writes, in bytes: the vault, a tampered shard at a time, keys and models.
-const NEEDED_SPACE: u64 = 300_000_000;

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sealnet::dataset::fetch;
+use sealnet::demo;
 use sealnet::error::Result;
 use sealnet::files;
 use sealnet::state::SerialMemory;
@@ -20,7 +21,7 @@ pub(crate) fn run(_args: &DoctorArgs, ui: &Ui) -> Result<Outcome> {
         cache(&mnist),
         mnist,
         folder("state", state_folder(), STATE_SPACE),
-        folder("work", Ok(std::env::temp_dir()), WORK_SPACE),
+        folder("work", Ok(std::env::temp_dir()), demo::SPACE),
         random(),
         clock(),
         new_files(),
@@ -338,9 +339,6 @@ const CACHE_SPACE: u64 = 120_000_000;
 
 /// A few kilobytes, and room to spare.
 const STATE_SPACE: u64 = 1_000_000;
-
-/// The demo's vaults, whole and tampered with.
-const WORK_SPACE: u64 = 1_000_000_000;
 
 /// 2025 to 2100.
 const PLAUSIBLE_FROM: u64 = 1_735_689_600;

@@ -199,3 +199,7 @@ impl Files {
 
 /// The device that answers.
 const DEVICE: &str = "0001";
+
+/// What a story writes at most, in bytes, with room to spare: the vault, a tampered shard at a time, keys and
+/// models.
+pub const SPACE: u64 = 300_000_000;

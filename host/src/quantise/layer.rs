@@ -41,7 +41,7 @@ impl QuantisedLayer {
 }
 
 /// The fixed-point factor nearest to `factor`: the largest shift that leaves the multiplier below 2^31,
-/// as [`sealnet_core::quant`] writes it down. `None` when `factor` is not in `[0, 2^30)`.
+/// as [`sealnet_core::quant`] writes it down. `None` when `factor` is not in `[0, 2^30 - 0.25)`.
 pub fn requant_from_real(factor: f64) -> Option<Requant> {
     if !(0.0..f64::from(1 << 30)).contains(&factor) {
         return None;
@@ -208,7 +208,11 @@ mod tests {
         }
         let zero = requant_from_real(0.0).unwrap();
         assert_eq!((zero.multiplier(), zero.shift()), (0, SHIFT_MAX));
-        for factor in [-1e-9, f64::NAN, f64::INFINITY, 1.1e9] {
+        // From here on even a shift of one bit rounds to 2^31.
+        let end = f64::from(1 << 30) - 0.25;
+        let last = requant_from_real(end.next_down()).unwrap();
+        assert_eq!((last.multiplier(), last.shift()), (i32::MAX, 1));
+        for factor in [-1e-9, f64::NAN, f64::INFINITY, 1.1e9, end] {
             assert_eq!(requant_from_real(factor), None);
         }
     }

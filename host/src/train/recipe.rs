@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::adam::AdamOptions;
-use crate::error::{Error, Result};
 
 /// How to train.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,20 +68,6 @@ impl Recipe {
             optimizer: Optimizer::Adam(AdamOptions::default()),
             batch: 32,
             epochs: 5,
-        }
-    }
-
-    /// The recipe of that name.
-    ///
-    /// # Errors
-    /// [`Error::Input`] when there is none.
-    pub fn named(name: &str) -> Result<Recipe> {
-        match name {
-            "paper" => Ok(Recipe::paper()),
-            _ => Err(Error::input(
-                format!("no recipe is called {name:?}"),
-                "there is: paper",
-            )),
         }
     }
 }

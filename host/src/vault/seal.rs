@@ -1,8 +1,10 @@
 //! Sealing a data set into a vault (Phase 1).
 //!
 //! Shards are sealed on all cores and stored, a few in flight, each synced; the manifest comes last and only
-//! if its name is free. What an interrupted run leaves are objects that nothing names. A run that fails by
-//! itself, as on a full disk, takes its own objects away again.
+//! if its name is free. What an interrupted or killed run leaves are objects that nothing names, and in
+//! `shards/` (or `paper/`) staging files of objects half written, `NAME.fernet#1` and `NAME.leaves#1`: no
+//! reader looks at either, and they can be removed. A run that fails by itself, as on a full disk, takes its
+//! own objects away again.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -5,6 +5,10 @@
 //! rounding) a term. A vector kernel only does several elements side by side, so every [`Backend`] gives
 //! the same bits, whatever its width.
 //!
+//! Where the target has no such instruction (the portable backend on x86-64), `f32::mul_add` calls the C
+//! library's `fmaf`. It gives the same bits wherever that rounds once, as C99 (F.10.10.1) asks and as glibc,
+//! musl and macOS do; on a platform whose `fmaf` rounds twice, the portable backend's weights are its own.
+//!
 //! What runs inside `Backend::run` is compiled once for each instruction set. It must therefore be
 //! inlined all the way: hence `#[inline(always)]` on every function that is called from there.
 
