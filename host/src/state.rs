@@ -20,16 +20,15 @@
 //! file that cannot be read stops the command rather than count as "seen nothing".
 
 pub mod counters;
+mod document;
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::files::{self, AtomicFile};
 
 /// The memory of serials, in a folder.
 #[derive(Debug, Clone)]
@@ -129,6 +128,16 @@ impl SerialMemory {
         Ok(memory.of(dataset_id, signer).map(|seen| seen.serial))
     }
 
+    /// Whether a signed manifest of that data set was ever seen, whoever signed it.
+    ///
+    /// # Errors
+    /// As [`SerialMemory::compare`].
+    pub fn knows(&self, dataset_id: &str) -> Result<bool> {
+        let memory = self.read()?;
+        let mut serials = memory.serials.iter();
+        Ok(serials.any(|seen| seen.dataset_id == dataset_id))
+    }
+
     /// Remembers `version`, which has verified, at `location`, unless it is older than or different from
     /// what another command has remembered meanwhile. The answer is how it stood before.
     ///
@@ -139,7 +148,7 @@ impl SerialMemory {
         let mut memory = self.read()?;
         let contact = memory.compare(version);
         if matches!(contact, Contact::First | Contact::Known) && memory.take(version, location) {
-            files::write_atomic(&self.file(), &memory.to_json()?)?;
+            document::write(&self.folder, &memory)?;
         }
         Ok(contact)
     }
@@ -151,10 +160,7 @@ impl SerialMemory {
     /// As [`SerialMemory::remember`].
     pub fn probe(&self) -> Result<()> {
         let _lock = self.lock()?;
-        let path = self.file();
-        let mut file = AtomicFile::create(&path)?;
-        file.write_all(&self.read()?.to_json()?)
-            .map_err(Error::io("write", &path))
+        document::probe(&self.folder, &self.read()?)
     }
 
     /// The ids of the data sets whose vaults lay at `location` when commands last looked: at most one a name.
@@ -172,35 +178,15 @@ impl SerialMemory {
 
     /// The file that holds the memory.
     pub fn file(&self) -> PathBuf {
-        self.folder.join("serials.json")
+        document::path::<Memory>(&self.folder)
     }
 
     fn read(&self) -> Result<Memory> {
-        let path = self.file();
-        let bytes = match files::read_limited(&path, MAX_MEMORY_BYTES) {
-            Ok(bytes) => bytes,
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Memory::default());
-            }
-            Err(e) => return Err(e),
-        };
-        serde_json::from_slice(&bytes)
-            .ok()
-            .filter(|memory: &Memory| memory.version == MEMORY_VERSION)
-            .ok_or_else(|| unreadable(&path))
+        document::read(&self.folder)
     }
 
     fn lock(&self) -> Result<File> {
-        files::create_dir_all(&self.folder)?;
-        let path = self.folder.join("serials.lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(Error::io("open", &path))?;
-        file.lock().map_err(Error::io("lock", &path))?;
-        Ok(file)
+        document::lock::<Memory>(&self.folder)
     }
 }
 
@@ -219,10 +205,22 @@ struct Place {
     dataset_id: String,
 }
 
+impl document::Memory for Memory {
+    const NAME: &'static str = "serials";
+    /// Some 200,000 data sets.
+    const LIMIT: u64 = 64 << 20;
+    const KEEPS: &'static str = "the highest serials seen; without it old vaults cannot be told";
+    const VERSION: u32 = 1;
+
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
 impl Default for Memory {
     fn default() -> Memory {
         Memory {
-            version: MEMORY_VERSION,
+            version: <Memory as document::Memory>::VERSION,
             serials: Vec::new(),
             places: Vec::new(),
         }
@@ -244,11 +242,6 @@ impl Memory {
             Some(seen) if seen.manifest_digest == version.manifest_digest => Contact::Known,
             Some(_) => Contact::Different,
         }
-    }
-
-    fn to_json(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec_pretty(self)
-            .map_err(|e| Error::input(format!("cannot write what was seen: {e}"), ""))
     }
 
     /// Takes in a version that is not older; whether that changed anything.
@@ -276,21 +269,8 @@ impl Memory {
     }
 }
 
-fn unreadable(path: &Path) -> Error {
-    Error::input(
-        format!("{} is damaged or of a newer version", path.display()),
-        "it keeps the highest serials seen; without it old vaults cannot be told: restore it, or move it \
-         away to begin anew",
-    )
-}
-
 /// Overrides the platform's state folder.
 pub const STATE_DIR_VARIABLE: &str = "SEALNET_STATE_DIR";
-
-const MEMORY_VERSION: u32 = 1;
-
-/// Some 200,000 data sets.
-const MAX_MEMORY_BYTES: u64 = 64 << 20;
 
 /// Two for one vault, when it is reached through a link.
 const MAX_PLACES: usize = 8192;

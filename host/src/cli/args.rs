@@ -291,7 +291,7 @@ pub(crate) struct InferArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
     /// Refuse a model with a lower security counter [default: the highest seen on this machine of its
-    /// publisher and name]
+    /// publisher, whatever the models are called]
     #[arg(long, value_name = "N")]
     pub(crate) min_counter: Option<u32>,
     #[command(flatten)]

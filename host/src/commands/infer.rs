@@ -155,17 +155,20 @@ fn answer(
     })
 }
 
-/// Refuses a model that is older than one seen before, and remembers the newest; `--min-counter` decides
-/// instead where it is given. Gives the lowest counter that a device may take: never the model's own word.
+/// Refuses a model that is older than one seen before of its publisher, and remembers the newest;
+/// `--min-counter` decides instead where it is given. Gives the lowest counter that a device may take: never
+/// the model's own word.
 fn not_older(args: &InferArgs, header: &Header, ui: &Ui) -> Result<u32> {
     let memory = CounterMemory::of_this_machine()?;
-    let (signer, name) = (header.signing_key.to_string(), header.name.as_str());
+    let signer = header.signing_key.to_string();
     let found = header.security_counter;
-    let seen = memory.highest_seen(&signer, name)?;
-    match seen {
-        Some(seen) if seen > found => {
+    let seen = memory.highest_seen(&signer)?;
+    let lowest = seen.as_ref().map_or(0, |seen| seen.counter);
+    match &seen {
+        Some(seen) if seen.counter > found => {
             let what = format!(
-                "its security counter is {found}, and {seen} of the same publisher and name was seen before"
+                "its security counter is {found}, and {} of the same publisher was seen before, in model {:?}",
+                seen.counter, seen.name,
             );
             if args.min_counter.is_none() {
                 return Err(Error::verification(
@@ -177,9 +180,12 @@ fn not_older(args: &InferArgs, header: &Header, ui: &Ui) -> Result<u32> {
             }
             ui.warn(format!("the model is an older one: {what}"));
         }
-        _ => memory.remember(&signer, name, found)?,
+        None if args.min_counter.is_none() => ui.say(FIRST_CONTACT),
+        _ => {}
     }
-    Ok(args.min_counter.or(seen).unwrap_or(0))
+    // An older one does not lower what is remembered.
+    memory.remember(&signer, header.name.as_str(), found)?;
+    Ok(args.min_counter.unwrap_or(lowest))
 }
 
 /// The records asked for: their part's name and their indices.
@@ -223,3 +229,6 @@ fn lines(answered: &Answered) -> String {
     }
     text
 }
+
+const FIRST_CONTACT: &str = "note: no model of this publisher was seen here before, so whether this one is an \
+                             old one cannot be known (--min-counter)";

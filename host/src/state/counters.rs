@@ -1,25 +1,27 @@
 //! What this machine remembers of models between runs: the last security counter that a publisher's key
-//! signed here, and the highest that was seen of each publisher and model name.
+//! signed here, and the highest that was seen of each publisher.
 //!
 //! A device keeps its own counter in flash. Here the publisher is kept from signing two models under one
 //! counter, and whoever runs models from being given an old one: its signature is genuine, and only its
-//! counter gives it away. Both are in `counters.json` in the folder of [`SerialMemory`].
+//! counter gives it away. A publisher's models share one row of counters, whatever they are called, as they
+//! do on a device: else an old model could be given under a name that was not met before. Both are in
+//! `counters.json` in the folder of [`SerialMemory`].
 //!
 //! ```json
 //! {"version": 1,
 //!  "issued": [{"signer": "16 hex", "counter": 3}],
-//!  "seen":   [{"signer": "16 hex", "name": "mnist", "counter": 3}]}
+//!  "seen":   [{"signer": "16 hex", "name": "mnist", "counter": 3}]}      (the highest counts; the name is for people)
 //! ```
 //!
 //! Changes are made under a file lock and appear whole by rename. A file that cannot be read stops the
 //! command rather than count as "seen nothing".
 
-use std::fs::{File, OpenOptions};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::SerialMemory;
+use super::{SerialMemory, document};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -72,16 +74,16 @@ impl CounterMemory {
             signer: signer.to_owned(),
             counter: highest,
         });
-        self.write(&memory)?;
+        document::write(&self.folder, &memory)?;
         Ok(next)
     }
 
-    /// The highest counter seen of a signer's models of that name.
+    /// The model with the highest counter that was seen of a signer.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Input`] when the memory cannot be read.
-    pub fn highest_seen(&self, signer: &str, name: &str) -> Result<Option<u32>> {
-        Ok(self.read()?.seen(signer, name))
+    pub fn highest_seen(&self, signer: &str) -> Result<Option<Seen>> {
+        Ok(self.read()?.seen(signer).cloned())
     }
 
     /// Remembers the counter of a model that verified, if it is the highest.
@@ -92,57 +94,31 @@ impl CounterMemory {
         let _lock = self.lock()?;
         let mut memory = self.read()?;
         if memory
-            .seen(signer, name)
-            .is_some_and(|seen| seen >= counter)
+            .seen(signer)
+            .is_some_and(|seen| seen.counter >= counter)
         {
             return Ok(());
         }
-        memory.seen.retain(|seen| !seen.is_of(signer, name));
+        memory.seen.retain(|seen| seen.signer != signer);
         memory.seen.push(Seen {
             signer: signer.to_owned(),
             name: name.to_owned(),
             counter,
         });
-        self.write(&memory)
+        document::write(&self.folder, &memory)
     }
 
     /// The file that holds the memory.
     pub fn file(&self) -> PathBuf {
-        self.folder.join("counters.json")
+        document::path::<Memory>(&self.folder)
     }
 
     fn read(&self) -> Result<Memory> {
-        let path = self.file();
-        let bytes = match files::read_limited(&path, MAX_MEMORY_BYTES) {
-            Ok(bytes) => bytes,
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Memory::default());
-            }
-            Err(e) => return Err(e),
-        };
-        serde_json::from_slice(&bytes)
-            .ok()
-            .filter(|memory: &Memory| memory.version == MEMORY_VERSION)
-            .ok_or_else(|| unreadable(&path))
-    }
-
-    fn write(&self, memory: &Memory) -> Result<()> {
-        let json = serde_json::to_vec_pretty(memory)
-            .map_err(|e| Error::input(format!("cannot write what was seen: {e}"), ""))?;
-        files::write_atomic(&self.file(), &json)
+        document::read(&self.folder)
     }
 
     fn lock(&self) -> Result<File> {
-        files::create_dir_all(&self.folder)?;
-        let path = self.folder.join("counters.lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(Error::io("open", &path))?;
-        file.lock().map_err(Error::io("lock", &path))?;
-        Ok(file)
+        document::lock::<Memory>(&self.folder)
     }
 }
 
@@ -170,18 +146,34 @@ struct Issued {
     counter: u32,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+/// A model that was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Seen {
+pub struct Seen {
     signer: String,
-    name: String,
-    counter: u32,
+    /// What it is called.
+    pub name: String,
+    /// Its security counter.
+    pub counter: u32,
+}
+
+impl document::Memory for Memory {
+    const NAME: &'static str = "counters";
+    /// Some 100,000 publishers.
+    const LIMIT: u64 = 16 << 20;
+    const KEEPS: &'static str =
+        "the security counters of models; without it old models cannot be told";
+    const VERSION: u32 = 1;
+
+    fn version(&self) -> u32 {
+        self.version
+    }
 }
 
 impl Default for Memory {
     fn default() -> Memory {
         Memory {
-            version: MEMORY_VERSION,
+            version: <Memory as document::Memory>::VERSION,
             issued: Vec::new(),
             seen: Vec::new(),
         }
@@ -216,30 +208,11 @@ impl Memory {
         Ok(Next { counter, last })
     }
 
-    fn seen(&self, signer: &str, name: &str) -> Option<u32> {
-        let seen = self.seen.iter().find(|seen| seen.is_of(signer, name));
-        seen.map(|seen| seen.counter)
+    fn seen(&self, signer: &str) -> Option<&Seen> {
+        let of_signer = self.seen.iter().filter(|seen| seen.signer == signer);
+        of_signer.max_by_key(|seen| seen.counter)
     }
 }
-
-impl Seen {
-    fn is_of(&self, signer: &str, name: &str) -> bool {
-        self.signer == signer && self.name == name
-    }
-}
-
-fn unreadable(path: &Path) -> Error {
-    Error::input(
-        format!("{} is damaged or of a newer version", path.display()),
-        "it keeps the security counters of models; without it old models cannot be told: restore it, or \
-         move it away to begin anew",
-    )
-}
-
-const MEMORY_VERSION: u32 = 1;
-
-/// Some 100,000 models.
-const MAX_MEMORY_BYTES: u64 = 16 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -268,25 +241,29 @@ mod tests {
     }
 
     #[test]
-    fn the_highest_seen_is_kept_for_each_signer_and_name() {
+    fn the_highest_seen_is_kept_for_each_signer_whatever_the_name() {
         let folder = tempfile::tempdir().unwrap();
         let memory = CounterMemory::at(folder.path());
         for (signer, name, counter) in [("a", "m", 3), ("a", "m", 2), ("a", "n", 1), ("b", "m", 9)]
         {
             memory.remember(signer, name, counter).unwrap();
         }
-        let seen = |signer, name| memory.highest_seen(signer, name).unwrap();
-        assert_eq!(
-            [
-                seen("a", "m"),
-                seen("a", "n"),
-                seen("b", "m"),
-                seen("b", "n")
-            ],
-            [Some(3), Some(1), Some(9), None]
-        );
+        let seen = |signer| {
+            let seen = memory.highest_seen(signer).unwrap();
+            seen.map(|seen| (seen.name, seen.counter))
+        };
+        assert_eq!(seen("a"), Some(("m".into(), 3)));
+        assert_eq!(seen("b"), Some(("m".into(), 9)));
+        assert_eq!(seen("c"), None);
+        memory.remember("a", "n", 4).unwrap();
+        assert_eq!(seen("a"), Some(("n".into(), 4)));
         // Seeing is not signing.
         assert_eq!(memory.next("b", None, false).unwrap().counter, 1);
+        // Where a signer stands twice, the highest counts.
+        let twice = r#"{"version":1,"issued":[],"seen":[{"signer":"a","name":"m","counter":5},
+            {"signer":"a","name":"n","counter":2}]}"#;
+        std::fs::write(memory.file(), twice).unwrap();
+        assert_eq!(seen("a"), Some(("m".into(), 5)));
     }
 
     #[test]

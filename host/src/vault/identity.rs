@@ -40,7 +40,7 @@ pub(super) fn identity(
 ) -> Result<Identity> {
     let there = serials(store)?;
     if !options.profile.signed_manifest {
-        return unsigned(store, options, &there);
+        return unsigned(store, options, &there, memory);
     }
     if has_index(store)? {
         return Err(Error::input(
@@ -113,7 +113,12 @@ pub(super) fn identity(
 }
 
 /// Without a signed manifest there is neither serial nor anything to continue: the place must be free.
-fn unsigned(store: &Store, options: &SealOptions, there: &[u64]) -> Result<Identity> {
+fn unsigned(
+    store: &Store,
+    options: &SealOptions,
+    there: &[u64],
+    memory: &SerialMemory,
+) -> Result<Identity> {
     if options.serial.is_some() {
         return Err(Error::input(
             "a vault without a signed manifest has no serial",
@@ -134,6 +139,24 @@ fn unsigned(store: &Store, options: &SealOptions, there: &[u64]) -> Result<Ident
                 "{location} holds a vault of profile paper, which has no serials and is sealed once"
             ),
             "seal into another folder, or remove the vault that is there",
+        ));
+    }
+    // Opening would refuse what sealing made.
+    if let Some(id) = options.dataset_id
+        && memory.knows(&id.to_string())?
+    {
+        return Err(Error::input(
+            format!("data set {id} was sealed with signed manifests, and profile paper has none"),
+            "leave --dataset-id out: without signatures it is another data set",
+        ));
+    }
+    if let Some(signed) = memory.vaults_at(&store.place())?.first() {
+        return Err(Error::input(
+            format!(
+                "{location} held the signed data set {signed}, and a vault of profile paper there would \
+                     be refused"
+            ),
+            "seal into another folder",
         ));
     }
     Ok(Identity {

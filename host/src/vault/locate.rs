@@ -1,6 +1,7 @@
 //! Finding a vault's manifest and deciding whether it may be believed; nothing of the records yet.
 
 use bytes::Bytes;
+use sealnet_core::record::DatasetId;
 use sealnet_core::sign::{Digest512, Domain, KeyId, TrustedKey, sha512};
 
 use super::OpenKeys;
@@ -86,7 +87,7 @@ pub(super) fn signed_manifest(
         Some(serial) => serial,
         None => match serials(store)?.last() {
             Some(serial) => *serial,
-            None => return Err(no_vault(store)),
+            None => return Err(no_vault(store, memory)?),
         },
     };
     let name = manifest_name(serial);
@@ -119,7 +120,11 @@ pub(super) fn signed_manifest(
     })
 }
 
-pub(super) fn unsigned_index(store: &Store, options: &OpenOptions) -> Result<Source> {
+pub(super) fn unsigned_index(
+    store: &Store,
+    options: &OpenOptions,
+    memory: &SerialMemory,
+) -> Result<Source> {
     if options.serial.is_some() || options.min_serial.is_some() || options.manifest_digest.is_some()
     {
         return Err(Error::input(
@@ -130,6 +135,7 @@ pub(super) fn unsigned_index(store: &Store, options: &OpenOptions) -> Result<Sou
     let bytes = fetch_document(store, INDEX_NAME)?;
     let manifest = Manifest::from_json(&bytes, false).map_err(|e| unusable(INDEX_NAME, &e))?;
     refuse_unpinned(INDEX_NAME, &manifest, options)?;
+    refuse_downgrade(store, memory, manifest.dataset_id, options.dataset_id)?;
     let asked = options.profile.tag_scheme;
     if manifest.profile.tag_scheme != asked {
         return Err(Error::input(
@@ -163,6 +169,39 @@ pub(super) fn refuse_another(
             format!("it is of data set {dataset_id}, and this place held {other}"),
             &format!("if it was put there on purpose, say so: --dataset-id {dataset_id}"),
         )),
+    }
+}
+
+/// Refuses what nothing signs where signatures are known to belong: a data set that was once signed, anywhere;
+/// and in a place that held a signed vault, all but the data set that the user names.
+pub(super) fn refuse_downgrade(
+    store: &Store,
+    memory: &SerialMemory,
+    found: DatasetId,
+    asked: Option<DatasetId>,
+) -> Result<()> {
+    let id = found.to_string();
+    if memory.knows(&id)? {
+        return Err(refuse(
+            Kind::Serial,
+            INDEX_NAME,
+            format!(
+                "it is of data set {id}, whose manifests are signed, and nothing signs this one"
+            ),
+            "a vault was replaced by one that anybody could have made: restore the signed one, or seal again",
+        ));
+    }
+    match memory.vaults_at(&store.place())?.first() {
+        Some(signed) if asked != Some(found) => Err(refuse(
+            Kind::Serial,
+            INDEX_NAME,
+            format!("nothing signs it, and this place held the signed data set {signed}"),
+            &format!(
+                "restore the signed vault; if this one, data set {id}, was put there on purpose, say so: \
+                 --dataset-id {id}"
+            ),
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -248,7 +287,7 @@ fn fetch_document(store: &Store, name: &str) -> Result<Bytes> {
         Fetched::Found(bytes) => Ok(bytes),
         Fetched::Absent => Err(Error::input(
             format!("{} holds no {name}", store.location()),
-            "check the path and the serial; a vault of profile paper is opened with --profile paper",
+            "check the path and the serial",
         )),
         Fetched::TooLarge(size) => Err(Error::verification(
             format!("{name} has {size} bytes, more than a manifest can have"),
@@ -267,18 +306,31 @@ pub(super) fn has_index(store: &Store) -> Result<bool> {
     Ok(found != Fetched::Absent)
 }
 
-fn no_vault(store: &Store) -> Error {
+/// Why there is nothing to open, to say.
+fn no_vault(store: &Store, memory: &SerialMemory) -> Result<Error> {
     let location = store.location();
-    if has_index(store).unwrap_or(false) {
-        return Error::input(
+    let unsigned = has_index(store).unwrap_or(false);
+    // Whoever replaced the vault must not be helped by advice to open what they put there.
+    if let Some(signed) = memory.vaults_at(&store.place())?.first() {
+        let now = match unsigned {
+            true => "a vault of profile paper, which nothing signs",
+            false => "no manifest",
+        };
+        return Ok(Error::verification(
+            format!("{location} held the signed data set {signed} and now holds {now}"),
+            "restore the vault from a copy, or seal the data again",
+        ));
+    }
+    if unsigned {
+        return Ok(Error::input(
             format!("{location} holds a vault of profile paper, which nothing signs"),
             "to open it all the same, ask for it: --profile paper",
-        );
+        ));
     }
-    Error::input(
+    Ok(Error::input(
         format!("{location} holds no vault: there is no manifest"),
         "check the path; an interrupted seal leaves none and can simply be run again",
-    )
+    ))
 }
 
 /// The serial in a manifest's name, if it is one, in its only form.

@@ -5,7 +5,9 @@
 //! 1. The manifest of the highest serial, or of the one asked for, is read once. Its digest is compared with
 //!    the one asked for, if any; its signature is verified over the stored bytes; only then is it parsed.
 //! 2. The serial in it must be the one in its name, not below `min_serial`, and not below the highest that
-//!    this machine has seen ([`crate::state`]).
+//!    this machine has seen ([`crate::state`]). An unsigned index has none: it is refused where this machine
+//!    has seen a signed one, of that data set anywhere or of any in this place (unless the user names the
+//!    unsigned data set).
 //! 3. The Merkle root must be the root over the shards' subroots.
 //! 4. Every shard is read once and checked record by record: the token's MAC, H1 against H0, the index
 //!    against the place, the leaf against the subroot ([`super::finding`] says what can go wrong). All
@@ -101,8 +103,8 @@ pub struct Opened {
 /// Opens the vault in `store` and gives its records to `sink`, which shows them only if all verified.
 ///
 /// # Errors
-/// [`Error::Refused`] with everything that does not verify, [`Error::Input`] when there is no vault or it is
-/// of a newer version, [`Error::Io`] when something cannot be read, and the sink's own.
+/// [`Error::Refused`] with everything that does not verify, [`Error::Verification`] when a vault is gone from
+/// where it lay, [`Error::Input`] when there is no vault or it is of a newer version, [`Error::Io`] when something cannot be read, and the sink's own.
 pub fn open(
     store: &Store,
     keys: OpenKeys<'_>,
@@ -114,7 +116,7 @@ pub fn open(
     let source = if options.profile.signed_manifest {
         signed_manifest(store, keys, options, memory)?
     } else {
-        unsigned_index(store, options)?
+        unsigned_index(store, options, memory)?
     };
     let manifest = &source.manifest;
     let keyring = Keyring::new(keys.vault)

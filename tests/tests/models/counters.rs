@@ -71,8 +71,10 @@ fn an_older_model_is_refused_once_a_newer_one_was_seen() {
     let workspace = Workspace::new().trained().exported();
     workspace.done("export model.safetensors -o newer.sealed --name model");
     let infer = |model: &str, options: &str| format!("infer {model}.sealed data.csv{options}");
-    workspace.done(&infer("model", ""));
-    workspace.done(&infer("newer", ""));
+    let ran = workspace.done(&infer("model", ""));
+    assert!(ran.stderr.contains("cannot be known"), "{}", ran.stderr);
+    let ran = workspace.done(&infer("newer", ""));
+    assert!(!ran.stderr.contains("cannot be known"), "{}", ran.stderr);
     workspace.refused(&infer("model", ""), 1, "counter is 3, and 4");
     workspace.refused(&infer("model", " --min-counter 4"), 1, "model.sealed");
     let ran = workspace.done(&infer("model", " --min-counter 3"));
@@ -81,10 +83,7 @@ fn an_older_model_is_refused_once_a_newer_one_was_seen() {
     workspace.refused(&infer("model", ""), 1, "counter is 3, and 4");
     workspace.done(&infer("newer", ""));
 
-    // A model of another name counts for itself; a model that does not verify counts for nothing.
-    workspace.done("export model.safetensors -o third.sealed --name other --counter 5");
-    workspace.done(&infer("third", ""));
-    workspace.done(&infer("newer", ""));
+    // A model that does not verify counts for nothing.
     workspace.done("export model.safetensors -o fifth.sealed --name model --counter 6");
     workspace.touch("fifth.sealed");
     workspace.refused(&infer("fifth", ""), 1, "fifth.sealed is refused");
@@ -97,4 +96,22 @@ fn an_older_model_is_refused_once_a_newer_one_was_seen() {
         2,
         "counters.json is damaged",
     );
+}
+
+/// One publisher's models share one row of counters, as on a device: a name that was not met does not begin anew.
+#[test]
+fn an_older_model_is_refused_under_another_name_too() {
+    let workspace = Workspace::new().trained();
+    workspace.done("export model.safetensors -o v1.sealed --name m");
+    workspace.done("export model.safetensors -o v2.sealed --name n");
+    workspace.done("infer v2.sealed data.csv");
+    workspace.refused("infer v1.sealed data.csv", 1, "counter is 1, and 2");
+    let ran = workspace.done("infer v1.sealed data.csv --min-counter 1");
+    assert!(ran.stderr.contains("an older one"), "{}", ran.stderr);
+    workspace.refused("infer v1.sealed data.csv", 1, "in model \"n\"");
+    workspace.done("infer v2.sealed data.csv");
+    // Another publisher's key counts for itself.
+    workspace.done("export model.safetensors -o hmac.sealed --scheme hmac --device 0002");
+    let ran = workspace.done("infer hmac.sealed data.csv --device 0002");
+    assert!(ran.stderr.contains("cannot be known"), "{}", ran.stderr);
 }

@@ -233,8 +233,10 @@ fn a_memory_that_cannot_be_written_is_known_before_sealing() {
     let error = outcome.map(drop).unwrap_err();
     assert_eq!((error.exit_code(), reads), (2, 0), "{error}");
     assert_eq!(objects_below(&world.vault()), 0);
-    // Profile `paper` has nothing to remember.
-    watched(&world, Profile::PAPER, || {}).1.unwrap();
+    // Profile `paper` remembers nothing, but must know what lay in the place.
+    let (reads, outcome) = watched(&world, Profile::PAPER, || {});
+    let error = outcome.map(drop).unwrap_err();
+    assert_eq!((error.exit_code(), reads), (2, 0), "{error}");
 }
 
 #[test]

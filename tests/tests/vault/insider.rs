@@ -7,7 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sealnet::error::Result;
-use sealnet::vault::Profile;
+use sealnet::progress::Silent;
+use sealnet::store::Store;
+use sealnet::vault::{NullSink, OpenOptions, Profile, SealOptions, open};
 use sealnet_core::fernet::{Iv, Keyring, binary_len, encode_text};
 use sealnet_core::record::merkle::{leaf_hash, root_of};
 use sealnet_core::record::{DatasetId, Record, Tagger, decode, encode};
@@ -146,4 +148,89 @@ fn one_profile_is_never_taken_for_the_other() {
     let sealed = World::sealed();
     let error = verdict(&sealed, Profile::PAPER).unwrap_err();
     assert_eq!(error.exit_code(), 2);
+}
+
+/// A signed vault was opened here; then the insider puts one of profile `paper` in its place.
+fn replaced(dataset_id: impl Fn(&DatasetId) -> DatasetId) -> (World, DatasetId, DatasetId) {
+    let world = World::sealed();
+    let signed = world.open().unwrap().1.manifest.dataset_id;
+    let insider = World::new();
+    let forged = dataset_id(&signed);
+    let options = SealOptions {
+        profile: Profile::PAPER,
+        dataset_id: Some(forged),
+        ..SealOptions::default()
+    };
+    insider.seal_with(&records(), &options).unwrap();
+    fs::remove_dir_all(world.vault()).unwrap();
+    fs::rename(insider.vault(), world.vault()).unwrap();
+    (world, signed, forged)
+}
+
+fn open_paper(world: &World, dataset_id: Option<DatasetId>) -> Result<()> {
+    let options = OpenOptions {
+        profile: Profile::PAPER,
+        dataset_id,
+        ..OpenOptions::default()
+    };
+    world.open_with(&options).map(drop)
+}
+
+#[test]
+fn a_signed_vault_is_not_replaced_by_an_unsigned_one() {
+    let (world, signed, forged) = replaced(|_| DatasetId::from_bytes([9; 16]));
+    // Nothing advises to open it.
+    let error = world.open().map(drop).unwrap_err();
+    assert_eq!(error.exit_code(), 1, "{error}");
+    let said = format!("{error} {}", error.hint());
+    assert!(
+        said.contains(&format!("held the signed data set {signed}")),
+        "{said}"
+    );
+    assert!(!said.contains("--profile"), "{said}");
+    // Who opens it all the same is refused, unless they name what lies there.
+    let error = open_paper(&world, None).unwrap_err();
+    assert_eq!(error.exit_code(), 1, "{error}");
+    assert!(error.to_string().contains(&signed.to_string()), "{error}");
+    refused(open_paper(&world, None), &[("serial", None)]);
+    open_paper(&world, Some(forged)).unwrap();
+    refused(open_paper(&world, Some(signed)), &[("serial", None)]);
+}
+
+#[test]
+fn a_data_set_that_was_signed_is_not_taken_unsigned() {
+    let (world, signed, _) = replaced(|signed| *signed);
+    refused(open_paper(&world, None), &[("serial", None)]);
+    refused(open_paper(&world, Some(signed)), &[("serial", None)]);
+    // Nor where this machine has met no vault.
+    let elsewhere = world.folder.path().join("elsewhere");
+    fs::rename(world.vault(), &elsewhere).unwrap();
+    let store = Store::open(elsewhere.to_str().unwrap()).unwrap();
+    let options = OpenOptions {
+        profile: Profile::PAPER,
+        ..OpenOptions::default()
+    };
+    let keys = world.owner.open_keys();
+    let mut sink = NullSink;
+    let opened = open(&store, keys, &options, &world.memory(), &mut sink, &Silent);
+    refused(opened.map(drop), &[("serial", None)]);
+}
+
+#[test]
+fn a_vault_that_is_gone_is_missed() {
+    let world = World::sealed();
+    fs::remove_dir_all(world.vault()).unwrap();
+    fs::create_dir(world.vault()).unwrap();
+    let error = world.open().map(drop).unwrap_err();
+    assert_eq!(error.exit_code(), 1, "{error}");
+    assert!(
+        error.to_string().contains("now holds no manifest"),
+        "{error}"
+    );
+    // Nothing unsigned is sealed there, which opening would refuse.
+    let error = world
+        .seal_as(&records(), Profile::PAPER)
+        .map(drop)
+        .unwrap_err();
+    assert_eq!(error.exit_code(), 2, "{error}");
 }

@@ -70,7 +70,9 @@ impl sealnet::vault::RecordSource for Gate<'_> {
 #[test]
 fn an_interrupted_seal_is_no_vault_and_can_be_run_again() {
     let world = World::sealed();
-    // As it lies there when power fails before the manifest: shards, a staged file, no manifest.
+    // As it lies there when power fails before the manifest: shards, a staged file, no manifest, and nothing
+    // remembered.
+    fs::remove_dir_all(world.folder.path().join("state")).unwrap();
     fs::rename(
         world.path(&manifest_name(1)),
         world.path(&format!("{}#1", manifest_name(1))),
