@@ -277,7 +277,8 @@ impl<'de> serde::de::Visitor<'de> for NoDuplicates {
     }
 }
 
-/// The manifest of a vault with a million shards stays below this.
+/// Far above any document there is: a manifest object has at most 64 MiB, see
+/// [`MAX_MANIFEST_BYTES`](crate::vault::manifest::MAX_MANIFEST_BYTES).
 const MAX_JSON: usize = 256 << 20;
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod whole;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -133,18 +133,15 @@ pub fn create_private_dir(path: &Path) -> Result<()> {
     builder.create(path).map_err(Error::io("create", path))
 }
 
-/// Refuses to write over what is being read: `output` must not be one of `inputs`, by whatever name.
+/// Refuses to write over what is being read, or beside it: `output` must be neither one of `inputs` nor lie in
+/// one that is a folder, by whatever name. A folder of keys or a vault is an input with all that lies in it,
+/// and a vault is what others keep: nothing else belongs there.
 ///
 /// # Errors
-/// [`Error::Input`] when it is.
+/// [`Error::Input`] when it is or does.
 pub fn refuse_overwriting(output: &Path, inputs: &[&Path]) -> Result<()> {
-    let real = |path: &Path| path.canonicalize().ok();
-    let Some(target) = real(output) else {
-        return Ok(());
-    };
-    for input in inputs {
-        // A folder of keys or a vault is an input with all that lies in it.
-        if real(input).is_some_and(|input| target.starts_with(input)) {
+    for input in inputs.iter().filter(|input| lies_in(output, input)) {
+        if output.exists() || !input.is_dir() {
             return Err(Error::input(
                 format!(
                     "{} would be overwritten, and it is an input",
@@ -153,8 +150,38 @@ pub fn refuse_overwriting(output: &Path, inputs: &[&Path]) -> Result<()> {
                 "name another output",
             ));
         }
+        return Err(Error::input(
+            format!(
+                "{} would lie in {}, which is an input",
+                output.display(),
+                input.display()
+            ),
+            "name a place outside of it",
+        ));
     }
     Ok(())
+}
+
+/// Whether `inner` is `outer` or lies in it, by whatever names. Neither need exist.
+pub fn lies_in(inner: &Path, outer: &Path) -> bool {
+    resolved(inner).starts_with(resolved(outer))
+}
+
+/// The path without links, as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut known = PathBuf::new();
+    for component in whole.components() {
+        match component {
+            // What is not there yet has no links.
+            Component::ParentDir => drop(known.pop()),
+            other => known.push(other),
+        }
+        if let Ok(real) = known.canonicalize() {
+            known = real;
+        }
+    }
+    known
 }
 
 /// The folder that holds `path`: `.` for a bare name.
@@ -194,4 +221,58 @@ fn read_open(file: File, path: &Path, limit: u64) -> Result<Vec<u8>> {
         ));
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn one_place_lies_in_another_by_any_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(path("a/b")).unwrap();
+        std::os::unix::fs::symlink(path("a"), path("link")).unwrap();
+        for inner in [
+            "a",
+            "a/",
+            "a/b",
+            "a/new/er",
+            "link",
+            "link/b/",
+            "a/b/../c",
+            "a/x/../y",
+            "x/../link/z",
+        ] {
+            assert!(lies_in(&path(inner), &path("a")), "{inner}");
+            assert!(lies_in(&path(inner), &path("link/")), "{inner}");
+        }
+        for outer in ["ab", "a/..", "a/../ab", "link/../x", "."] {
+            assert!(!lies_in(&path(outer), &path("a")), "{outer}");
+        }
+    }
+
+    #[test]
+    fn no_output_lies_in_an_input() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("keys")).unwrap();
+        fs::write(path("data.csv"), "").unwrap();
+        let (keys, data) = (path("keys"), path("data.csv"));
+        let inputs = [keys.as_path(), &data];
+        for output in [
+            "keys",
+            "keys/new",
+            "x/../keys/new",
+            "keys/new/er",
+            "data.csv",
+        ] {
+            let error = refuse_overwriting(&path(output), &inputs).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{output}");
+        }
+        for output in ["new", "keys.new", "data.csv.new", "keys/../new"] {
+            refuse_overwriting(&path(output), &inputs).unwrap();
+        }
+    }
 }

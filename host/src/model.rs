@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sealnet_core::artefact::{ArtefactError, BodyEncoding, DeployedAny, Sealed};
+use sealnet_core::artefact::{ArtefactError, BodyEncoding, DeployedAny, FORMAT_VERSION, Sealed};
 use sealnet_core::fernet::FernetKey;
 use sealnet_core::sign::TrustedKey;
 use zeroize::Zeroizing;
@@ -46,7 +46,8 @@ impl ModelFile {
     /// to `work`. `key` opens an encrypted body.
     ///
     /// # Errors
-    /// [`Error::Verification`] with the reason when a step refuses, and what `work` gives.
+    /// [`Error::Verification`] with the reason when a step refuses, [`Error::Input`] when the model is of a
+    /// newer version, and what `work` gives.
     pub fn deployed<T>(
         &self,
         trusted: &TrustedKey,
@@ -87,8 +88,20 @@ impl ModelFile {
     }
 
     fn refused(&self, error: ArtefactError) -> Error {
+        // Nothing says that it is wrong: as with a newer vault, it is only not understood here.
+        if let ArtefactError::Version(version) = error
+            && version > FORMAT_VERSION
+        {
+            return Error::input(
+                format!(
+                    "{} cannot be read: it was made by a newer sealnet, in version {version}, and this one \
+                     reads version {FORMAT_VERSION}",
+                    self.name
+                ),
+                "use the sealnet that made it, or a later one",
+            );
+        }
         let hint = match error {
-            ArtefactError::Version(_) => "it was made by a newer sealnet; get that version",
             ArtefactError::Rollback { .. } => {
                 "use the newest model, or allow an older one with --min-counter"
             }

@@ -59,7 +59,7 @@ impl Random {
     /// Puts `items` in a random order.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
-            // Fewer than 2^32 records: a dataset's count is u32 in the manifest's own limits.
+            // Records number below 2^32 (`dataset::MAX_RECORDS`), and nothing else is shuffled.
             let j = self.below(u32::try_from(i + 1).unwrap_or(u32::MAX));
             items.swap(i, j as usize);
         }

@@ -1,6 +1,6 @@
 //! `sealnet export`: weights with a receipt to a sealed model.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sealnet::dataset::csv::LabelColumn;
 use sealnet::dataset::split::split;
@@ -34,6 +34,9 @@ pub(crate) fn run(args: &ExportArgs, ui: &Ui) -> Result<Outcome> {
     let receipt_path = receipt_path(args);
     let inputs = [args.model.as_path(), &receipt_path, &args.keys.dir];
     files::refuse_overwriting(&args.output, &inputs)?;
+    if let Some(place) = &args.data {
+        files::refuse_overwriting(&args.output, &[&source::place(place)?])?;
+    }
     drop(AtomicFile::create(&args.output)?);
     let counters = CounterMemory::of_this_machine()?;
     let signer = signing.key_id().to_string();
@@ -43,7 +46,7 @@ pub(crate) fn run(args: &ExportArgs, ui: &Ui) -> Result<Outcome> {
     let receipt = vouching(args, &keys, &bytes, ui)?;
 
     let (place, data) = data(args, receipt.as_ref(), ui)?;
-    files::refuse_overwriting(&args.output, &[Path::new(&place)])?;
+    files::refuse_overwriting(&args.output, &[&source::place(&place)?])?;
     if let Some(receipt) = &receipt {
         receipt.training().data.check(&Data::of(&place, &data))?;
     }
@@ -51,6 +54,10 @@ pub(crate) fn run(args: &ExportArgs, ui: &Ui) -> Result<Outcome> {
         .as_ref()
         .and_then(|receipt| receipt.training().split.seed);
     let split = split(&data.dataset, split_seed)?;
+    if let Some(receipt) = &receipt {
+        let made = receipt::Split::of(split_seed, &split);
+        receipt.training().split.check(&place, &made)?;
+    }
     let granularity = match args.granularity {
         GranularityArg::PerChannel => Granularity::PerOutput,
         GranularityArg::PerTensor => Granularity::PerTensor,

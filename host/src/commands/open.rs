@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use sealnet::error::{Error, Failure, Result};
+use sealnet::files;
 use sealnet::keys::KeyFolder;
 use sealnet::state::SerialMemory;
 use sealnet::store::Store;
@@ -27,6 +28,9 @@ pub(crate) fn run(args: &OpenArgs, ui: &Ui) -> Result<Outcome> {
             format!("{} lies in the vault {}", data.display(), args.store),
             "records would lie in clear beside the sealed ones: name a place outside of the vault",
         ));
+    }
+    if let Some(data) = &args.data {
+        files::refuse_overwriting(data, &[&args.keys.dir])?;
     }
     let mut sink = Counted {
         records: None,

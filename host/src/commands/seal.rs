@@ -1,19 +1,18 @@
 //! `sealnet seal`: records into a vault.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
-use sealnet::dataset::fetch;
 use sealnet::error::{Error, Result};
+use sealnet::files::lies_in;
 use sealnet::keys::KeyFolder;
 use sealnet::state::SerialMemory;
-use sealnet::store::{Store, lies_in, local_folder};
+use sealnet::store::{Store, local_folder};
 use sealnet::vault::{SealKeys, SealOptions, manifest_name, record_source, seal};
 use sealnet_core::record::{DatasetId, TagScheme};
 use serde_json::json;
 
 use super::Outcome;
-use super::source::{UNSIGNED, load_options, profile};
+use super::source::{UNSIGNED, load_options, place, profile};
 use crate::cli::{SealArgs, TagSchemeArg};
 use crate::ui::Ui;
 
@@ -111,12 +110,9 @@ pub(crate) fn run(args: &SealArgs, ui: &Ui) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Neither a vault among the files that are sealed nor records in clear in what goes to the storage.
+/// Neither a vault among the files that are sealed nor records in clear or keys in what goes to the storage.
 fn refuse_overlap(args: &SealArgs) -> Result<()> {
-    let data = match args.data.as_str() {
-        "mnist" => fetch::mnist_folder()?,
-        data => PathBuf::from(data),
-    };
+    let data = place(&args.data)?;
     let store = local_folder(&args.store)?;
     if data.is_dir() && lies_in(&store, &data) {
         return Err(Error::input(
@@ -131,6 +127,17 @@ fn refuse_overlap(args: &SealArgs) -> Result<()> {
         return Err(Error::input(
             format!("the data, {}, lies in the vault {}", args.data, args.store),
             "records would lie in clear beside the sealed ones: name a folder of its own for the vault",
+        ));
+    }
+    let keys = &args.keys.dir;
+    if lies_in(&store, keys) || lies_in(keys, &store) {
+        return Err(Error::input(
+            format!(
+                "the vault {} and the keys in {} would lie one in the other",
+                args.store,
+                keys.display()
+            ),
+            "whoever keeps the vault must not have the keys: name a folder outside of theirs",
         ));
     }
     Ok(())

@@ -1,10 +1,13 @@
 //! What commands that work on records share: from arguments to verified records.
 
+use std::path::PathBuf;
+
 use sealnet::dataset::csv::LabelColumn;
-use sealnet::dataset::{LoadOptions, SourceKind, source_kind};
+use sealnet::dataset::{LoadOptions, SourceKind, fetch, source_kind};
 use sealnet::error::Result;
 use sealnet::keys::KeyFolder;
 use sealnet::state::SerialMemory;
+use sealnet::store::local_folder;
 use sealnet::vault::{
     self, OpenOptions, OwnerKeys, SourceData, SourceOptions, VaultOrigin, load_source,
 };
@@ -43,6 +46,16 @@ pub(crate) fn load(
     Ok(source)
 }
 
+/// Where `STORE|DATA` lies.
+pub(crate) fn place(source: &str) -> Result<PathBuf> {
+    match source {
+        "mnist" => fetch::mnist_folder(),
+        // Loading says what is wrong with it.
+        "" => Ok(PathBuf::new()),
+        source => local_folder(source),
+    }
+}
+
 /// What the user must know of a vault that verified.
 pub(crate) fn say_origin(origin: &VaultOrigin, ui: &Ui) {
     if origin.serial.is_none() {
@@ -59,7 +72,7 @@ pub(crate) fn say_origin(origin: &VaultOrigin, ui: &Ui) {
         let noun = if count == 1 { "record" } else { "records" };
         let shown = origin.quarantined.iter().take(MAX_SHOWN);
         let hidden = count.saturating_sub(MAX_SHOWN);
-        let more = (hidden > 0).then(|| format!("and {hidden} more (--json lists all)"));
+        let more = (hidden > 0).then(|| format!("and {hidden} more (--json lists them)"));
         ui.warn_of(
             format!("{count} {noun} set aside:"),
             shown

@@ -23,7 +23,8 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
         .receipt
         .clone()
         .unwrap_or_else(|| receipt::path_beside(&args.output));
-    let inputs = [Path::new(&args.source), &args.keys.dir];
+    let source = source::place(&args.source)?;
+    let inputs = [source.as_path(), &args.keys.dir];
     for output in [&args.output, &receipt_path] {
         files::refuse_overwriting(output, &inputs)?;
         // A place that cannot be written to is better known before the work than after it.

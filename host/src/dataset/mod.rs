@@ -114,6 +114,11 @@ impl Dataset {
         if count == 0 || width == 0 {
             return wrong("it holds no records".into());
         }
+        if count as u64 > MAX_RECORDS {
+            return wrong(format!(
+                "{count} records; at most {MAX_RECORDS} are supported"
+            ));
+        }
         if width > MAX_FEATURES {
             return wrong(format!(
                 "{width} features a record; at most {MAX_FEATURES} are supported"
@@ -303,6 +308,9 @@ fn open(path: &Path) -> Result<File> {
 
 /// The artefact holds the number of inputs in 16 bits.
 pub const MAX_FEATURES: usize = 65_535;
+
+/// Indices of records have 32 bits where records are drawn and split.
+pub const MAX_RECORDS: u64 = u32::MAX as u64;
 
 #[cfg(test)]
 mod tests {

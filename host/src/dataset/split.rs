@@ -66,6 +66,7 @@ fn shuffle(items: &mut [u32], seed: u64) {
 }
 
 fn indices(range: Range<usize>) -> Vec<u32> {
+    // Below 2^32, see `MAX_RECORDS`.
     range.map(|index| index as u32).collect()
 }
 

@@ -3,7 +3,7 @@
 use sealnet_core::sign::Digest512;
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, split};
 use crate::error::{Error, Result};
 use crate::train::{Epoch, Metrics, Recipe, Shape};
 use crate::vault::{SourceData, finding::Finding};
@@ -192,7 +192,7 @@ impl Data {
             format!("{} there, {} here", self.origin, data.origin)
         } else if self.records_sha512 != data.records_sha512 {
             format!(
-                "{} records there, {} here, with other content",
+                "{} records there, {} here, with other content, parts or form",
                 self.records, data.records
             )
         } else {
@@ -285,15 +285,104 @@ impl Software {
     }
 }
 
-/// SHA-512 over the records in order, for each its label (u16, little-endian) and its features. With the
-/// shape this decides what training saw, sealed or not.
+impl Split {
+    /// What a receipt says of `split`, made with `seed`.
+    pub fn of(seed: Option<u64>, split: &split::Split) -> Split {
+        Split {
+            seed,
+            training: split.train.len() as u64,
+            validation: split.validation.len() as u64,
+            test: split.test.len() as u64,
+        }
+    }
+
+    /// Whether `split`, made of the records in `source`, is this one.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] with both.
+    pub fn check(&self, source: &str, split: &Split) -> Result<()> {
+        if self == split {
+            return Ok(());
+        }
+        Err(Error::verification(
+            format!(
+                "{source} is split otherwise than the training receipt says: {self} there, {split} here"
+            ),
+            "give the data that the weights were trained on, with its parts as they were",
+        ))
+    }
+}
+
+impl std::fmt::Display for Split {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} training, {} validation and {} test records",
+            self.training, self.validation, self.test
+        )
+    }
+}
+
+/// SHA-512 over all that a data set is but its name, sealed or not: what training saw, what was kept for the
+/// test, and what the numbers stand for.
+///
+/// ```text
+/// label         "sealnet/v1/records" 0x00
+/// axes          u64 number, then u64 length of each
+/// classes       u16
+/// class names   u64 number (0: none), then each
+/// parts         u64 number, then each: name, u64 records
+/// scaling       u64 number (0: none), then each: name, f64 offset, f64 scale
+/// headings      u64 number (0: none), then of the label's column and of each feature's
+/// records       u64 number, then each: u16 label, features
+/// ```
+///
+/// Numbers are little-endian (`f64` by its IEEE 754 bits); a name is its length in bytes, u64, and its UTF-8.
 pub fn records_digest(data: &Dataset) -> Digest512 {
     use sha2::Digest;
     let mut hash = sha2::Sha512::new();
+    let mut put = |bytes: &[u8]| hash.update(bytes);
+    let number = |n: usize| (n as u64).to_le_bytes();
+    let name = |put: &mut dyn FnMut(&[u8]), name: &str| {
+        put(&number(name.len()));
+        put(name.as_bytes());
+    };
+    put(b"sealnet/v1/records\0");
+    put(&number(data.shape.len()));
+    for &axis in &data.shape {
+        put(&number(axis));
+    }
+    put(&data.classes.to_le_bytes());
+    let class_names = data.class_names.as_deref().unwrap_or_default();
+    put(&number(class_names.len()));
+    for class in class_names {
+        name(&mut put, class);
+    }
+    put(&number(data.parts.len()));
+    for part in &data.parts {
+        name(&mut put, &part.name);
+        put(&part.len.to_le_bytes());
+    }
+    let scaling = data.scaling.as_deref().unwrap_or_default();
+    put(&number(scaling.len()));
+    for column in scaling {
+        name(&mut put, &column.name);
+        put(&column.offset.to_le_bytes());
+        put(&column.scale.to_le_bytes());
+    }
+    let headings = data.headings.as_ref();
+    put(&number(headings.map_or(0, |h| 1 + h.features.len())));
+    if let Some(headings) = headings {
+        name(&mut put, &headings.label);
+        for heading in &headings.features {
+            name(&mut put, heading);
+        }
+    }
+    put(&number(data.count()));
     let width = data.feature_count().max(1);
     for (label, features) in data.labels.iter().zip(data.features.chunks_exact(width)) {
-        hash.update(label.to_le_bytes());
-        hash.update(features);
+        put(&label.to_le_bytes());
+        put(features);
     }
     hash.finalize().into()
 }

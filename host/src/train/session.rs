@@ -89,12 +89,7 @@ pub fn run(
     let weights = weights::to_safetensors(&trained.network, &options.recipe);
     let training = Training {
         data: Data::of(source, data),
-        split: Split {
-            seed: options.split_seed,
-            training: split.train.len() as u64,
-            validation: split.validation.len() as u64,
-            test: split.test.len() as u64,
-        },
+        split: Split::of(options.split_seed, &split),
         network: shape.into(),
         recipe: options.recipe.clone(),
         seed: options.seed,

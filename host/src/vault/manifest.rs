@@ -17,11 +17,11 @@
 //! | `serial` | from 1, higher each time the data set is sealed; the object's name repeats it |
 //! | `created` | seconds since the Unix epoch |
 //! | `feature_type` | `"u8"` |
-//! | `shape` | lengths of a record's axes, as `[28, 28]`; their product is the number of features |
+//! | `shape` | lengths of a record's axes, 8 at most, as `[28, 28]`; their product is the number of features |
 //! | `classes` | number of classes; labels are below it |
 //! | `class_names` | optional: a name for each class |
-//! | `records` | number of records |
-//! | `parts` | `[{"name", "records"}]`, in order, which together are all records: `train`, then `test` |
+//! | `records` | number of records, below 2^32 |
+//! | `parts` | `[{"name", "records"}]`, in order, 64 at most, which together are all records: `train`, then `test` |
 //! | `class_counts` | optional: records of each class |
 //! | `scaling` | optional: `[{"name", "offset", "scale"}]` for each feature; the value it stands for is `offset + scale · feature` |
 //! | `headings` | optional: `{"label", "features"}`, the name of the label's column and of each feature's, all different |

@@ -6,7 +6,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::idx::IdxFolder;
-use crate::dataset::{self, Column, Dataset, Headings, LoadOptions, MAX_FEATURES, Part, fetch};
+use crate::dataset::{
+    self, Column, Dataset, Headings, LoadOptions, MAX_FEATURES, MAX_RECORDS, Part, fetch,
+};
 use crate::error::Result;
 use crate::progress::Progress;
 
@@ -30,6 +32,12 @@ pub struct About {
     /// What the columns are called.
     pub headings: Option<Headings>,
 }
+
+/// Most axes of a record.
+pub(super) const MAX_AXES: usize = 8;
+
+/// Most parts of a data set.
+pub(super) const MAX_PARTS: usize = 64;
 
 /// A named run of records, such as `train`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,11 +78,19 @@ impl About {
         if self.shape.is_empty() || !features.is_some_and(|n| (1..=MAX_FEATURES).contains(&n)) {
             return Err(format!("a record must have 1 to {MAX_FEATURES} features"));
         }
+        if self.shape.len() > MAX_AXES || self.parts.len() > MAX_PARTS {
+            return Err(format!(
+                "a record has more than {MAX_AXES} axes, or there are more than {MAX_PARTS} parts"
+            ));
+        }
         if self.classes == 0 {
             return Err("there are no classes".into());
         }
         if self.records == 0 {
             return Err("there are no records".into());
+        }
+        if self.records > MAX_RECORDS {
+            return Err(format!("there are more than {MAX_RECORDS} records"));
         }
         let in_parts = self
             .parts

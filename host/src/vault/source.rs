@@ -63,11 +63,6 @@ pub struct VaultOrigin {
 }
 
 impl SourceData {
-    /// The manifest's digest in hexadecimal, if there is one.
-    pub fn manifest_digest_hex(&self) -> Option<String> {
-        self.vault.as_ref()?.manifest_digest.map(hex::encode)
-    }
-
     /// The records set aside; none when the data was never sealed.
     pub fn quarantined(&self) -> &[Finding] {
         self.vault.as_ref().map_or(&[], |vault| &vault.quarantined)

@@ -4,6 +4,7 @@ mod counters;
 mod export;
 mod infer;
 mod interrupted;
+mod places;
 mod receipt;
 mod tables;
 mod training;

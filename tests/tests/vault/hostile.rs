@@ -5,9 +5,10 @@ use std::fs;
 use sealnet::dataset::{LoadOptions, idx};
 use sealnet::dsse;
 use sealnet::progress::Silent;
-use sealnet::vault::manifest::PAYLOAD_TYPE;
+use sealnet::vault::manifest::{Manifest, PAYLOAD_TYPE};
 use sealnet::vault::{
-    OpenOptions, Profile, SealOptions, SourceOptions, load_source, manifest_name,
+    About, Chunk, OpenOptions, Profile, RecordSource, SealOptions, SourceOptions, load_source,
+    manifest_name, seal,
 };
 use sealnet_core::sign::Domain;
 
@@ -217,7 +218,7 @@ fn plain_data_in_a_vaults_place_is_refused() {
     assert_eq!(sealed.dataset, records());
     let origin = sealed.vault.as_ref().unwrap();
     assert_eq!((origin.serial, origin.profile), (Some(1), "default"));
-    assert_eq!(sealed.manifest_digest_hex().unwrap().len(), 128);
+    assert!(origin.manifest_digest.is_some());
 
     fs::remove_dir_all(&vault).unwrap();
     fs::create_dir(&vault).unwrap();
@@ -305,4 +306,75 @@ fn a_vault_that_fails_gives_no_source() {
     };
     let error = load_source(vault.to_str().unwrap(), &keyless, &Silent).map(drop);
     assert_eq!(error.unwrap_err().exit_code(), 2);
+}
+
+/// What an index says is bounded while it is read, not once it lies in memory.
+#[test]
+fn an_unsigned_index_does_not_decide_how_much_memory_it_takes() {
+    let world = World::sealed_as(Profile::PAPER);
+    let index = fs::read_to_string(world.path("paper/index.json")).unwrap();
+    let long = |item: &str, count: usize| format!("[{}]", vec![item; count].join(","));
+    let index: serde_json::Value = serde_json::from_str(&index).unwrap();
+    let said = |member: &str, list: String| {
+        let mut index = index.clone();
+        index[member] = serde_json::from_str(&list).unwrap();
+        let error = Manifest::from_json(index.to_string().as_bytes(), false).unwrap_err();
+        error.to_string()
+    };
+    for (member, list, most) in [
+        ("shape", long("1", 9), 8),
+        ("parts", long(r#"{"name":"a","records":1}"#, 65), 64),
+        ("class_counts", long("0", 65_537), 65_536),
+        ("class_names", long("\"\"", 65_537), 65_536),
+        (
+            "scaling",
+            long(r#"{"name":"","offset":0.0,"scale":1.0}"#, 65_536),
+            65_535,
+        ),
+    ] {
+        let error = said(member, list);
+        assert!(
+            error.contains(&format!("expected a list of at most {most} items")),
+            "{member}: {error}"
+        );
+    }
+    // Up to there something else is wrong.
+    let error = said("shape", long("1", 8));
+    assert!(!error.contains("at most 8"), "{error}");
+}
+
+#[test]
+fn no_more_records_are_sealed_or_opened_than_indices_can_name() {
+    struct Vast(About);
+    impl RecordSource for Vast {
+        fn about(&self) -> &About {
+            &self.0
+        }
+
+        fn read(&self, _: u64, _: usize) -> sealnet::error::Result<Chunk<'_>> {
+            unreachable!("nothing is read")
+        }
+    }
+    let world = World::new();
+    let mut about = About::of(&records());
+    about.records = 1 << 32;
+    about.parts[0].records = about.records - about.parts[1].records;
+    let keys = world.owner.seal_keys();
+    let options = SealOptions::default();
+    let (store, memory) = (world.store(), world.memory());
+    let sealed = seal(&Vast(about), &store, keys, &options, &memory, &Silent);
+    let error = sealed.map(drop).unwrap_err();
+    assert_eq!(error.exit_code(), 2, "{error}");
+    assert!(
+        error.to_string().contains("more than 4294967295 records"),
+        "{error}"
+    );
+    let error = reopened(|json| {
+        json.replacen("\"records\": 100", "\"records\": 4294967296", 1)
+            .replacen("\"records\": 75", "\"records\": 4294967271", 1)
+    });
+    assert!(
+        error.to_string().contains("more than 4294967295 records"),
+        "{error}"
+    );
 }

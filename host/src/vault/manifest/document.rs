@@ -1,13 +1,17 @@
 //! The JSON form of a manifest, member by member.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use sealnet_core::record::{DatasetId, TagScheme};
 use sealnet_core::sign::KeyId;
+use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::super::Profile;
-use super::super::records::{About, PartSize};
+use super::super::records::{About, MAX_AXES, MAX_PARTS, PartSize};
 use super::{Manifest, ManifestError, SealEntry, ShardEntry};
-use crate::dataset::{Column, Headings};
+use crate::dataset::{Column, Headings, MAX_FEATURES};
 use crate::dsse::from_json_strict;
 
 /// What is looked at before anything else.
@@ -38,25 +42,27 @@ pub(super) struct Document {
     )]
     created: Option<u64>,
     feature_type: String,
+    #[serde(deserialize_with = "bounded::<MAX_AXES, _, _>")]
     shape: Vec<usize>,
     classes: u16,
     #[serde(
         default,
-        deserialize_with = "present",
+        deserialize_with = "present_bounded::<MAX_CLASSES, _, _>",
         skip_serializing_if = "Option::is_none"
     )]
     class_names: Option<Vec<String>>,
     records: u64,
+    #[serde(deserialize_with = "bounded::<MAX_PARTS, _, _>")]
     parts: Vec<PartSize>,
     #[serde(
         default,
-        deserialize_with = "present",
+        deserialize_with = "present_bounded::<MAX_CLASSES, _, _>",
         skip_serializing_if = "Option::is_none"
     )]
     class_counts: Option<Vec<u64>>,
     #[serde(
         default,
-        deserialize_with = "present",
+        deserialize_with = "present_bounded::<MAX_FEATURES, _, _>",
         skip_serializing_if = "Option::is_none"
     )]
     scaling: Option<Vec<Column>>,
@@ -122,6 +128,45 @@ where
     T: Deserialize<'de>,
 {
     T::deserialize(deserializer).map(Some)
+}
+
+/// A list of at most `MAX` items. A longer one is refused while it is read: whoever writes an unsigned index
+/// does not decide how much memory reading it takes.
+fn bounded<'de, const MAX: usize, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Items<const MAX: usize, T>(PhantomData<T>);
+
+    impl<'de, const MAX: usize, T: Deserialize<'de>> Visitor<'de> for Items<MAX, T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of at most {MAX} items")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut source: A) -> Result<Vec<T>, A::Error> {
+            let mut items = Vec::new();
+            while let Some(item) = source.next_element()? {
+                if items.len() == MAX {
+                    return Err(A::Error::invalid_length(MAX + 1, &self));
+                }
+                items.push(item);
+            }
+            Ok(items)
+        }
+    }
+
+    deserializer.deserialize_seq(Items::<MAX, T>(PhantomData))
+}
+
+fn present_bounded<'de, const MAX: usize, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    bounded::<MAX, D, T>(deserializer).map(Some)
 }
 
 impl From<&Manifest> for Document {
@@ -282,3 +327,5 @@ const INDEX_FORMAT: &str = "sealnet-index";
 pub(super) const FORMAT_VERSION: u64 = 1;
 const FEATURE_TYPE: &str = "u8";
 const MERKLE_HASH: &str = "sha512";
+/// Labels have 16 bits.
+const MAX_CLASSES: usize = 1 << 16;
