@@ -140,26 +140,26 @@ pub fn create_private_dir(path: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::Input`] when it is or does.
 pub fn refuse_overwriting(output: &Path, inputs: &[&Path]) -> Result<()> {
-    for input in inputs.iter().filter(|input| lies_in(output, input)) {
-        if output.exists() || !input.is_dir() {
-            return Err(Error::input(
-                format!(
-                    "{} would be overwritten, and it is an input",
-                    output.display()
-                ),
-                "name another output",
-            ));
-        }
+    let Some(input) = inputs.iter().find(|input| lies_in(output, input)) else {
+        return Ok(());
+    };
+    if output.exists() || !input.is_dir() {
         return Err(Error::input(
             format!(
-                "{} would lie in {}, which is an input",
-                output.display(),
-                input.display()
+                "{} would be overwritten, and it is an input",
+                output.display()
             ),
-            "name a place outside of it",
+            "name another output",
         ));
     }
-    Ok(())
+    Err(Error::input(
+        format!(
+            "{} would lie in {}, which is an input",
+            output.display(),
+            input.display()
+        ),
+        "name a place outside of it",
+    ))
 }
 
 /// Whether `inner` is `outer` or lies in it, by whatever names. Neither need exist.
