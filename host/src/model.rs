@@ -103,7 +103,7 @@ impl ModelFile {
         }
         let hint = match error {
             ArtefactError::Rollback { .. } => {
-                "use the newest model, or allow an older one with --min-counter"
+                "use the newest model; --min-counter says which is the oldest to be taken"
             }
             ArtefactError::SchemeMismatch { .. } | ArtefactError::SigningKey { .. } => {
                 "use the keys of the publisher that signed it, and of a device that it was signed for"

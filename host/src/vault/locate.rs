@@ -345,8 +345,8 @@ fn serial_of(name: &str) -> Option<u64> {
 const MANIFEST_PREFIX: &str = "manifest-";
 const MANIFEST_SUFFIX: &str = ".json";
 
-const OLD_VAULT_HINT: &str =
-    "an old vault was put in the newer one's place: restore the newest, or seal the data again";
+const OLD_VAULT_HINT: &str = "if nobody asked for an older one, an old vault was put in the newer one's place: restore the newest, or \
+     seal the data again";
 const WRONG_KEY_HINT: &str = "check that --keys is the folder with the keys it was sealed under";
 
 #[cfg(test)]

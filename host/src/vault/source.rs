@@ -91,6 +91,13 @@ pub fn load_source(
             clamped: loaded.clamped,
         });
     }
+    if place == "mnist" || Path::new(place).is_file() {
+        refuse_replaced_vault(place, &options.memory)?;
+        return Err(Error::input(
+            format!("{place} is unsealed data, and what was asked can only be asked of a vault"),
+            "seal it first, or leave out what judges a vault (--min-serial, --max-tampered and their like)",
+        ));
+    }
     let Some(keys) = options.keys else {
         return Err(Error::input(
             format!("{place} is a vault, and there are no keys to open it"),

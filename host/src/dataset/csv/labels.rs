@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use super::super::Form;
 
+/// Labels, number of classes, and the classes' names unless the labels were usable numbers.
+type Classes = (Vec<u16>, u16, Option<Vec<String>>);
+
 /// The labels read so far.
 pub(super) struct Labels<'f> {
     /// Whose classes they are; their own without it.
@@ -55,8 +58,8 @@ impl<'f> Labels<'f> {
         self.records.len()
     }
 
-    /// Labels, number of classes, and the classes' names unless the labels were usable numbers.
-    pub(super) fn finish(self) -> Result<(Vec<u16>, u16, Option<Vec<String>>), String> {
+    /// What the labels are, unless they are too many different ones to be labels.
+    pub(super) fn finish(self) -> Result<Classes, String> {
         let (classes, records) = (self.texts.len(), self.records.len());
         if classes > MANY_CLASSES && classes > records / 2 {
             return Err(format!(
@@ -66,7 +69,7 @@ impl<'f> Labels<'f> {
         Ok(self.classify())
     }
 
-    fn classify(self) -> (Vec<u16>, u16, Option<Vec<String>>) {
+    fn classify(self) -> Classes {
         if let Some(form) = self.form {
             let labels = self.classes(&self.given);
             return (labels, form.classes, form.class_names.clone());
