@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use sealnet_core::sign::{Ed25519SigningKey, SigningKey};
-use sealnet_firmware::client::{Client, Link};
+use sealnet_firmware::client::{Client, ClientError, Link};
 use sealnet_firmware::identity::Identity;
 use sealnet_firmware::sim::Machine;
 use serde::Serialize;
@@ -133,7 +133,11 @@ fn replay(identity: &Identity, model: &[u8], data: &Dataset, trials: &mut Trials
     let again = client
         .open(&request, &response)
         .map(drop)
-        .map_err(|e| e.to_string());
+        .map_err(|e| match e {
+            // The device is in this process: it was it that refused.
+            ClientError::Refused(refusal) => refusal.code.to_string(),
+            other => other.to_string(),
+        });
     Ok(Trial::of(
         "request replayed after a reset",
         "device",

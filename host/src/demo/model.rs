@@ -162,7 +162,12 @@ impl Stage<'_> {
             "weights swapped",
             "export",
             "it is about other weights",
-            refused.map_err(|e| e.to_string()),
+            // Where the receipt lies is said at the end.
+            refused.map_err(|e| {
+                let said = e.to_string();
+                let place = format!("{}: ", self.files.receipt.display());
+                said.strip_prefix(&place).unwrap_or(&said).to_owned()
+            }),
         ))
     }
 }

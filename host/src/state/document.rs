@@ -73,7 +73,7 @@ pub(super) fn write<M: Memory>(folder: &Path, memory: &M) -> Result<()> {
     files::write_atomic(&path::<M>(folder), &to_json(memory)?)
 }
 
-/// Tries all of [`write`] but the renaming.
+/// Tries all of [`write()`] but the renaming.
 pub(super) fn probe<M: Memory>(folder: &Path, memory: &M) -> Result<()> {
     let path = path::<M>(folder);
     let mut file = AtomicFile::create(&path)?;
