@@ -1,7 +1,7 @@
 //! Temporary names: private while they last, removed when their process is told to stop, and swept by the
 //! next run when it was killed.
 //!
-//! A temporary file or folder is called `.sealnet-XXXXXX.part` and lies beside what it is to become. Nobody
+//! A temporary file or folder is called `.sealnet-RANDOM.part` and lies beside what it is to become. Nobody
 //! but its owner can read it. Its process holds a lock on it (`flock`), which the operating system drops
 //! when the process dies, however it dies: what has the name and no lock was left behind by a run that was
 //! killed, and whoever begins a file in the same folder removes it.
