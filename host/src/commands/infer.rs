@@ -15,10 +15,9 @@ use sealnet_core::artefact::{DeployedAny, Header, Provenance};
 use sealnet_firmware::identity::Identity;
 use serde_json::json;
 
-use super::inspect::printable;
 use super::{Outcome, source};
 use crate::cli::{InferArgs, PartArg, Place};
-use crate::ui::Ui;
+use crate::ui::{Ui, visible};
 
 pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
     let keys = KeyFolder::open(&args.keys.dir)?;
@@ -218,7 +217,7 @@ fn which(data: &Dataset, args: &InferArgs) -> Result<(&'static str, Vec<u32>)> {
 fn lines(answered: &Answered) -> String {
     let names = answered.form.class_names.as_deref().unwrap_or_default();
     let class = |class: u16| match names.get(usize::from(class)) {
-        Some(name) => printable(name.chars()),
+        Some(name) => visible(name).into_owned(),
         None => class.to_string(),
     };
     let mut text = String::new();

@@ -61,7 +61,8 @@ impl<'f> Labels<'f> {
     /// What the labels are, unless they are too many different ones to be labels.
     pub(super) fn finish(self) -> Result<Classes, String> {
         let (classes, records) = (self.texts.len(), self.records.len());
-        if classes > MANY_CLASSES && classes > records / 2 {
+        // Classes that were given have proved what they are.
+        if self.form.is_none() && classes > MANY_CLASSES && classes > records / 2 {
             return Err(format!(
                 "{classes} classes in {records} records: the label's column may be another one"
             ));
