@@ -136,8 +136,14 @@ impl fmt::Debug for Signature {
 
 /// Names a key without revealing it: shown as 16 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct KeyId([u8; 8]);
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for KeyId {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{=[u8; 8]:02x}", self.0);
+    }
+}
 
 impl KeyId {
     /// Takes the 8 bytes as they were stored.

@@ -19,6 +19,7 @@
 //! | [`client`] | the other end of the wire: seals requests, opens replies, checks receipts |
 //! | [`keyfile`] | key files: who may reach them, and what they look like |
 //! | [`provision`] | key files, and the flash image made from them |
+//! | `qemu` | a Cortex-M board in QEMU: builds the image, boots it, talks to it (Unix) |
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -44,6 +45,8 @@ pub mod keyfile;
 pub mod layout;
 #[cfg(feature = "std")]
 pub mod provision;
+#[cfg(all(feature = "std", unix))]
+pub mod qemu;
 pub mod shape;
 #[cfg(feature = "std")]
 pub mod sim;

@@ -9,18 +9,23 @@ import sys
 import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-CRATES = ["core", "host", "firmware-sim", "tests"]
+SHIPPED = ("sealnet", "sealnet-firmware", "sealnet-image")
+CRATES = ["core", "host", "firmware-sim", "firmware-sim/firmware", "tests"]
 # Permissive licences. Copyleft, also weak copyleft, stays out of what we ship.
 ALLOWED = {
     "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0",
     "CC0-1.0", "CDLA-Permissive-2.0", "ISC", "MIT", "MIT-0", "Unicode-3.0", "Unlicense", "Zlib",
 }  # fmt: skip
-# Where `unsafe` may be written: vector kernels, behind a safe entry.
-MAY_BE_UNSAFE = re.compile(r"/kernels?(/|\.rs$)")
+# The firmware's image is a workspace of its own.
+WORKSPACES = [ROOT, ROOT / "firmware-sim/firmware"]
+# Where `unsafe` may be written: vector kernels, behind a safe entry, and what touches a board's registers.
+MAY_BE_UNSAFE = re.compile(r"/kernels?(/|\.rs$)|^/firmware-sim/firmware/src/(board|flash|log|uart)\.rs$")
 
 
 def sources(crate: pathlib.Path) -> str:
-    return "\n".join(path.read_text() for path in sorted(crate.rglob("*.rs")))
+    inner = [ROOT / name for name in CRATES if (ROOT / name) != crate and crate in (ROOT / name).parents]
+    files = [path for path in sorted(crate.rglob("*.rs")) if not any(other in path.parents for other in inner)]
+    return "\n".join(path.read_text() for path in files)
 
 
 def unused_dependencies() -> list[str]:
@@ -39,26 +44,27 @@ def unused_dependencies() -> list[str]:
 
 def undocumented_dependencies() -> list[str]:
     found = []
-    section = ""
-    for line in (ROOT / "Cargo.toml").read_text().splitlines():
-        if line.startswith("["):
-            section = line
-        elif section == "[workspace.dependencies]" and "=" in line and not line.startswith("#"):
-            if "path =" not in line and not re.search(r"#\s*\w+", line):
-                found.append(f"Cargo.toml: no reason given for `{line.split('=')[0].strip()}`")
+    for workspace, wanted in zip(WORKSPACES, ["[workspace.dependencies]", "[dependencies]"], strict=True):
+        section = ""
+        for line in (workspace / "Cargo.toml").read_text().splitlines():
+            if line.startswith("["):
+                section = line
+            elif section == wanted and "=" in line and not line.startswith("#"):
+                if "path =" not in line and not re.search(r"#\s*\w+", line):
+                    found.append(f"{workspace.name}: no reason given for `{line.split('=')[0].strip()}`")
     return found
 
 
-def licences() -> list[str]:
+def licences(workspace: pathlib.Path) -> list[str]:
     metadata = json.loads(
         subprocess.run(
             ["cargo", "metadata", "--format-version", "1", "--locked"],
-            cwd=ROOT, check=True, capture_output=True, text=True,
+            cwd=workspace, check=True, capture_output=True, text=True,
         ).stdout
     )  # fmt: skip
     packages = {package["id"]: package for package in metadata["packages"]}
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
-    shipped, todo = set(), [i for i, p in packages.items() if p["name"] in ("sealnet", "sealnet-firmware")]
+    shipped, todo = set(), [i for i, p in packages.items() if p["name"] in SHIPPED]
     while todo:
         identity = todo.pop()
         if identity in shipped:
@@ -99,7 +105,8 @@ def unsafe_code() -> list[str]:
 
 
 def main() -> int:
-    problems = unused_dependencies() + undocumented_dependencies() + licences() + unsafe_code()
+    problems = unused_dependencies() + undocumented_dependencies() + unsafe_code()
+    problems += [problem for workspace in WORKSPACES for problem in licences(workspace)]
     for problem in problems:
         print(problem, file=sys.stderr)
     return 1 if problems else 0

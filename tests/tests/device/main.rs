@@ -4,6 +4,7 @@
 mod boot;
 #[path = "../model_fixture/mod.rs"]
 mod model_fixture;
+mod qemu;
 mod resets;
 mod runner;
 mod support;

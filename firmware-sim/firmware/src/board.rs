@@ -1,0 +1,89 @@
+//! What lies where, on each board.
+
+use core::cell::UnsafeCell;
+use core::ptr;
+use core::slice;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use sealnet_firmware::env::{self, DefmtLog, Env};
+use sealnet_firmware::layout::{IDENTITY, JOURNAL, JOURNAL_LEN, PAGE_LEN, SLOT_A, SLOT_LEN};
+
+use crate::flash::Region;
+use crate::uart::{Interrupt, Uart};
+
+/// Types of the board.
+#[derive(Debug)]
+pub(crate) struct Mps2;
+
+impl Env for Mps2 {
+    type Journal = Region;
+    type Port = Uart;
+    type Log = DefmtLog;
+}
+
+#[cfg(not(feature = "mps2-an505"))]
+mod at {
+    use super::Interrupt;
+
+    pub(super) const UART0: usize = 0x4000_4000;
+    pub(super) const UART0_RECEIVE: Interrupt = Interrupt(0);
+    pub(super) const UART1: usize = 0x4000_5000;
+}
+#[cfg(feature = "mps2-an505")]
+mod at {
+    use super::Interrupt;
+
+    pub(super) const UART0: usize = 0x4020_0000;
+    pub(super) const UART0_RECEIVE: Interrupt = Interrupt(32);
+    pub(super) const UART1: usize = 0x4020_1000;
+}
+
+unsafe extern "C" {
+    /// Where the flash map of [`layout`](sealnet_firmware::layout) begins; its address is the value.
+    static _storage: u8;
+}
+
+#[cfg(feature = "confidential")]
+const RAM: usize = sealnet_firmware::layout::MODEL_RAM_LEN;
+#[cfg(not(feature = "confidential"))]
+const RAM: usize = 0;
+
+#[repr(align(16))]
+struct ModelRam(UnsafeCell<[u8; RAM]>);
+
+// SAFETY: lent once, by `take`.
+unsafe impl Sync for ModelRam {}
+
+static MODEL_RAM: ModelRam = ModelRam(UnsafeCell::new([0; RAM]));
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// The board, the first time.
+pub(crate) fn take(log: DefmtLog) -> Option<env::Board<'static, Mps2>> {
+    // One core and no interrupts: load and store suffice, and every Cortex-M has them.
+    if TAKEN.load(Ordering::Relaxed) {
+        return None;
+    }
+    TAKEN.store(true, Ordering::Relaxed);
+    let storage = (&raw const _storage).expose_provenance();
+    // SAFETY: the linker script keeps the storage clear of code and RAM; the slots and the identity are only
+    // read, the journal lies behind them and belongs to its region, and all are lent once.
+    unsafe {
+        let mapped = |offset: usize, len| {
+            slice::from_raw_parts(ptr::with_exposed_provenance(storage + offset), len)
+        };
+        Some(env::Board {
+            slot: mapped(SLOT_A, SLOT_LEN),
+            identity: mapped(IDENTITY, PAGE_LEN),
+            model_ram: &mut *MODEL_RAM.0.get(),
+            journal: Region::new(storage + JOURNAL, JOURNAL_LEN),
+            port: Uart::new(at::UART0, Some(at::UART0_RECEIVE)),
+            log,
+        })
+    }
+}
+
+/// Where logs go. Called once.
+pub(crate) fn log_uart() -> Uart {
+    // SAFETY: the board's second UART.
+    unsafe { Uart::new(at::UART1, None) }
+}

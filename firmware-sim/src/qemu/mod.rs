@@ -1,0 +1,81 @@
+//! A Cortex-M board in QEMU: builds the image, boots it, talks to it, keeps its flash.
+//!
+//! QEMU's MPS2 boards have plain memory where a microcontroller has flash: the image's driver programs a region
+//! of it under NOR rules. That memory is a file, so the flash outlives resets and even QEMU's own end.
+
+mod board;
+mod build;
+mod defmt_log;
+mod machine;
+mod monitor;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use board::{Board, Mode};
+pub use build::{Image, build};
+pub use machine::Machine;
+
+/// Why a board in QEMU could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum QemuError {
+    /// A program could not be started.
+    #[error("cannot run {program}: {source}")]
+    Program {
+        /// Its name.
+        program: &'static str,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// No toolchain of this machine builds for the board.
+    #[error("no Rust toolchain here builds for {triple}")]
+    Toolchain {
+        /// The target.
+        triple: &'static str,
+    },
+    /// The image's sources are not where this program was built.
+    #[error("the firmware's sources are not at {}", .0.display())]
+    Sources(PathBuf),
+    /// The image did not build.
+    #[error("the firmware did not build:\n{0}")]
+    Build(String),
+    /// QEMU ended, or said something unexpected.
+    #[error("QEMU failed: {0}")]
+    Machine(String),
+    /// QEMU or the device did not answer in time.
+    #[error("no answer within {} s", .0.as_secs())]
+    Timeout(Duration),
+    /// A file or socket failed.
+    #[error("cannot {action}: {source}")]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+}
+
+impl QemuError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Program {
+                program: "qemu-system-arm",
+                ..
+            } => "install QEMU for Arm, such as: apt-get install qemu-system-arm".into(),
+            Self::Program { .. } => String::new(),
+            Self::Toolchain { triple } => format!(
+                "rustup target add {triple}; on Debian: apt-get install rustc-web cargo-web rust-web-src"
+            ),
+            Self::Sources(_) => {
+                "build and run it from a clone of the repository, which holds them".into()
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn io(action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, source }
+    }
+}

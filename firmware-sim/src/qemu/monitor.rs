@@ -1,0 +1,57 @@
+//! QEMU's machine protocol (QMP): one JSON object a line, each way.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+
+use serde_json::{Value, json};
+
+use super::QemuError;
+
+/// The connection to QEMU's monitor.
+#[derive(Debug)]
+pub(super) struct Monitor {
+    lines: BufReader<UnixStream>,
+}
+
+impl Monitor {
+    /// Shakes hands.
+    pub(super) fn new(stream: UnixStream) -> Result<Self, QemuError> {
+        let mut monitor = Self {
+            lines: BufReader::new(stream),
+        };
+        // The greeting.
+        monitor.line()?;
+        monitor.run("qmp_capabilities", json!({}))?;
+        Ok(monitor)
+    }
+
+    /// Runs a command and waits for its answer; events in between are passed over.
+    pub(super) fn run(&mut self, command: &str, arguments: Value) -> Result<Value, QemuError> {
+        let text = json!({"execute": command, "arguments": arguments}).to_string() + "\n";
+        self.lines
+            .get_mut()
+            .write_all(text.as_bytes())
+            .map_err(QemuError::io("write to QEMU's monitor"))?;
+        loop {
+            let mut answer = self.line()?;
+            if let Some(error) = answer.get("error") {
+                return Err(QemuError::Machine(format!("{command}: {error}")));
+            }
+            if let Some(value) = answer.get_mut("return") {
+                return Ok(value.take());
+            }
+        }
+    }
+
+    fn line(&mut self) -> Result<Value, QemuError> {
+        let mut line = String::new();
+        let read = self
+            .lines
+            .read_line(&mut line)
+            .map_err(QemuError::io("read from QEMU's monitor"))?;
+        if read == 0 {
+            return Err(QemuError::Machine("its monitor closed".into()));
+        }
+        serde_json::from_str(&line).map_err(|error| QemuError::Machine(error.to_string()))
+    }
+}

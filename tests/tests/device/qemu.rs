@@ -1,0 +1,131 @@
+//! The same device as a Cortex-M image in QEMU.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sealnet_firmware::client::Client;
+use sealnet_firmware::journal::Counters;
+use sealnet_firmware::provision::flash_image;
+use sealnet_firmware::qemu::{Board, Image, Machine, Mode, build};
+use sealnet_firmware::sim::flash::SimFlash;
+
+use super::support::*;
+use crate::model_fixture::random_bytes;
+
+/// No test waits for long: a device that does not answer within this is stuck.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a device logs, line by line.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+fn image(board: Board, mode: Mode) -> Image {
+    build(board, mode).unwrap_or_else(|error| panic!("{error}\n{}", error.hint()))
+}
+
+fn power_on(image: &Image, flash: &[u8]) -> (Machine, Log) {
+    let log = Log::default();
+    let lines = log.clone();
+    let machine = Machine::power_on(image, flash, TIMEOUT, move |line| {
+        lines.0.lock().unwrap().push(line.to_owned());
+    });
+    (
+        machine.unwrap_or_else(|error| panic!("{error}\n{}", error.hint())),
+        log,
+    )
+}
+
+fn flash(export: &Export, seed: u64) -> SimFlash {
+    let model = export.seal(&network(seed));
+    flash_image(&identity(&ed25519()), &model, Counters::default()).unwrap()
+}
+
+/// Boots, answers, is reset, answers again.
+fn answers_with_the_hosts_logits(board: Board, mode: Mode) {
+    let model = network(1);
+    let export = Export {
+        encrypted: mode == Mode::Confidential,
+        ..Export::default()
+    };
+    let image = image(board, mode);
+    let (mut machine, log) = power_on(&image, flash(&export, 1).bytes());
+    let mut client = Client::new(&identity(&ed25519()));
+    for boot in 1..=2 {
+        for seed in 0..20 {
+            let features = random_bytes(784, 100 * u64::from(boot) + seed);
+            let answer = client.infer(&mut machine, &features).unwrap();
+            assert_eq!(
+                answer.logits.as_deref(),
+                Some(model.logits(&features).as_slice())
+            );
+            assert_eq!(
+                (answer.receipt.boot, answer.receipt.message),
+                (boot, seed + 1)
+            );
+        }
+        machine.reset().unwrap();
+        client.status(&mut machine).unwrap();
+    }
+    let lines = log.lines();
+    let key = ed25519().key_id();
+    assert_eq!(
+        lines[..4],
+        [
+            "info  Booting { boot: 1 }".to_owned(),
+            "info  SecurityRaised { to: 1 }".into(),
+            format!("info  Serving {{ signed_by: {key}, security_counter: 1 }}"),
+            "info  Answered { message: 1 }".into(),
+        ]
+    );
+    assert!(
+        lines.contains(&"info  Booting { boot: 2 }".into()),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn a_cortex_m4_answers_from_a_clear_model() {
+    answers_with_the_hosts_logits(Board::CortexM4, Mode::Clear);
+}
+
+#[test]
+fn a_cortex_m4_answers_from_an_encrypted_model() {
+    answers_with_the_hosts_logits(Board::CortexM4, Mode::Confidential);
+}
+
+#[test]
+fn a_cortex_m3_answers() {
+    answers_with_the_hosts_logits(Board::CortexM3, Mode::Clear);
+}
+
+#[test]
+fn a_cortex_m33_answers() {
+    answers_with_the_hosts_logits(Board::CortexM33, Mode::Clear);
+}
+
+#[test]
+fn a_forged_model_is_refused_and_the_device_says_so() {
+    let mut forged = Export {
+        encrypted: false,
+        ..Export::default()
+    }
+    .seal(&network(1));
+    forged[1000] ^= 1;
+    let flash = flash_image(&identity(&ed25519()), &forged, Counters::default()).unwrap();
+    let (mut machine, log) = power_on(&image(Board::CortexM4, Mode::Clear), flash.bytes());
+    let status = Client::new(&identity(&ed25519()))
+        .status(&mut machine)
+        .unwrap();
+    assert_eq!(status.model, None);
+    let lines = log.lines();
+    assert!(
+        lines.contains(&"warn  NoModel(Model(Signature))".into()),
+        "{lines:?}"
+    );
+}
