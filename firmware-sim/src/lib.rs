@@ -19,6 +19,7 @@
 //! | [`client`] | the other end of the wire: seals requests, opens replies, checks receipts |
 //! | [`keyfile`] | key files: who may reach them, and what they look like |
 //! | [`provision`] | key files, and the flash image made from them |
+//! | [`sample`] | a device and models to measure and attack with |
 //! | `qemu` | a Cortex-M board in QEMU: builds the image, boots it, talks to it (Unix) |
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
@@ -47,6 +48,8 @@ pub mod layout;
 pub mod provision;
 #[cfg(all(feature = "std", unix))]
 pub mod qemu;
+#[cfg(feature = "std")]
+pub mod sample;
 pub mod shape;
 #[cfg(feature = "std")]
 pub mod sim;
