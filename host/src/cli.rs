@@ -3,6 +3,7 @@
 mod args;
 mod choices;
 mod options;
+mod receipt;
 mod values;
 
 use clap::{Args, Parser, Subcommand};
@@ -12,7 +13,8 @@ pub(crate) use choices::{
     GranularityArg, KnownData, PartArg, Place, Profile, Recipe, ReplyArg, SchemeArg, TagSchemeArg,
 };
 pub(crate) use options::{DataOptions, KeysOption, StoreOptions};
-pub(crate) use values::Tolerance;
+pub(crate) use receipt::{ReceiptArgs, ReceiptCommand, ReceiptVerifyArgs};
+pub(crate) use values::{ModelOrDigest, Tolerance};
 
 /// Seals data and models, and refuses anything that was touched on the way to a device's answer.
 #[derive(Debug, Parser)]
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Run a sealed model on the host or on a simulated device
     Infer(InferArgs),
+    /// Verify receipts: a device's for its answers, the owner's for a training
+    Receipt(ReceiptArgs),
     /// Say what a file is, without trusting it
     Inspect(InspectArgs),
     /// Fernet tokens from standard input to standard output
@@ -92,6 +96,7 @@ Models:
   train        Train on verified records (Phase 3)
   export       Quantise, verify, sign and seal a trained model
   infer        Run a sealed model on the host or on a simulated device
+  receipt      Verify receipts: a device's for its answers, the owner's for a training
 
 Keys and tokens:
   keygen       Make keys: one a role, for owner, publisher and devices

@@ -64,7 +64,8 @@ pub struct Failure {
     /// Where: `record 17 (shard 0, line 18)`, `manifest-00000002.json`.
     pub place: String,
     /// The kind of check that failed, one word of a fixed set: `decrypt`, `tag`, `index`, `count`,
-    /// `root`, `signature`, `serial`.
+    /// `root`, `signature`, `serial`; of receipts `form`, `member`, `key`, `signature`, `device`, `model`,
+    /// `request`, `label`, `weights`.
     pub check: &'static str,
     /// What that check found.
     pub cause: String,

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use sealnet_core::artefact::{DeployedAny, NameList};
 use sealnet_core::mlp::argmax;
+use sealnet_core::protocol::RECEIPT_LEN;
 use sealnet_firmware::client::{Client, ClientError};
 use sealnet_firmware::identity::Identity;
 use sealnet_firmware::sim::Machine;
@@ -23,6 +24,8 @@ pub struct Inferred {
     pub correct: u64,
     /// On a device: the records whose logits on the device are the host's, bit for bit.
     pub agree: Option<u64>,
+    /// On a device: the signed receipt of each answer, in the order of the records.
+    pub receipts: Vec<[u8; RECEIPT_LEN]>,
 }
 
 /// The form of the records that a model takes, as its publisher signed it.
@@ -129,6 +132,7 @@ pub fn on_simulator(
     client.expect_model(*model.model_digest());
     progress.start("simulated device", which.len() as u64);
     let mut predictions = Vec::with_capacity(which.len());
+    let mut receipts = Vec::with_capacity(which.len());
     let mut agree = 0;
     for (&index, expected) in which
         .iter()
@@ -138,12 +142,14 @@ pub fn on_simulator(
             .infer(&mut device, records.features_of(index))
             .map_err(|e| unanswered(index, &e))?;
         predictions.push(answer.label);
+        receipts.push(answer.receipt_bytes);
         agree += u64::from(answer.computed(expected));
         progress.inc(1);
     }
     progress.finish();
     Ok(Inferred {
         agree: Some(agree),
+        receipts,
         ..Inferred::new(predictions, records, which)
     })
 }
@@ -159,6 +165,7 @@ impl Inferred {
             correct: hits.count() as u64,
             predictions,
             agree: None,
+            receipts: Vec::new(),
         }
     }
 

@@ -39,7 +39,7 @@ use sealnet_firmware::provision;
 use crate::error::{Error, Result};
 use crate::files;
 
-pub use format::{fernet_keys, hmac_key, public_key, signing_key, trusted_key};
+pub use format::{fernet_keys, hmac_key, public_key, signing_key, trusted_key, verification_key};
 pub use generate::{DeviceSet, Generated, generate};
 
 /// A folder that [`generate()`] made.
@@ -177,6 +177,32 @@ impl KeyFolder {
         }
         // It checks the folder and the files that it opens, and reads from those.
         provision::load_keys(&folder).map_err(|e| Error::input(e.to_string(), e.hint()))
+    }
+
+    /// Verifies one device's receipts; none when there is no such device.
+    ///
+    /// # Errors
+    /// As [`vault_keys`](Self::vault_keys).
+    pub fn device_receipt(&self, device: &DeviceName) -> Result<Option<TrustedKey>> {
+        if !self.device_folder(device).is_dir() {
+            return Ok(None);
+        }
+        let folder = self.role(&format!("device-{device}"))?;
+        let key = hmac_key(&folder.join("receipt.key"))?;
+        Ok(Some(TrustedKey::Hmac(key)))
+    }
+
+    /// Verifies models as one device does.
+    ///
+    /// # Errors
+    /// As [`vault_keys`](Self::vault_keys).
+    pub fn device_publisher(&self, device: &DeviceName) -> Result<TrustedKey> {
+        let folder = self.role(&format!("device-{device}"))?;
+        let hmac = folder.join("model-hmac.key");
+        match hmac.symlink_metadata() {
+            Ok(_) => hmac_key(&hmac).map(TrustedKey::Hmac),
+            Err(_) => trusted_key(&folder.join("publisher.pub.pem")).map(TrustedKey::Ed25519),
+        }
     }
 
     /// The folder of one role, which others must not be able to put keys into.

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use sealnet_core::artefact::{ArtefactError, BodyEncoding, DeployedAny, FORMAT_VERSION, Sealed};
+use sealnet_core::artefact::{
+    ArtefactError, BodyEncoding, DeployedAny, FORMAT_VERSION, Header, Sealed,
+};
 use sealnet_core::fernet::FernetKey;
 use sealnet_core::sign::TrustedKey;
 use zeroize::Zeroizing;
@@ -85,6 +87,17 @@ impl ModelFile {
             .load_any(&mut scratch, &mut logits)
             .map_err(refused)?;
         work(&deployed)
+    }
+
+    /// Verifies the signature alone, and gives the header that it covers: to know which model it is, not to
+    /// run it.
+    ///
+    /// # Errors
+    /// As [`deployed`](Self::deployed).
+    pub fn verified(&self, trusted: &TrustedKey) -> Result<Header> {
+        let sealed = Sealed::parse(&self.bytes).map_err(|e| self.refused(e))?;
+        let verified = sealed.verify(trusted, 0).map_err(|e| self.refused(e))?;
+        Ok(*verified.header())
     }
 
     fn refused(&self, error: ArtefactError) -> Error {

@@ -12,17 +12,24 @@
 //! ```
 //!
 //! Unknown and duplicate members are errors. It lies beside the weights as `NAME.receipt.json`.
+//!
+//! A device's receipt for an answer is another document: [`device`].
 
+pub mod check;
+pub mod device;
+mod statement;
 mod training;
 
 use std::path::{Path, PathBuf};
 
-use sealnet_core::sign::{Digest512, Domain, SigningKey, TrustedKey, sha512};
-use serde::{Deserialize, Serialize};
+use sealnet_core::sign::{Digest512, Domain, KeyId, SigningKey, TrustedKey, sha512};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::dsse;
 use crate::error::{Error, Result};
 use crate::files;
+use statement::Statement;
 
 pub use training::{
     Data, EpochScore, Origin, Quarantined, Score, Software, Split, Training, Widths, records_digest,
@@ -49,17 +56,7 @@ impl Verified {
 
 /// Signs a receipt for a weight file: the bytes of the receipt's file.
 pub fn sign(training: &Training, name: &str, weights: &[u8], owner: &SigningKey) -> Vec<u8> {
-    let statement = Statement {
-        statement_type: STATEMENT_TYPE.into(),
-        subject: [Subject {
-            name: name.into(),
-            digest: SubjectDigest {
-                sha512: hex::encode(sha512(&[weights])),
-            },
-        }],
-        predicate_type: PREDICATE_TYPE.into(),
-        predicate: training.clone(),
-    };
+    let statement = Statement::new(name, &sha512(&[weights]), PREDICATE_TYPE, training.clone());
     // Strings and finite numbers always serialise.
     let payload = serde_json::to_vec_pretty(&statement).unwrap_or_default();
     dsse::sign_json(PAYLOAD_TYPE, &payload, owner, Domain::TrainingReceipt)
@@ -71,22 +68,71 @@ pub fn sign(training: &Training, name: &str, weights: &[u8], owner: &SigningKey)
 /// [`Error::Verification`] with the reason: not signed by `owner`, changed, of another kind, or about
 /// other weights.
 pub fn verify(receipt: &[u8], weights: &[u8], owner: &TrustedKey) -> Result<Verified> {
+    verify_alone(receipt, owner)?.about(weights)
+}
+
+/// Verifies a receipt's file where the weights are not at hand: what it says is the owner's, and which weights
+/// it is about is known by their digest alone.
+///
+/// # Errors
+/// [`Error::Verification`] with the reason: not signed by `owner`, changed, or of another kind.
+pub fn verify_alone(receipt: &[u8], owner: &TrustedKey) -> Result<Alone> {
     let payload = dsse::verify(receipt, PAYLOAD_TYPE, owner, Domain::TrainingReceipt)
         .map_err(|e| refused(e.to_string()))?;
-    let statement = Statement::parse(&payload).map_err(refused)?;
-    let [subject] = &statement.subject;
-    let digest = hex::encode(sha512(&[weights]));
-    if subject.digest.sha512 != digest {
-        return Err(refused(format!(
-            "it is about other weights: {}… and not {}…",
-            subject.digest.sha512.get(..16).unwrap_or_default(),
-            &digest[..16]
-        )));
-    }
-    Ok(Verified {
-        training: statement.predicate,
+    Ok(Alone {
+        statement: Statement::parse(&payload, PREDICATE_TYPE).map_err(refused)?,
+        key_id: owner.key_id(),
         digest: sha512(&[receipt]),
     })
+}
+
+/// A receipt that was verified, for weights that nobody has looked at. Only [`verify_alone`] makes one.
+#[derive(Debug, Clone)]
+pub struct Alone {
+    statement: Statement<Training>,
+    key_id: KeyId,
+    digest: Digest512,
+}
+
+impl Alone {
+    /// What the receipt says.
+    pub fn training(&self) -> &Training {
+        &self.statement.predicate
+    }
+
+    /// The id of the owner's key, which signed it.
+    pub fn key_id(&self) -> KeyId {
+        self.key_id
+    }
+
+    /// What the weight file was called.
+    pub fn weights_name(&self) -> &str {
+        self.statement.subject_name()
+    }
+
+    /// SHA-512 of the weight file, hexadecimal.
+    pub fn weights_sha512(&self) -> &str {
+        self.statement.subject_sha512()
+    }
+
+    /// Goes on to weights that match the receipt.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] when it is about others than the weight file with the bytes `weights`.
+    pub fn about(self, weights: &[u8]) -> Result<Verified> {
+        let (digest, said) = (hex::encode(sha512(&[weights])), self.weights_sha512());
+        if said != digest {
+            return Err(refused(format!(
+                "it is about other weights: {}… and not {}…",
+                said.get(..16).unwrap_or_default(),
+                &digest[..16]
+            )));
+        }
+        Ok(Verified {
+            training: self.statement.predicate,
+            digest: self.digest,
+        })
+    }
 }
 
 /// Reads and verifies the receipt in `path` for the weights in `weights`.
@@ -111,6 +157,17 @@ pub fn read(path: &Path, weights: &[u8], owner: &TrustedKey) -> Result<Verified>
     })
 }
 
+/// Whether a file seems to be a signed document, as a training receipt is, rather than devices' receipts.
+pub fn is_envelope(file: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Envelope {
+        #[serde(rename = "payloadType")]
+        _payload_type: IgnoredAny,
+    }
+    let mut documents = serde_json::Deserializer::from_slice(file).into_iter::<Envelope>();
+    documents.next().is_some_and(|first| first.is_ok())
+}
+
 /// Where the receipt of the weights in `path` lies: `model.safetensors.receipt.json` beside them.
 pub fn path_beside(weights: &Path) -> PathBuf {
     let mut name = weights.file_name().unwrap_or_default().to_owned();
@@ -118,55 +175,14 @@ pub fn path_beside(weights: &Path) -> PathBuf {
     weights.with_file_name(name)
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Statement {
-    #[serde(rename = "_type")]
-    statement_type: String,
-    subject: [Subject; 1],
-    #[serde(rename = "predicateType")]
-    predicate_type: String,
-    predicate: Training,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Subject {
-    name: String,
-    digest: SubjectDigest,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SubjectDigest {
-    sha512: String,
-}
-
-impl Statement {
-    fn parse(payload: &[u8]) -> Result<Statement, String> {
-        let statement: Statement = dsse::from_json_strict(payload)?;
-        for (found, expected) in [
-            (&statement.statement_type, STATEMENT_TYPE),
-            (&statement.predicate_type, PREDICATE_TYPE),
-        ] {
-            if found != expected {
-                return Err(format!(
-                    "it is of type {found:?}; only {expected:?} is known"
-                ));
-            }
-        }
-        Ok(statement)
-    }
-}
-
 fn refused(reason: impl std::fmt::Display) -> Error {
     Error::verification(
-        format!("the training receipt is refused: {reason}"),
+        format!("{REFUSED}{reason}"),
         "use the weights and the receipt as `sealnet train` wrote them, with the same owner's keys",
     )
 }
 
-const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
+const REFUSED: &str = "the training receipt is refused: ";
 const PREDICATE_TYPE: &str = "urn:sealnet:training-receipt:v1";
 /// Payload type of a receipt's envelope (in-toto Attestation Framework, envelope layer).
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";

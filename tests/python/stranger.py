@@ -4,6 +4,7 @@ Python's standard library and `cryptography`. It shares no code with Sealnet.
     stranger.py vault STORE KEYS    verifies manifest, Merkle root and every record tag; prints JSON
     stranger.py model FILE KEYS     verifies, decrypts and parses a sealed model; prints JSON
     stranger.py receipt FILE KEYS   verifies a training receipt; prints its statement
+    stranger.py answer FILE KEY     verifies a device's receipt in JSON form with its key; prints what it says
 """
 
 import base64
@@ -204,12 +205,52 @@ def golden_input(seed: int, vector: int, width: int) -> list[int]:
     return values
 
 
+def answer(path: pathlib.Path, key: pathlib.Path) -> dict:
+    """A device's receipt: what the carried bytes say, which is all that is signed."""
+    document = json.loads(path.read_text())
+    assert document["_type"] == "https://in-toto.io/Statement/v1"
+    assert document["predicateType"] == "urn:sealnet:device-receipt:v1"
+    said = document["predicate"]
+    receipt = base64.b64decode(said.pop("receipt"), validate=True)
+    signed, signature, domain = receipt[:256], receipt[256:], b"sealnet/v1/device-receipt"
+    magic, version, scheme, verdict = struct.unpack_from("<4sHBB", receipt)
+    assert len(receipt) == 320 and (magic, version) == (b"SNRC", 2)
+    if key.suffix == ".pem":
+        assert scheme == 2
+        verify(key, domain, signed, signature)
+    else:
+        assert scheme == 1
+        secret = base64.b64decode(key.read_text())
+        tag = hmac.new(secret, domain + b"\0" + sha512(signed), "sha512").digest()
+        assert hmac.compare_digest(tag, signature)
+    firmware, boot, message = struct.unpack_from("<IIQ", receipt, 88)
+    (label,) = struct.unpack_from("<H", receipt, 168)
+    assert not any(receipt[170:176])
+    signed_says = {
+        "scheme": ["hmac-sha512", "ed25519"][scheme - 1],
+        "device": receipt[8:24].rstrip(b"\0").decode(),
+        "firmware_version": firmware,
+        "boot": boot,
+        "message": message,
+        "nonce": receipt[240:256].hex(),
+        "request_sha512": receipt[104:168].hex(),
+        "label": label,
+        "logits_sha512": receipt[176:240].hex(),
+        "verdict": ["not-evaluated", "accept", "suspicious"][verdict],
+    }
+    assert said == signed_says, (said, signed_says)
+    assert document["subject"] == [{"name": "model", "digest": {"sha512": receipt[24:88].hex()}}]
+    return signed_says | {"model_sha512": receipt[24:88].hex()}
+
+
 def main() -> None:
     command, path, keys = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
     if command == "vault":
         report = vault(path, keys)
     elif command == "model":
         report = model(path, keys)
+    elif command == "answer":
+        report = answer(path, keys)
     else:
         report = envelope(
             path,

@@ -49,6 +49,10 @@ fn usage_errors() {
         ],
         vec!["infer", "m.sealed", "mnist", "--keys", "k", "--on", "moon"],
         vec!["fernet"],
+        vec!["receipt"],
+        vec!["receipt", "verify", "x"],
+        vec!["receipt", "verify", "--keys", "k"],
+        vec!["receipt", "verify", "x", "--keys", "k", "--label", "seven"],
     ];
     snapshot("usage.txt", &transcript(home.path(), &cases));
 }
@@ -86,6 +90,29 @@ fn input_errors() {
         vec!["inspect", "missing"],
         vec!["infer", "missing", "data.csv", "--keys", "keys"],
         vec!["fernet", "decrypt", "--key-file", "missing"],
+        vec!["receipt", "verify", "missing", "--keys", "keys"],
+        vec!["receipt", "verify", "noise", "--keys", "nowhere"],
+        vec!["receipt", "verify", "noise", "--key", "data.csv"],
+        vec![
+            "receipt",
+            "verify",
+            "missing",
+            "data.csv",
+            "hollow",
+            "--keys",
+            "keys",
+            "--request",
+            "data.csv",
+        ],
+        vec![
+            "infer",
+            "missing",
+            "data.csv",
+            "--keys",
+            "keys",
+            "--receipts",
+            "r.bin",
+        ],
         vec!["fetch", "mnist", "--from", "hollow"],
     ];
     snapshot("input.txt", &transcript(home, &cases));
@@ -195,6 +222,26 @@ fn verification_errors() {
         ],
         vec!["open", "vault", "--keys", "others"],
         vec!["open", "vault", "--keys", "keys", "--min-serial", "9"],
+        vec![
+            "receipt",
+            "verify",
+            "m.safetensors.receipt.json",
+            "--keys",
+            "others",
+        ],
+        vec![
+            "receipt",
+            "verify",
+            "m.safetensors.receipt.json",
+            "--keys",
+            "keys",
+            "--weights",
+            "touched.safetensors",
+        ],
+        vec!["receipt", "verify", "m.sealed", "--keys", "keys"],
+        vec![
+            "receipt", "verify", "m.sealed", "data.csv", "missing", "--keys", "keys",
+        ],
     ];
     let text = transcript(home, &cases);
     snapshot("verification.txt", &text);
@@ -235,6 +282,13 @@ fn json_is_one_document_and_quiet_is_quiet() {
         ],
         &[
             "infer", "m.sealed", "vault", "--keys", "keys", "--on", "host",
+        ],
+        &[
+            "receipt",
+            "verify",
+            "m.safetensors.receipt.json",
+            "--keys",
+            "keys",
         ],
         &["inspect", "m.sealed"],
         &["inspect", "vault/manifest-00000001.json"],
@@ -349,7 +403,7 @@ fn snapshot(name: &str, text: &str) {
 
 const ID: &str = "000102030405060708090a0b0c0d0e0f";
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 18] = [
     "",
     "demo",
     "fetch",
@@ -359,6 +413,8 @@ const COMMANDS: [&str; 16] = [
     "train",
     "export",
     "infer",
+    "receipt",
+    "receipt verify",
     "inspect",
     "fernet",
     "fernet encrypt",

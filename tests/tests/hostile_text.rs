@@ -69,6 +69,12 @@ fn names_of_files_are_shown() {
     told(home, &["open", "vault", "--keys", EVIL]);
     told(home, &["fetch", "mnist", "--from", EVIL]);
     told(home, &["keygen", EVIL]);
+    told(home, &["receipt", "verify", EVIL, "--keys", "keys"]);
+    let statement =
+        serde_json::json!({"_type": EVIL, "predicateType": "urn:sealnet:device-receipt:v1"});
+    fs::write(home.join("r.json"), statement.to_string()).unwrap();
+    told(home, &["receipt", "verify", "r.json", "--keys", "keys"]);
+    told(home, &["inspect", "r.json"]);
     // The program's own reading of its arguments repeats them.
     shown(home, &["frobnicate", EVIL]);
     told(home, &["keygen", "k", "--device", EVIL]);

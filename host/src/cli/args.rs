@@ -252,7 +252,7 @@ pub(crate) struct ExportArgs {
   sealnet inspect vault/manifest-00000001.json --json",
     long_about = "Say what a file is, without trusting it.
 
-Knows sealed models, signed manifests and receipts, safetensors weights, IDX and CSV data, Fernet \
+Knows sealed models, signed manifests and receipts, devices' receipts, safetensors weights, IDX and CSV data, Fernet \
 tokens and key files. No signature is checked and no secret is printed: everything shown is a claim."
 )]
 pub(crate) struct InspectArgs {
@@ -267,7 +267,7 @@ pub(crate) struct InspectArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   sealnet infer model.sealed vault --on host --keys keys
-  sealnet infer model.sealed vault --on sim --keys keys --limit 100
+  sealnet infer model.sealed vault --on sim --keys keys --limit 100 --receipts receipts.bin
   sealnet infer model.sealed vault --on sim --keys keys --device 0002 --min-counter 2")]
 pub(crate) struct InferArgs {
     /// The sealed model
@@ -294,6 +294,10 @@ pub(crate) struct InferArgs {
     /// publisher, whatever the models are called]
     #[arg(long, value_name = "N")]
     pub(crate) min_counter: Option<u32>,
+    /// Keep the device's signed receipts, in the order of the records: 320 bytes each, or a JSON statement a
+    /// line where FILE ends in .json or .jsonl
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receipts: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) data_options: DataOptions,
     #[command(flatten)]

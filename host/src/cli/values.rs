@@ -1,6 +1,8 @@
 //! Values on the command line that have a form of their own.
 
+use std::convert::Infallible;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use sealnet::vault::MAX_SHARD_RECORDS;
@@ -42,6 +44,26 @@ impl FromStr for Hidden {
 impl fmt::Display for Hidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{},{}", self.0, self.1)
+    }
+}
+
+/// A sealed model by its file, or any model by the SHA-512 of its plaintext body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ModelOrDigest {
+    /// 128 hexadecimal digits.
+    Digest([u8; 64]),
+    /// Anything else.
+    File(PathBuf),
+}
+
+impl FromStr for ModelOrDigest {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text.parse() {
+            Ok(HexBytes(digest)) => ModelOrDigest::Digest(digest),
+            Err(_) => ModelOrDigest::File(text.into()),
+        })
     }
 }
 

@@ -1,17 +1,21 @@
 //! `sealnet infer`: a sealed model over records, on the host or on a simulated device.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::time::Instant;
 
 use sealnet::dataset::csv::LabelColumn;
 use sealnet::dataset::{Dataset, Form, LoadOptions};
 use sealnet::error::{Error, Result};
+use sealnet::files::{self, AtomicFile};
 use sealnet::infer::{self, Inferred};
 use sealnet::keys::{self, KeyFolder};
 use sealnet::model::ModelFile;
+use sealnet::receipt::device;
 use sealnet::state::counters::CounterMemory;
 use sealnet::train::Records;
 use sealnet_core::artefact::{DeployedAny, Header, Provenance};
+use sealnet_core::protocol::RECEIPT_LEN;
 use sealnet_firmware::identity::Identity;
 use serde_json::json;
 
@@ -23,6 +27,7 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
     let keys = KeyFolder::open(&args.keys.dir)?;
     let device = keys.device(&keys::device_name(&args.device)?)?;
     let model = ModelFile::read(&args.model)?;
+    receipts_can_be_kept(args)?;
     // The model first: it decides what is read of the data, and an untrusted one decides nothing.
     let answered = model.deployed(
         &device.publisher,
@@ -37,6 +42,13 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
         ui.bytes(lines(&answered).as_bytes())?;
     }
     let count = which.len();
+    if let Some(path) = &args.receipts {
+        keep_receipts(path, &inferred.receipts)?;
+        ui.say(format!(
+            "{count} signed receipts kept in {}",
+            path.display()
+        ));
+    }
     let on = match args.on {
         Place::Host => "host",
         Place::Sim => "sim",
@@ -66,6 +78,7 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
         "agree": inferred.agree,
         "seconds": answered.seconds,
         "predictions": inferred.predictions,
+        "receipts": args.receipts,
         "class_names": answered.form.class_names,
     }))?;
     // A device that computes something else is not the device that was verified.
@@ -185,6 +198,34 @@ fn not_older(args: &InferArgs, header: &Header, ui: &Ui) -> Result<u32> {
     // An older one does not lower what is remembered.
     memory.remember(&signer, header.name.as_str(), found)?;
     Ok(args.min_counter.unwrap_or(lowest))
+}
+
+/// Refuses to begin when receipts are asked for that nobody signs, or a place for them that is none.
+fn receipts_can_be_kept(args: &InferArgs) -> Result<()> {
+    let Some(path) = &args.receipts else {
+        return Ok(());
+    };
+    if args.on == Place::Host {
+        return Err(Error::input(
+            "--receipts keeps what a device signed, and --on host asks none",
+            "ask a device: --on sim",
+        ));
+    }
+    let source = source::place(&args.source)?;
+    files::refuse_overwriting(path, &[&args.model, &args.keys.dir, &source])?;
+    drop(AtomicFile::create(path)?);
+    Ok(())
+}
+
+fn keep_receipts(path: &Path, receipts: &[[u8; RECEIPT_LEN]]) -> Result<()> {
+    let json = |ending| path.extension().is_some_and(|found| found == ending);
+    if !json("json") && !json("jsonl") {
+        return files::write_atomic(path, receipts.as_flattened());
+    }
+    let lines: Result<Vec<_>, _> = receipts.iter().map(device::to_json).collect();
+    // They were verified, so they are well formed.
+    let lines = lines.map_err(|e| Error::verification(e.to_string(), ""))?;
+    files::write_atomic(path, &lines.concat())
 }
 
 /// The records asked for: their part's name and their indices.

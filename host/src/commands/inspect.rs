@@ -2,6 +2,7 @@
 
 mod keys;
 mod plain;
+mod receipts;
 mod signed;
 
 use std::path::Path;
@@ -43,8 +44,9 @@ pub(crate) fn run(args: &InspectArgs, ui: &Ui) -> Result<Outcome> {
 
 /// Asks each kind of file in turn; the ones with a magic number first.
 fn look(path: &Path, bytes: &[u8], label: &LabelColumn) -> Result<Report> {
-    let kinds: [Kind; 9] = [
+    let kinds: [Kind; 10] = [
         signed::sealed_model,
+        receipts::of_devices,
         signed::envelope,
         keys::pem,
         keys::fernet_keys,
@@ -71,7 +73,7 @@ fn look(path: &Path, bytes: &[u8], label: &LabelColumn) -> Result<Report> {
                 bytes.len(),
                 hex::encode(start)
             ),
-            "known are sealed models, signed manifests and receipts, safetensors, IDX, CSV, Fernet \
+            "known are sealed models, signed manifests and receipts, devices' receipts, safetensors, IDX, CSV, Fernet \
              tokens and keys",
         ))
     })
@@ -185,8 +187,10 @@ mod tests {
     /// Nothing that could follow a magic number makes a parser panic.
     #[test]
     fn beginnings_of_known_files_are_survived() {
-        let starts: [&[u8]; 8] = [
+        let starts: [&[u8]; 10] = [
             b"SEALNETM",
+            b"SNRC",
+            b"{\"predicateType\":\"urn:sealnet:device-receipt:v1\"}",
             b"{\"payload\"",
             b"-----BEGIN PRIVATE KEY-----",
             b"gAAAAA",

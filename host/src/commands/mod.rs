@@ -10,6 +10,7 @@ mod infer;
 mod inspect;
 mod keygen;
 mod open;
+mod receipt;
 mod seal;
 mod source;
 mod train;
@@ -43,6 +44,7 @@ pub(crate) fn run(command: &Command, ui: &Ui) -> Result<Outcome> {
         Command::Inspect(args) => inspect::run(args, ui),
         Command::Keygen(args) => keygen::run(args, ui),
         Command::Open(args) => open::run(args, ui),
+        Command::Receipt(args) => receipt::run(args, ui),
         Command::Seal(args) => seal::run(args, ui),
         Command::Train(args) => train::run(args, ui),
     }

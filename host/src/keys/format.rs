@@ -1,5 +1,6 @@
 //! What key files look like.
 
+use std::io::Read;
 use std::path::Path;
 
 use base64ct::{Base64, Encoding};
@@ -7,7 +8,7 @@ use ed25519::pkcs8::spki::EncodePublicKey;
 use ed25519::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes, PublicKeyBytes};
 use pkcs8::LineEnding;
 use sealnet_core::fernet::FernetKey;
-use sealnet_core::sign::{Ed25519PublicKey, Ed25519SigningKey, HmacKey};
+use sealnet_core::sign::{Ed25519PublicKey, Ed25519SigningKey, HmacKey, TrustedKey};
 use sealnet_firmware::keyfile;
 use zeroize::Zeroizing;
 
@@ -65,6 +66,20 @@ pub fn trusted_key(path: &Path) -> Result<Ed25519PublicKey> {
 /// [`Error::Io`] when it cannot be read, [`Error::Input`] when it is something else.
 pub fn public_key(path: &Path) -> Result<Ed25519PublicKey> {
     parsed_public(path, &files::read_limited(path, MAX_KEY_FILE)?)
+}
+
+/// Reads a key that is to be trusted, of either scheme: an Ed25519 public key in PEM, else an HMAC-SHA-512 key.
+///
+/// # Errors
+/// As [`trusted_key`] or [`hmac_key`].
+pub fn verification_key(path: &Path) -> Result<TrustedKey> {
+    // No more of it than tells which it is: it may be a secret.
+    let mut start = Zeroizing::new([0; PEM_START.len()]);
+    let (mut file, _) = files::open(path)?;
+    match file.read_exact(start.as_mut_slice()) {
+        Ok(()) if *start == *PEM_START => trusted_key(path).map(TrustedKey::Ed25519),
+        _ => hmac_key(path).map(TrustedKey::Hmac),
+    }
 }
 
 fn parsed_public(path: &Path, pem: &[u8]) -> Result<Ed25519PublicKey> {
@@ -129,5 +144,7 @@ fn malformed(path: &Path, what: &str) -> Error {
     )
 }
 
+/// How PEM begins (RFC 7468).
+const PEM_START: &[u8; 11] = b"-----BEGIN ";
 /// No key file comes near this.
 const MAX_KEY_FILE: u64 = 64 << 10;

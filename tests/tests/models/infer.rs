@@ -1,8 +1,5 @@
 //! `infer`: answers of a verified model, and no answer of any other.
 
-use sealnet::dataset::{Dataset, Part, idx};
-use sealnet::random::{Random, Stream};
-
 use super::workspace::Workspace;
 
 #[test]
@@ -90,26 +87,7 @@ fn a_changed_model_answers_nothing() {
 #[test]
 fn the_simulated_device_computes_the_hosts_logits() {
     let workspace = Workspace::new();
-    let mut random = Random::new(1, Stream::Split);
-    let data = Dataset {
-        name: "noise".into(),
-        shape: vec![28, 28],
-        classes: 10,
-        features: (0..120 * 784).map(|_| random.below(256) as u8).collect(),
-        labels: (0..120).map(|index| index % 10).collect(),
-        parts: [("train", 0, 90), ("test", 90, 30)]
-            .map(|(name, start, len)| Part {
-                name: name.into(),
-                start,
-                len,
-            })
-            .into(),
-        scaling: None,
-        class_names: None,
-        headings: None,
-    };
-    std::fs::create_dir(workspace.path("noise")).unwrap();
-    idx::write_folder(&workspace.path("noise"), &data).unwrap();
+    workspace.noise();
     workspace.done("train noise -o model.safetensors --epochs 2");
     for options in [
         "",

@@ -1,6 +1,7 @@
 //! Models on the command line: trained, vouched for, exported and run, and refused at every step.
 
 mod counters;
+mod device_receipts;
 mod export;
 mod infer;
 mod interrupted;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use sealnet::dataset::{Dataset, Part, idx};
 use sealnet::keys::KeyFolder;
 use sealnet::random::{Random, Stream};
 use sealnet_tests::{Ran, sealnet};
@@ -112,5 +113,29 @@ impl Workspace {
             text.push('\n');
         }
         self.write(name, text.as_bytes());
+    }
+
+    /// Writes `noise`: 120 records in the simulated device's dimensions, the last 30 for the test.
+    pub(crate) fn noise(&self) {
+        let mut random = Random::new(1, Stream::Split);
+        let data = Dataset {
+            name: "noise".into(),
+            shape: vec![28, 28],
+            classes: 10,
+            features: (0..120 * 784).map(|_| random.below(256) as u8).collect(),
+            labels: (0..120).map(|index| index % 10).collect(),
+            parts: [("train", 0, 90), ("test", 90, 30)]
+                .map(|(name, start, len)| Part {
+                    name: name.into(),
+                    start,
+                    len,
+                })
+                .into(),
+            scaling: None,
+            class_names: None,
+            headings: None,
+        };
+        fs::create_dir(self.path("noise")).unwrap();
+        idx::write_folder(&self.path("noise"), &data).unwrap();
     }
 }

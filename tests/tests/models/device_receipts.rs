@@ -1,0 +1,603 @@
+//! What devices signed, kept and verified on the command line: the device's word, in exactly its bytes.
+
+use std::fs;
+
+use base64ct::{Base64, Encoding};
+use sealnet::keys;
+use sealnet::receipt::check::{Expected, Trust};
+use sealnet::receipt::device::{self, Kept};
+use sealnet_core::protocol::{DeviceId, RECEIPT_LEN, Receipt, Verdict};
+use sealnet_core::sign::{Ed25519SigningKey, HmacKey, SigningKey, sha512};
+use sealnet_tests::{Ran, python, script};
+use serde_json::{Value, json};
+
+use super::workspace::Workspace;
+
+/// What device 0001 says of an answer.
+fn receipt() -> Receipt {
+    let name = keys::device_name("0001").unwrap();
+    Receipt {
+        verdict: Verdict::Accept,
+        device_id: name.id(),
+        model_digest: sha512(&[b"model"]),
+        firmware_version: 3,
+        boot: 4,
+        message: u64::MAX,
+        request_digest: sha512(&[b"request"]),
+        label: 7,
+        logits_digest: sha512(&[b"logits"]),
+        nonce: [9; 16],
+    }
+}
+
+/// The key of a device in the workspace's folder.
+fn device_key(workspace: &Workspace, device: &str) -> SigningKey {
+    let name = keys::device_name(device).unwrap();
+    workspace.keys().device(&name).unwrap().receipt
+}
+
+/// A workspace with `r.bin`, and `r.json`, of device 0001.
+fn signed() -> (Workspace, [u8; RECEIPT_LEN]) {
+    let workspace = Workspace::new();
+    let bytes = *receipt().sign(&device_key(&workspace, "0001")).as_bytes();
+    workspace.write("r.bin", &bytes);
+    workspace.write("r.json", &device::to_json(&bytes).unwrap());
+    (workspace, bytes)
+}
+
+fn ed25519() -> SigningKey {
+    SigningKey::Ed25519(Ed25519SigningKey::from_seed(&[5; 32]))
+}
+
+/// The public half of [`ed25519`].
+const ED25519_PEM: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAbnoc3Smwt4/ROvTFWY/v9O8qlxZuPKby5Pv8zYBQW/E=
+-----END PUBLIC KEY-----
+";
+
+fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[bit / 8] ^= 1 << (bit % 8);
+    bytes
+}
+
+fn stranger(workspace: &Workspace, file: &str, key: &str) -> Ran {
+    let mut command = python();
+    command.arg(script("stranger.py")).arg("answer");
+    Ran::new(command.arg(workspace.path(file)).arg(workspace.path(key)))
+}
+
+#[test]
+fn infer_keeps_what_the_device_signed() {
+    let workspace = Workspace::new();
+    workspace.noise();
+    workspace.done("train noise -o model.safetensors --epochs 1");
+    workspace.done("export model.safetensors -o model.sealed");
+    let infer = |file: &str, limit: u32| {
+        workspace.json(&format!(
+            "infer model.sealed noise --on sim --limit {limit} --receipts {file}"
+        ))
+    };
+    let (binary, lines) = (infer("r.bin", 5), infer("r.jsonl", 5));
+    infer("one.json", 1);
+    assert_eq!(binary["receipts"], "r.bin");
+    assert_eq!(workspace.read("r.bin").len(), 5 * RECEIPT_LEN);
+    for (file, inferred) in [("r.bin", &binary), ("r.jsonl", &lines)] {
+        let digest = inferred["model_digest"].as_str().unwrap();
+        for model in ["model.sealed", digest] {
+            let verified = workspace.json(&format!(
+                "receipt verify {file} --model {model} --device 0001"
+            ));
+            assert_eq!(
+                (&verified["verified"], &verified["failed"]),
+                (&5.into(), &0.into())
+            );
+            let receipts = verified["files"][0]["receipts"].as_array().unwrap();
+            let labels: Value = receipts.iter().map(|r| r["label"].clone()).collect();
+            assert_eq!(labels, inferred["predictions"]);
+            for (message, said) in receipts.iter().enumerate() {
+                assert_eq!(said["model_sha512"], digest);
+                assert_eq!(
+                    said["message"],
+                    receipts[0]["message"].as_u64().unwrap() + message as u64
+                );
+                let named = said.get("provenance").and_then(Value::as_str);
+                let expected = (model != digest).then_some("trained on unsealed data");
+                assert_eq!(named, expected);
+            }
+        }
+        // Another model, genuine too.
+        workspace.done("export model.safetensors -o other.sealed --reply logits");
+        let other = format!("receipt verify {file} --model other.sealed");
+        workspace.refused(&other, 1, "5 of 5 receipts are refused");
+        workspace.touch("other.sealed");
+        workspace.refused(&other, 1, "other.sealed is refused");
+    }
+    let said = stranger(&workspace, "one.json", "keys/device-0001/receipt.key").json();
+    assert_eq!(said["device"], "0001");
+    assert_eq!(said["model_sha512"], binary["model_digest"]);
+    assert_ne!(
+        stranger(&workspace, "one.json", "keys/device-0002/receipt.key").code,
+        0
+    );
+
+    for (options, words) in [
+        ("--receipts x", "--on host asks none"),
+        ("--on sim --receipts model.sealed", "would be overwritten"),
+        ("--on sim --receipts keys/r.bin", "would lie in keys"),
+        ("--on sim --receipts noise/r.bin", "would lie in noise"),
+        ("--on sim --receipts nowhere/r.bin", "nowhere"),
+    ] {
+        workspace.refused(&format!("infer model.sealed noise {options}"), 2, words);
+    }
+    assert!(!workspace.path("x").exists());
+}
+
+/// In the library each by itself, in binary and in JSON; on the command line all in one file, and some alone.
+#[test]
+fn no_bit_of_a_receipt_can_change() {
+    let (workspace, hmac) = signed();
+    let public = ed25519();
+    let ed = *receipt().sign(&public).as_bytes();
+    workspace.write("ed.pem", ED25519_PEM.as_bytes());
+    let keys = workspace.path("keys");
+    let by_folder = Trust::new(Some(&keys), None).unwrap();
+    let by_key = Trust::new(None, Some(&workspace.path("ed.pem"))).unwrap();
+    let expected = Expected::default();
+    for (mut trust, bytes) in [(by_folder, hmac), (by_key, ed)] {
+        assert!(trust.device(&Kept::new(&bytes), &expected).is_ok());
+        let mut all = Vec::new();
+        for bit in 0..8 * RECEIPT_LEN {
+            let changed = flipped(&bytes, bit).try_into().unwrap();
+            let error = trust.device(&Kept::new(&changed), &expected).unwrap_err();
+            assert!(error.at(String::new()).is_ok(), "bit {bit}: a failed check");
+            // And where the JSON says what the changed bytes say.
+            if let Ok(json) = device::to_json(&changed) {
+                let kept = Kept::from_json(&json).unwrap();
+                assert!(kept.agrees().is_ok());
+                assert!(trust.device(&kept, &expected).is_err(), "bit {bit}");
+            }
+            all.extend(changed);
+        }
+        workspace.write("all.bin", &all);
+        let key = if bytes == ed {
+            "--key ed.pem"
+        } else {
+            "--keys keys"
+        };
+        let ran = workspace.run(&format!("receipt verify all.bin {key} --json"));
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(
+            (&document["verified"], &document["failed"]),
+            (&0.into(), &2560.into())
+        );
+        assert_eq!(document["error"]["kind"], "verification");
+        for bit in (0..64).chain((64..2560).step_by(97)) {
+            workspace.write("one.bin", &flipped(&bytes, bit));
+            workspace.refused(
+                &format!("receipt verify one.bin {key}"),
+                1,
+                "one.bin is refused",
+            );
+        }
+    }
+}
+
+#[test]
+fn json_says_what_the_signed_bytes_say_and_nothing_else() {
+    let (workspace, bytes) = signed();
+    let key = device_key(&workspace, "0001").trusted();
+    let line = workspace.read("r.json");
+    let text = String::from_utf8(line.clone()).unwrap();
+    let document: Value = serde_json::from_slice(&line).unwrap();
+    let verify = |json: &str| Kept::from_json(json.as_bytes()).and_then(|kept| kept.verify(&key));
+    assert_eq!(*verify(&text).unwrap().receipt(), receipt());
+    // White space and order mean nothing.
+    assert!(verify(&serde_json::to_string_pretty(&document).unwrap()).is_ok());
+
+    let predicate = document["predicate"].as_object().unwrap();
+    assert_eq!(predicate.len(), 11);
+    let mut changed = Vec::new();
+    for (member, value) in predicate {
+        let others = match value {
+            Value::Number(_) => vec![json!(1), json!(-1), json!(7.5), json!("7"), json!(null)],
+            _ => vec![json!("0002"), json!(""), json!(1), json!(null)],
+        };
+        for other in others {
+            let mut document = document.clone();
+            document["predicate"][member] = other;
+            changed.push(document);
+        }
+        let mut without = document.clone();
+        without["predicate"].as_object_mut().unwrap().remove(member);
+        changed.push(without);
+    }
+    for (pointer, other) in [
+        ("/subject/0/name", json!("another")),
+        ("/subject/0/digest/sha512", json!("00")),
+        ("/subject/0/digest", json!({})),
+        ("/subject", json!([])),
+        (
+            "/subject",
+            json!([document["subject"][0], document["subject"][0]]),
+        ),
+        ("/_type", json!("https://in-toto.io/Statement/v2")),
+        ("/predicateType", json!("urn:sealnet:device-receipt:v2")),
+        ("/predicateType", json!("urn:sealnet:training-receipt:v1")),
+    ] {
+        let mut document = document.clone();
+        *document.pointer_mut(pointer).unwrap() = other;
+        changed.push(document);
+    }
+    // The last digit of a digest too.
+    let mut last = document.clone();
+    let digest = last["predicate"]["logits_sha512"].as_str().unwrap();
+    let end = if digest.ends_with('0') { "1" } else { "0" };
+    last["predicate"]["logits_sha512"] = format!("{}{end}", &digest[..127]).into();
+    changed.push(last);
+    for pointer in ["", "/predicate", "/subject/0", "/subject/0/digest"] {
+        let mut document = document.clone();
+        let object = document
+            .pointer_mut(pointer)
+            .unwrap()
+            .as_object_mut()
+            .unwrap();
+        object.insert("extra".into(), json!(1));
+        changed.push(document);
+    }
+    for document in &changed {
+        let text = document.to_string();
+        assert!(verify(&text).is_err(), "{text}");
+    }
+    for (member, twice) in [
+        ("\"label\":7", "\"label\":7,\"label\":7"),
+        ("\"label\":7", "\"label\":8,\"label\":7"),
+        ("\"label\":7", "\"label\":7,\"l\\u0061bel\":8"),
+        ("\"predicate\":{", "\"predicate\":{},\"predicate\":{"),
+        ("{\"_type\"", "{\"_type\":\"x\",\"_type\""),
+        (
+            "\"name\":\"model\"",
+            "\"name\":\"model\",\"name\":\"model\"",
+        ),
+    ] {
+        let text = text.replacen(member, twice, 1);
+        assert!(text.contains(twice) && verify(&text).is_err(), "{text}");
+    }
+    for length in 0..text.len() - 1 {
+        assert!(verify(&text[..length]).is_err(), "{length}");
+    }
+    // Base64 has one form.
+    let carried = Base64::encode_string(&bytes);
+    for other in [
+        carried.trim_end_matches('=').to_owned(),
+        format!("{carried}=="),
+        carried.replacen('A', "\\n", 1),
+    ] {
+        assert!(other == carried || verify(&text.replace(&carried, &other)).is_err());
+    }
+
+    // The command says which member, with both values, and what is wrong with a form.
+    workspace.write(
+        "r.json",
+        text.replace("\"label\":7", "\"label\":1").as_bytes(),
+    );
+    let words = "its member label is 1, and the signed bytes that it carries say 7";
+    workspace.refused("receipt verify r.json", 1, words);
+    workspace.write(
+        "r.json",
+        text.replace("\"label\":7", "\"label\":7,\"extra\":7")
+            .as_bytes(),
+    );
+    workspace.refused("receipt verify r.json", 1, "unknown field `extra`");
+    workspace.write(
+        "r.json",
+        text.replace("\"label\":7", "\"label\":7,\"label\":7")
+            .as_bytes(),
+    );
+    workspace.refused("receipt verify r.json", 1, "\"label\" appears twice");
+    workspace.write("r.json", &line[..line.len() / 2]);
+    workspace.refused("receipt verify r.json", 1, "it is not JSON: EOF");
+    workspace.write(
+        "r.json",
+        text.replace("device-receipt:v1", "device-receipt:v9")
+            .as_bytes(),
+    );
+    workspace.refused("receipt verify r.json", 1, "urn:sealnet:device-receipt:v9");
+}
+
+#[test]
+fn rubbish_is_refused_by_name() {
+    let (workspace, bytes) = signed();
+    let statement = String::from_utf8(workspace.read("r.json")).unwrap();
+    let padded = format!("{}{}", " ".repeat(20 << 10), statement.trim_end());
+    let noise: Vec<u8> = (0..4096_u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    let deep = format!("{{\"a\":{}", "[".repeat(100_000));
+    let nested = format!("{{\"a\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
+    let longer = [&bytes[..], b"\n"].concat();
+    let cases: [(&[u8], &str); 11] = [
+        (b"", "it is empty"),
+        (b" \n\t ", "it is empty"),
+        (&bytes[..319], "its length is 319 where a receipt has 320"),
+        (
+            &longer,
+            "rubbish, receipt 2 is refused: its length is 1 where",
+        ),
+        (&noise[..300], "it holds no receipt"),
+        (&noise[..320], "it does not begin with SNRC"),
+        (&noise, "it holds no receipt"),
+        (b"{", "it is not JSON"),
+        (padded.as_bytes(), "at most 16384"),
+        (deep.as_bytes(), "it is not JSON: EOF"),
+        (nested.as_bytes(), "missing field `_type`"),
+    ];
+    for (bytes, words) in cases {
+        workspace.write("rubbish", bytes);
+        let ran = workspace.run("receipt verify rubbish");
+        assert_eq!(ran.code, 1, "{words}: {}", ran.stderr);
+        assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
+        assert!(ran.stderr.contains("hint:"), "{}", ran.stderr);
+    }
+    let huge = fs::File::create(workspace.path("huge")).unwrap();
+    huge.set_len((256 << 20) + 1).unwrap();
+    workspace.refused("receipt verify huge", 2, "huge is larger than");
+    workspace.refused("receipt verify keys", 2, "it is a folder");
+}
+
+#[test]
+fn another_key_device_model_request_or_label_is_refused() {
+    let (workspace, bytes) = signed();
+    workspace.write("token", &[b"\x80", &[0; 72][..]].concat());
+    let token = workspace.read("token");
+    let answered = Receipt {
+        request_digest: sha512(&[&token]),
+        ..receipt()
+    };
+    let key = device_key(&workspace, "0001");
+    workspace.write("r.bin", answered.sign(&key).as_bytes());
+    let text = base64ct::Base64Url::encode_string(&token);
+    workspace.write("token.text", format!("{text}\n").as_bytes());
+    let model = hex::encode(sha512(&[b"model"]));
+    for options in [
+        "",
+        "--device 0001",
+        "--label 7",
+        "--request token",
+        "--request token.text",
+        &format!("--model {model}"),
+        "--key keys/device-0001/receipt.key",
+        &format!("--device 0001 --label 7 --request token --model {model}"),
+    ] {
+        workspace.done(format!("receipt verify r.bin {options}").trim_end());
+    }
+    workspace.done("keygen strangers");
+    workspace.write("ed.pem", ED25519_PEM.as_bytes());
+    let other = hex::encode(sha512(&[b"another"]));
+    for (options, words) in [
+        ("--device 0002", "it is of device 0001, and not 0002"),
+        ("--label 8", "its label is 7, and not 8"),
+        (&format!("--model {other}"), "it is for model"),
+        ("--keys strangers", "signature does not verify"),
+        ("--key ed.pem", "signature does not verify"),
+        (
+            "--key keys/device-0002/receipt.key",
+            "signature does not verify",
+        ),
+    ] {
+        workspace.refused(&format!("receipt verify r.bin {options}"), 1, words);
+    }
+    workspace.write("r.bin", &bytes);
+    workspace.refused(
+        "receipt verify r.bin --request token",
+        1,
+        "it answers request",
+    );
+    // Signed with another device's key, and for one that nobody knows, in either spelling.
+    let forged = *receipt().sign(&device_key(&workspace, "0002")).as_bytes();
+    workspace.write("r.bin", &forged);
+    workspace.refused("receipt verify r.bin", 1, "signature does not verify");
+    for (id, words) in [
+        (
+            *b"0009\0\0\0\0\0\0\0\0\0\0\0\0",
+            "it names device 0009, for which keys holds no keys",
+        ),
+        ([0xFF; 16], "it names device ffffffff"),
+        (
+            *b"../owner\0\0\0\0\0\0\0\0",
+            "it names device 2e2e2f6f776e6572",
+        ),
+    ] {
+        let device_id = DeviceId::from_bytes(id);
+        let unknown = Receipt {
+            device_id,
+            ..receipt()
+        };
+        workspace.write("r.bin", unknown.sign(&key).as_bytes());
+        workspace.refused("receipt verify r.bin", 1, words);
+    }
+    // What is no key, no request, no model.
+    for (options, words) in [
+        ("--key data.csv", "data.csv"),
+        ("--key missing", "missing"),
+        ("--request data.csv", "holds no request"),
+        ("--model missing", "missing"),
+        ("--device not/one", "is not a device's name"),
+    ] {
+        workspace.refused(&format!("receipt verify r.bin {options}"), 2, words);
+    }
+    workspace.write("r.bin", &bytes);
+    workspace.refused(
+        "receipt verify r.bin --weights data.csv",
+        2,
+        "--weights is for those",
+    );
+}
+
+#[test]
+fn an_ed25519_receipt_is_anyones_to_verify() {
+    let (workspace, _) = signed();
+    let bytes = *receipt().sign(&ed25519()).as_bytes();
+    workspace.write("ed.bin", &bytes);
+    workspace.write("ed.json", &device::to_json(&bytes).unwrap());
+    workspace.write("ed.pem", ED25519_PEM.as_bytes());
+    for file in ["ed.bin", "ed.json"] {
+        let ran = workspace.done(&format!("receipt verify {file} --key ed.pem"));
+        assert!(ran.stdout.contains("ed25519") && !ran.stderr.contains("HMAC"));
+        workspace.refused(
+            &format!("receipt verify {file}"),
+            1,
+            "signature does not verify",
+        );
+    }
+    let said = stranger(&workspace, "ed.json", "ed.pem").json();
+    assert_eq!(
+        (&said["label"], &said["message"]),
+        (&7.into(), &u64::MAX.into())
+    );
+    // An HMAC under the public key's own bytes is no signature: the key fixes the scheme.
+    let mut confused = [0; 64];
+    confused[..32].copy_from_slice(&Ed25519SigningKey::from_seed(&[5; 32]).public().to_bytes());
+    let confused = receipt().sign(&SigningKey::Hmac(HmacKey::from_bytes(confused)));
+    workspace.write("ed.bin", confused.as_bytes());
+    workspace.refused(
+        "receipt verify ed.bin --key ed.pem",
+        1,
+        "signature does not verify",
+    );
+}
+
+#[test]
+fn every_file_is_checked_and_the_worst_decides() {
+    let (workspace, bytes) = signed();
+    workspace.write("bad.bin", &flipped(&bytes, 1400));
+    workspace.write("three.bin", &[bytes, bytes, bytes].concat());
+    let mut half = [bytes, bytes, bytes].concat();
+    half[RECEIPT_LEN + 200] ^= 1;
+    workspace.write("half.bin", &half);
+    let lines = workspace.read("r.json");
+    workspace.write("lines.jsonl", &lines.repeat(4));
+    let all = workspace.done("receipt verify r.bin three.bin lines.jsonl r.json");
+    assert_eq!(all.stdout.matches("three.bin, receipt ").count(), 3);
+    assert_eq!(all.stdout.matches("lines.jsonl, receipt ").count(), 4);
+
+    for (line, code, verified, failed) in [
+        ("r.bin bad.bin three.bin", 1, 4, 1),
+        ("bad.bin r.bin half.bin", 1, 3, 2),
+        ("missing r.bin", 2, 1, 0),
+        ("bad.bin missing r.bin", 2, 1, 1),
+        ("missing bad.bin other r.bin half.bin", 2, 3, 2),
+        ("missing other", 2, 0, 0),
+    ] {
+        let ran = workspace.run(&format!("receipt verify {line}"));
+        assert_eq!(ran.code, code, "{line}: {}", ran.stderr);
+        for file in line
+            .split(' ')
+            .filter(|file| !["r.bin", "three.bin"].contains(file))
+        {
+            assert!(
+                ran.stderr.contains(file),
+                "{line}: {file} in {}",
+                ran.stderr
+            );
+        }
+        let ran = workspace.run(&format!("receipt verify {line} --json"));
+        let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(
+            (&document["verified"], &document["failed"]),
+            (&verified.into(), &failed.into()),
+            "{line}"
+        );
+        assert_eq!(
+            document["files"].as_array().unwrap().len(),
+            line.split(' ').count()
+        );
+        assert!(document["error"]["message"].is_string());
+    }
+    let ran = workspace.run("receipt verify half.bin");
+    assert!(ran.stderr.contains("half.bin, receipt 2"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_training_receipt_is_verified_by_the_same_command() {
+    let workspace = Workspace::new().trained();
+    let file = "model.safetensors.receipt.json";
+    let said = workspace.json(&format!(
+        "receipt verify {file} --weights model.safetensors"
+    ));
+    let said = &said["files"][0];
+    assert_eq!(said["kind"], "training-receipt");
+    assert_eq!(said["receipts"][0]["origin"], "unsealed data");
+    let weights = hex::encode(sha512(&[&workspace.read("model.safetensors")]));
+    assert_eq!(said["receipts"][0]["weights_sha512"], weights.as_str());
+    let alone = workspace.done(&format!(
+        "receipt verify {file} --key keys/owner/sign.pub.pem"
+    ));
+    assert!(
+        alone.stderr.contains("any weights were taken"),
+        "{}",
+        alone.stderr
+    );
+    workspace.done("keygen strangers");
+    workspace.write("other", b"weights");
+    for (options, code, words) in [
+        ("--weights other", 1, "it is about other weights"),
+        ("--weights missing", 2, "missing"),
+        ("--keys strangers", 1, "not by the trusted key"),
+        (
+            "--key keys/publisher/sign.pub.pem",
+            1,
+            "not by the trusted key",
+        ),
+        (
+            "--key keys/device-0001/receipt.key",
+            1,
+            "not by the trusted key",
+        ),
+        ("--label 7", 2, "--label is for those of devices"),
+        ("--model 00", 2, "00"),
+    ] {
+        workspace.refused(&format!("receipt verify {file} {options}"), code, words);
+    }
+    let good = workspace.read(file);
+    for bit in (0..8 * good.len()).step_by(997) {
+        workspace.write(file, &flipped(&good, bit));
+        workspace.refused(&format!("receipt verify {file}"), 1, file);
+    }
+}
+
+#[test]
+fn inspect_says_what_they_claim() {
+    let (workspace, bytes) = signed();
+    workspace.write("two.bin", &[bytes, bytes].concat());
+    workspace.write("two.jsonl", &workspace.read("r.json").repeat(2));
+    for (file, receipts) in [
+        ("r.bin", 1),
+        ("r.json", 1),
+        ("two.bin", 2),
+        ("two.jsonl", 2),
+    ] {
+        let said = workspace.json(&format!("inspect {file}"));
+        assert_eq!(
+            (&said["kind"], &said["verified"]),
+            (&"device-receipts".into(), &false.into())
+        );
+        assert_eq!(
+            (&said["receipts"], &said["label"]),
+            (&receipts.into(), &7.into())
+        );
+        assert_eq!(
+            (&said["device"], &said["scheme"]),
+            (&"0001".into(), &"hmac-sha512".into())
+        );
+    }
+    workspace.write("short", &bytes[..100]);
+    workspace.refused("inspect short", 2, "begins as a device's receipts");
+    let text = String::from_utf8(workspace.read("r.json")).unwrap();
+    workspace.write(
+        "r.json",
+        text.replace("\"label\":7", "\"label\":1").as_bytes(),
+    );
+    workspace.refused("inspect r.json", 2, "its member label is 1");
+}
