@@ -316,8 +316,9 @@ fn rubbish_is_refused_by_name() {
         .collect();
     let deep = format!("{{\"a\":{}", "[".repeat(100_000));
     let nested = format!("{{\"a\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
+    let mixed = [&noise[..640], &bytes[..300]].concat();
     let longer = [&bytes[..], b"\n"].concat();
-    let cases: [(&[u8], &str); 11] = [
+    let cases: [(&[u8], &str); 12] = [
         (b"", "it is empty"),
         (b" \n\t ", "it is empty"),
         (&bytes[..319], "its length is 319 where a receipt has 320"),
@@ -326,8 +327,9 @@ fn rubbish_is_refused_by_name() {
             "rubbish, receipt 2 is refused: its length is 1 where",
         ),
         (&noise[..300], "it holds no receipt"),
-        (&noise[..320], "it does not begin with SNRC"),
+        (&noise[..320], "it holds no receipt"),
         (&noise, "it holds no receipt"),
+        (&mixed, "receipt 1: form: not a receipt"),
         (b"{", "it is not JSON"),
         (padded.as_bytes(), "at most 16384"),
         (deep.as_bytes(), "it is not JSON: EOF"),
