@@ -5,7 +5,7 @@ use sealnet_core::artefact::{
     BodySpec, Claims, Encryption, Name, Provenance, ReplyPolicy, SealError, expand, seal,
     sealed_len, write_body,
 };
-use sealnet_core::fernet::{DerivationKey, FernetKey, Iv};
+use sealnet_core::fernet::{DerivationKey, FernetKey, Iv, NONCE_LEN};
 use sealnet_core::mlp::{DenseRef, Granularity, LayerBytes, LayerError, Network, ShapeError};
 use sealnet_core::sign::{Ed25519SigningKey, HmacKey, SigningKey};
 
@@ -102,7 +102,7 @@ pub fn model(seed: u64, sealing: &Sealing) -> Result<Vec<u8>, SampleError> {
     let key = model_key();
     let encryption = sealing.encrypted.then(|| Encryption {
         key: &key,
-        iv: Iv::from_bytes([6; 16]),
+        iv: Iv::derive(&DerivationKey::from_bytes([6; 32]), &[0; NONCE_LEN], 0, 0),
         time: 0,
     });
     let mut file = vec![0; sealed_len(spec.body_len(), sealing.encrypted)];
