@@ -18,8 +18,12 @@
 //! |---|---|---|---|
 //! | 0x01 | request | host | Fernet token in binary form under the wire key |
 //! | 0x02 | status query | host | none |
+//! | 0x03 | begin update | host | Fernet token in binary form under the wire key |
+//! | 0x04 | update chunk | host | Fernet token in binary form under the wire key |
+//! | 0x05 | finish update | host | Fernet token in binary form under the wire key |
 //! | 0x81 | reply | device | Fernet token in binary form under the wire key |
 //! | 0x82 | status | device | in clear |
+//! | 0x83 | acknowledged | device | Fernet token in binary form under the wire key |
 //! | 0xEE | refused | device | in clear |
 //!
 //! **Status and refusals are not authentic.** Anyone on the wire can forge them; they help people
@@ -60,6 +64,39 @@
 //! | 328 | f32\[n\] | probabilities | policies 2 and 3 |
 //! | 328 + 4 n | i32\[n\] | logits | policy 3 |
 //!
+//! # Update (plaintext of the token)
+//!
+//! A new model goes to the device in pieces, into the slot that is not in use: one *begin*, *chunks* in rising
+//! order without gaps, one *finish*. Each is a message of its own with a counter of its own, under the same rule
+//! as a request, and each is answered before the next is sent. A chunk that is already there, because its
+//! answer was lost, is answered again. *Begin* starts anew at any time; a reset forgets what was sent.
+//!
+//! | offset | type | field | value |
+//! |---|---|---|---|
+//! | 0 | u8 | version | 2 |
+//! | 1 | u8 | kind | 0x03 begin, 0x04 chunk, 0x05 finish; that of the frame |
+//! | 2 | u8\[2\] | reserved | zeros |
+//! | 4 | u64 | counter | above every counter that the device has accepted |
+//! | 12 | u32 | number | chunk: where its data lie in the sealed model; begin, finish: the model's length in bytes |
+//! | 16 | u8\[16\] | nonce | of the device's provisioning |
+//! | 32 | u8\[n\] | data | chunk: 1 to 512 bytes of the sealed model, a multiple of the flash's word (8 is always enough) unless the model ends with it; begin, finish: none |
+//!
+//! # Acknowledgement (plaintext of the token)
+//!
+//! What the device answers to an update message that it has carried out: only it and its host can make one, so a
+//! host that holds the last one knows that the device verified the model. Its time is the message's, its IV is
+//! derived as a reply's under the same message counter. After state 2 the device resets itself; whether the new
+//! model passed its trial, the receipt of any later reply says with its model digest.
+//!
+//! | offset | type | field | value |
+//! |---|---|---|---|
+//! | 0 | u8 | version | 2 |
+//! | 1 | u8 | kind | 0x83 acknowledged |
+//! | 2 | u8 | state | 1 receiving, 2 complete: verified, and tried after the reset that follows |
+//! | 3 | u8 | reserved | zero |
+//! | 4 | u32 | received | bytes of the model that are in the slot |
+//! | 8 | u8\[64\] | request digest | SHA-512 of the whole update token, as it was sent |
+//!
 //! # Receipt
 //!
 //! Signed by the device in the domain `sealnet/v1/device-receipt` (see [`sign`](crate::sign)).
@@ -96,18 +133,21 @@
 //! | 33 | u8\[64\] | model digest | zeros without a model |
 //! | 97 | u16\[4\] | widths | input, hidden 1, hidden 2, output; zeros without a model |
 //! | 105 | u8\[16\] | nonce | of the device's provisioning; zeros if it was never provisioned |
+//! | 121 | u8 | slot | where the active model lies: 0 A, 1 B |
+//! | 122 | u8 | update | what became of the last one: 0 none or not tried yet, 1 confirmed, 2 failed |
 //!
 //! # Refused
 //!
 //! | offset | type | field | value |
 //! |---|---|---|---|
-//! | 0 | u8 | code | 1 bad frame, 2 not authentic, 3 replay, 4 wrong shape, 5 not ready, 6 another provisioning |
+//! | 0 | u8 | code | 1 bad frame, 2 not authentic, 3 replay, 4 wrong shape, 5 not ready, 6 another provisioning; of an update: 7 out of order, 8 too long for the slot, 9 flash failed, 10 no sealed model, 11 not the publisher's, 12 not newer, 13 for another firmware |
 //! | 1 | u64 | highest request counter | |
 
 mod frame;
 mod message;
 mod receipt;
 mod status;
+mod update;
 
 use core::fmt;
 
@@ -121,6 +161,10 @@ pub use receipt::{
     VerifiedReceipt, logits_digest,
 };
 pub use status::{REFUSED_LEN, Refusal, RefusalCode, STATUS_LEN, Status, StatusModel};
+pub use update::{
+    ACKNOWLEDGEMENT_LEN, Acknowledgement, AuthenticAcknowledgement, AuthenticUpdate, CHUNK_MAX,
+    SlotName, Update, UpdateOutcome, UpdateState, UpdateStep, update_len,
+};
 
 use crate::fernet::{FernetError, binary_len};
 use crate::wire::WireError;
@@ -151,6 +195,8 @@ pub enum MessageError {
     RefusalCode(u8),
     /// An unknown device state.
     State(u8),
+    /// An unknown slot, outcome or state of an update.
+    Update(u8),
     /// The message ends too early, or bytes follow it.
     Length,
     /// Bytes that must be zero are not.
@@ -205,6 +251,7 @@ impl fmt::Display for MessageError {
             Self::ReplyPolicy(v) => write!(f, "reply policy {v} is not known"),
             Self::RefusalCode(v) => write!(f, "refusal code {v} is not known"),
             Self::State(v) => write!(f, "device state {v} is not known"),
+            Self::Update(v) => write!(f, "slot, outcome or state {v} of an update is not known"),
             Self::Length => f.write_str("the message does not have the length of its contents"),
             Self::ReservedBytes => f.write_str("reserved bytes are not zero"),
             Self::FeatureCount(n) => {

@@ -9,7 +9,7 @@ use core::hint::black_box;
 use embedded_io::{ErrorType as PortErrorType, Read, Write};
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 use sealnet_firmware::device::Device;
-use sealnet_firmware::env::{Board, Env, Event, Log};
+use sealnet_firmware::env::{Board, Env, Event, Log, Slot};
 
 /// Keeps the device path, and all that it reaches.
 #[used]
@@ -33,6 +33,7 @@ const CONTROL: bool = option_env!("SEALNET_PANIC_CONTROL").is_some();
 struct Probe;
 
 impl Env for Probe {
+    type Slot<'m> = Probe;
     type Journal = Probe;
     type Port = Probe;
     type Log = Probe;
@@ -100,6 +101,18 @@ impl NorFlash for Probe {
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
         black_box((offset, bytes));
         black_box(Ok(()))
+    }
+}
+
+impl<'m> Slot<'m> for Probe {
+    #[inline(never)]
+    fn bytes(&self) -> &[u8] {
+        black_box(&[])
+    }
+
+    #[inline(never)]
+    fn lend(self) -> &'m [u8] {
+        black_box(&[])
     }
 }
 

@@ -3,18 +3,22 @@
 //! A [`Client`] holds the host's copy of a device's wire and receipt keys; a [`Link`] carries its frames to
 //! the device, in this process or elsewhere.
 
+mod update;
+
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use sealnet_core::artefact::ArtefactError;
 use sealnet_core::fernet::{FernetKey, Iv, NONCE_LEN, binary_len};
 use sealnet_core::protocol::{
     AuthenticReply, DeviceId, Frame, FrameReader, Kind, MAX_PAYLOAD, MessageError, RECEIPT_LEN,
-    Receipt, ReceiptError, Refusal, RefusalCode, Request, Status, frame_len, logits_digest,
-    request_len, write_frame,
+    Receipt, ReceiptError, Refusal, RefusalCode, Request, Status, UpdateOutcome, frame_len,
+    logits_digest, request_len, write_frame,
 };
 use sealnet_core::sign::{Digest512, TrustedKey, sha512};
 
 use crate::identity::Identity;
+pub use update::SealedUpdate;
 
 /// A way to a device.
 pub trait Link {
@@ -119,6 +123,32 @@ pub enum ClientError {
     /// The receipt is for another model than the one expected.
     #[error("the receipt is for another model than the one expected")]
     Model,
+    /// No acknowledgement came that is the device's for the message that was sent.
+    #[error(
+        "the device acknowledged another message than the one sent: a replay, or the link is out of step"
+    )]
+    Acknowledged,
+    /// The device has taken another part of the model than it was sent.
+    #[error("the device holds {received} bytes of the model, {sent} were sent")]
+    Received {
+        /// Bytes that it says it holds.
+        received: u32,
+        /// Bytes that it was sent.
+        sent: u32,
+    },
+    /// What was uploaded is no sealed model.
+    #[error("what was uploaded is no sealed model: {0}")]
+    NoModel(ArtefactError),
+    /// After the update the device does not serve the new model.
+    #[error(
+        "the device does not serve the new model{}",
+        match .0 {
+            UpdateOutcome::Failed => ": it failed its trial, as an unauthentic status says",
+            UpdateOutcome::None => ": it has not been tried, as an unauthentic status says",
+            UpdateOutcome::Confirmed => "",
+        }
+    )]
+    NotUpdated(UpdateOutcome),
     /// The receipt is not newer than the one before it.
     #[error("the receipt is not newer than the one before it: a replay")]
     Stale,
@@ -129,9 +159,13 @@ impl ClientError {
     /// forge one, and so nothing follows from it. The device's own log says what it refused.
     pub fn is_verification(&self) -> bool {
         match self {
-            Self::Receipt(_) | Self::Device(_) | Self::Provisioning | Self::Model | Self::Stale => {
-                true
-            }
+            Self::Receipt(_)
+            | Self::Device(_)
+            | Self::Provisioning
+            | Self::Model
+            | Self::Stale
+            | Self::Acknowledged
+            | Self::NoModel(_) => true,
             Self::Message(error) => {
                 matches!(error, MessageError::Unauthentic | MessageError::Direction)
             }
@@ -140,6 +174,8 @@ impl ClientError {
             | Self::Silent
             | Self::NotAsked
             | Self::Refused(_)
+            | Self::Received { .. }
+            | Self::NotUpdated(_)
             | Self::Unexpected(_) => false,
         }
     }
@@ -216,10 +252,7 @@ impl Client {
     pub fn seal(&mut self, features: &[u8]) -> Result<SealedRequest, ClientError> {
         let nonce = self.nonce.ok_or(ClientError::NotAsked)?;
         let counter = self.counter.saturating_add(1);
-        let time = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs();
+        let time = now();
         let iv = Iv::try_random(&mut getrandom::SysRng)?;
         let len = request_len(features.len());
         let (mut plaintext, mut token) = (vec![0; len], vec![0; binary_len(len)]);
@@ -288,6 +321,14 @@ impl Client {
         self.last = Some(now);
         Ok(answer)
     }
+}
+
+/// Seconds since the Unix epoch.
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }
 
 fn frame(kind: Kind, payload: &[u8]) -> Result<Vec<u8>, MessageError> {

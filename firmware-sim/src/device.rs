@@ -1,12 +1,13 @@
-//! Boot and serve.
+//! Boot, serve and update.
 //!
 //! # Boot
 //!
 //! 1. Wipe the model RAM; read the identity; open the journal; take a boot number never used before.
-//! 2. Bring the model in slot A through the chain of proofs (see
+//! 2. If a trial is pending, that is the boot to try the model in the spare slot: see *Update*.
+//! 3. Bring the model in the active slot through the chain of proofs (see
 //!    [`artefact`](sealnet_core::artefact)): parse; verify under the identity's key and against the
 //!    stored security counter; open, in place or into RAM; load, which computes the golden vectors.
-//! 3. Raise the stored security counter to the model's, so that an older model boots no more.
+//! 4. Raise the stored security counter to the model's, so that an older model boots no more.
 //!
 //! Whatever fails, the device stays alive: it says so in its log and its status, and refuses requests. A
 //! model that is refused after it was decrypted is wiped from RAM.
@@ -18,17 +19,37 @@
 //! network runs. The reply is sealed under an IV derived from provisioning nonce, boot and message number, which
 //! never come twice, and carries a receipt signed by the device. Everything else gets a refusal with a code, in
 //! clear, and changes nothing.
+//!
+//! # Update
+//!
+//! A new model comes over the wire in sealed messages under the same counter
+//! ([`protocol`](sealnet_core::protocol)), into the slot that is not active, while the active one goes on serving:
+//!
+//! | step | what happens | in the journal |
+//! |---|---|---|
+//! | begin | the spare slot is erased | no trial; no record left that could call the spare slot active |
+//! | chunks | programmed, each read back | |
+//! | finish | the model is verified where it lies: publisher's key, counter *above* the stored one, shape | trial pending; the device resets |
+//! | boot | | trial attempted, with the boot number, before anything else |
+//! | trial | the whole chain of proofs, golden vectors too | one record: slot active, no trial, confirmed, security counter raised |
+//! | or it fails | | no trial, failed |
+//! | or the boot does not end | the next boot finds it attempted | no trial, failed |
+//!
+//! Until that one record the old model boots, after it the new one alone: the old one's counter is too low then,
+//! and if the new one is damaged there is no model. A device without a model takes an update all the same, as
+//! long as its identity and journal can be read. What is active is proved again after its trial, in the same boot.
 
 mod boot;
 mod serve;
+mod update;
 
 use core::fmt;
 
 use sealnet_core::artefact::{ArtefactError, Deployed};
 use sealnet_core::fernet::{NONCE_LEN, binary_len};
 use sealnet_core::protocol::{
-    FrameError, FrameReader, Kind, MAX_CLASSES, MAX_FEATURES, MessageError, RefusalCode,
-    request_len,
+    CHUNK_MAX, FrameError, FrameReader, Kind, MAX_CLASSES, MAX_FEATURES, MessageError, RefusalCode,
+    request_len, update_len,
 };
 
 use crate::env::Env;
@@ -37,6 +58,8 @@ use crate::journal::{Journal, JournalError};
 use crate::layout::{MODEL_RAM_LEN, ROOM_HINT};
 use crate::shape::{CLASSES, HIDDEN1, HIDDEN2, INPUT, SHAPE};
 pub use serve::Served;
+pub use update::UpdateError;
+use update::Upload;
 
 /// Which firmware this is: the package's version, a byte each for major, minor and patch.
 pub const FIRMWARE_VERSION: u32 = {
@@ -61,6 +84,10 @@ pub struct Device<'m, E: Env> {
     /// Who it is; `None` without a readable identity or journal, and then there is no model either.
     session: Option<Session<E::Journal>>,
     model: Result<Model<'m>, BootError>,
+    /// The slot that is not active.
+    spare: E::Slot<'m>,
+    /// The model that is on its way into it.
+    upload: Option<Upload>,
 }
 
 /// What lasts from reset to reset.
@@ -186,6 +213,8 @@ pub enum Refused {
     Journal(JournalError),
     /// Every message number of this boot is used up.
     Exhausted,
+    /// An update message was not carried out.
+    Update(UpdateError),
 }
 
 impl Refused {
@@ -198,6 +227,7 @@ impl Refused {
             Self::Provisioning => RefusalCode::Provisioning,
             Self::Counter { .. } => RefusalCode::Replay,
             Self::NoModel | Self::Journal(_) | Self::Exhausted => RefusalCode::NotReady,
+            Self::Update(error) => error.code(),
         }
     }
 }
@@ -233,12 +263,23 @@ impl fmt::Display for Refused {
             }
             Self::Journal(error) => error.fmt(f),
             Self::Exhausted => f.write_str("every message number of this boot is used up"),
+            Self::Update(error) => error.fmt(f),
         }
     }
 }
 
-/// The longest frame that the device takes: kind and payload of a request that fits the model.
-const RECEIVE_LEN: usize = 1 + binary_len(request_len(INPUT));
+impl From<UpdateError> for Refused {
+    fn from(error: UpdateError) -> Self {
+        Self::Update(error)
+    }
+}
+
+/// The longest frame that the device takes: kind and payload of a request that fits the model, or of a piece of
+/// a model.
+const RECEIVE_LEN: usize = {
+    let (request, chunk) = (request_len(INPUT), update_len(CHUNK_MAX));
+    1 + binary_len(if request > chunk { request } else { chunk })
+};
 
 const _: () = assert!(
     INPUT <= MAX_FEATURES,

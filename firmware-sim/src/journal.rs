@@ -1,4 +1,5 @@
-//! The device's memory across resets: three counters in NOR flash that never go back.
+//! The device's memory across resets: three counters in NOR flash that never go back, and which model slot is
+//! the active one.
 //!
 //! | counter | rises | why it must not go back |
 //! |---|---|---|
@@ -8,7 +9,7 @@
 //!
 //! # How it lies in flash
 //!
-//! Two pages, each half of the region. Records are appended, each with all three counters. A full page is
+//! Two pages, each half of the region. Records are appended, each with all counters and states. A full page is
 //! left: the other one is erased and takes the next record. The page that was left keeps the newest
 //! complete record until then, so there is always one. A record is 32 bytes, little-endian:
 //!
@@ -19,17 +20,28 @@
 //! | 8 | u64 | requests: no request counter up to here is accepted after a reset |
 //! | 16 | u32 | boot counter |
 //! | 20 | u32 | security counter |
-//! | 24 | u8\[4\] | zeros |
+//! | 24 | u8 | active slot: 0 A, 1 B |
+//! | 25 | u8 | trial of the model in the other slot: 0 none, 1 pending, 2 attempted |
+//! | 26 | u8 | outcome of the last update: 0 none or not tried yet, 1 confirmed, 2 failed |
+//! | 27 | u8 | zero |
 //! | 28 | u32 | CRC-32 (ISO 3309, as in zlib) of the 28 bytes before it |
 //!
 //! # Power cuts
 //!
-//! - A record torn by a cut fails its CRC-32 and is skipped; its slot is never programmed again. Flash with
-//!   an error-correcting code may refuse to read such a slot at all: after [`READS`] attempts that counts
+//! - A record torn by a cut fails its CRC-32 and is skipped; its place is never programmed again. Flash with
+//!   an error-correcting code may refuse to read such a place at all: after [`READS`] attempts that counts
 //!   as torn too. If no record is left then, the flash is at fault, and the device says so.
-//! - Nothing is read back by position: the state is the maximum of each counter over every
-//!   valid record of both pages, so a page half erased, a record written twice or one that reads well
-//!   only now and then can raise a counter but never lower it.
+//! - Nothing is read back by position: a counter is the maximum over every valid record of both pages, so a page
+//!   half erased, a record written twice or one that reads well only now and then can raise a counter but never
+//!   lower it.
+//! - Slot, trial and outcome are those of the newest record among those with the highest security counter. The
+//!   active slot changes in one record only, [`Journal::confirm`]'s, which raises the security counter too: so
+//!   every record with the highest one names the same slot, and no torn record that reads well later, however
+//!   new its number says it is, can part a counter from the model that it belongs to. At worst it brings back a
+//!   trial, which verifies the model in full before anything follows from it, or ends one, and the old model
+//!   stays.
+//! - Before a slot is erased for an update, [`Journal::begin_update`] moves the state into a freshly erased page
+//!   and erases the other one. So no record is left, not even one torn long ago, that calls the slot active.
 //! - A write counts only once it has been read back, and a counter is used only after that.
 //! - Each boot appends a record, so a record whose cells were programmed only weakly is replaced by a
 //!   sound one before anything relies on it.
@@ -39,20 +51,23 @@
 //! The CRC detects torn writes. It is no defence against someone who can write internal flash, who is
 //! outside the threat model.
 
+mod pages;
 mod record;
 
 use core::fmt;
 
 use embedded_storage::nor_flash::NorFlash;
+use sealnet_core::protocol::UpdateOutcome;
 
-use record::{Cell, Record};
-pub use record::{Counters, RECORD_LEN};
+use pages::{Page, erase, page_len, places, scan};
+use record::Record;
+pub use record::{Counters, RECORD_LEN, Slots, Trial};
 
 /// Requests reserved ahead: a reset skips at most this many request counters, and flash is written once
 /// for as many requests.
 pub const REQUEST_BLOCK: u64 = 256;
 
-/// How often a slot is read before it counts as torn, so that a passing fault does not hide a record.
+/// How often a place is read before it counts as torn, so that a passing fault does not hide a record.
 pub const READS: usize = 3;
 
 /// A request's counter may be at most this far above the highest one accepted, so that a forged status,
@@ -65,12 +80,14 @@ pub struct Journal<F> {
     flash: F,
     /// What flash holds.
     durable: Counters,
+    /// What flash holds.
+    slots: Slots,
     /// The highest request counter accepted, or that may have been accepted before the last reset.
     highest_request: u64,
     sequence: u32,
     page: Page,
-    /// The first slot of `page` that was never programmed.
-    next_slot: u32,
+    /// The first place of `page` that was never programmed.
+    next_place: u32,
 }
 
 /// Why the journal could not do what it was asked.
@@ -115,7 +132,7 @@ pub enum AdmitError {
 
 impl<F: NorFlash> Journal<F> {
     /// Erases the region and writes the first record, with these counters. For provisioning only, since it
-    /// forgets every counter that was there.
+    /// forgets every counter that was there. Slot A is the active one.
     ///
     /// # Errors
     /// [`JournalError::Geometry`] or [`JournalError::Flash`].
@@ -127,12 +144,13 @@ impl<F: NorFlash> Journal<F> {
         let mut journal = Self {
             flash,
             durable: counters,
+            slots: Slots::default(),
             highest_request: counters.requests,
             sequence: 0,
             page: Page::First,
-            next_slot: 0,
+            next_place: 0,
         };
-        journal.append(counters)?;
+        journal.append(counters, Slots::default())?;
         Ok(journal)
     }
 
@@ -142,15 +160,15 @@ impl<F: NorFlash> Journal<F> {
     /// [`JournalError::NoRecord`] if no record is valid; [`JournalError::Geometry`] or
     /// [`JournalError::Flash`].
     pub fn open(mut flash: F) -> Result<Self, JournalError> {
-        let slots = slots(page_len(&flash)?);
-        let first = scan(&mut flash, Page::First, slots);
-        let second = scan(&mut flash, Page::Second, slots);
+        let places = places(page_len(&flash)?);
+        let first = scan(&mut flash, Page::First, places);
+        let second = scan(&mut flash, Page::Second, places);
         // The newest record's page. Equal numbers can only come from a torn record that reads well
         // after all; then it is the page with room, since the other one may be erased next.
         let newest = match (first.newest, second.newest) {
             (a, b) if a > b => first,
             (a, b) if a < b => second,
-            _ if first.next_slot <= second.next_slot => first,
+            _ if first.next_place <= second.next_place => first,
             _ => second,
         };
         let sequence = newest
@@ -160,13 +178,24 @@ impl<F: NorFlash> Journal<F> {
                 false => JournalError::NoRecord,
             })?;
         let durable = first.counters.max(second.counters);
+        let other = if newest.page == first.page {
+            second
+        } else {
+            first
+        };
+        let slots = match (newest.highest, other.highest) {
+            (Some(here), Some(there)) if there.rank() > here.rank() => there.slots,
+            (Some(record), _) | (None, Some(record)) => record.slots,
+            (None, None) => return Err(JournalError::NoRecord),
+        };
         Ok(Self {
             flash,
             durable,
+            slots,
             highest_request: durable.requests,
             sequence,
             page: newest.page,
-            next_slot: newest.next_slot,
+            next_place: newest.next_place,
         })
     }
 
@@ -180,7 +209,14 @@ impl<F: NorFlash> Journal<F> {
         self.highest_request
     }
 
-    /// Takes a boot number never given before.
+    /// Which slot is active, and where an update stands.
+    pub fn slots(&self) -> Slots {
+        self.slots
+    }
+
+    /// Takes a boot number never given before. If a trial is pending, this boot is the one that attempts it:
+    /// [`Journal::slots`] says so from then on. If one was attempted and neither confirmed nor failed, the boot
+    /// before this one did not survive it, and it has failed.
     ///
     /// # Errors
     /// [`JournalError::Flash`], or [`JournalError::Exhausted`] after 2³² − 1 boots.
@@ -190,11 +226,81 @@ impl<F: NorFlash> Journal<F> {
             .boot
             .checked_add(1)
             .ok_or(JournalError::Exhausted)?;
-        self.append(Counters {
+        let slots = match self.slots.trial {
+            Trial::None => self.slots,
+            Trial::Pending => Slots {
+                trial: Trial::Attempted,
+                ..self.slots
+            },
+            Trial::Attempted => self.slots.failed(),
+        };
+        let counters = Counters {
             boot,
             ..self.durable
-        })?;
+        };
+        self.append(counters, slots)?;
         Ok(boot)
+    }
+
+    /// Forgets any trial, in such a way that no record is left that could call the spare slot active: for who
+    /// is about to erase it.
+    ///
+    /// # Errors
+    /// [`JournalError::Flash`] or [`JournalError::Exhausted`]; the spare slot must stay as it is then.
+    pub fn begin_update(&mut self) -> Result<(), JournalError> {
+        let page_len = page_len(&self.flash)?;
+        let left = self.page;
+        // The page takes no more, so the record goes to the other one.
+        self.next_place = places(page_len);
+        let slots = Slots {
+            trial: Trial::None,
+            outcome: UpdateOutcome::None,
+            ..self.slots
+        };
+        self.append(self.durable, slots)?;
+        erase(&mut self.flash, left, page_len)
+    }
+
+    /// Has the next boot try the model in the spare slot.
+    ///
+    /// # Errors
+    /// [`JournalError::Flash`] or [`JournalError::Exhausted`].
+    pub fn finish_update(&mut self) -> Result<(), JournalError> {
+        let slots = Slots {
+            trial: Trial::Pending,
+            outcome: UpdateOutcome::None,
+            ..self.slots
+        };
+        self.append(self.durable, slots)
+    }
+
+    /// The trial succeeded: in one record the spare slot becomes the active one and the security counter rises
+    /// to its model's.
+    ///
+    /// # Errors
+    /// [`JournalError::Exhausted`] if `counter` is not above the stored one; [`JournalError::Flash`].
+    pub fn confirm(&mut self, counter: u32) -> Result<(), JournalError> {
+        if counter <= self.durable.security {
+            return Err(JournalError::Exhausted);
+        }
+        let counters = Counters {
+            security: counter,
+            ..self.durable
+        };
+        let slots = Slots {
+            active: self.slots.active.other(),
+            trial: Trial::None,
+            outcome: UpdateOutcome::Confirmed,
+        };
+        self.append(counters, slots)
+    }
+
+    /// The trial failed: the active slot stays what it is.
+    ///
+    /// # Errors
+    /// [`JournalError::Flash`] or [`JournalError::Exhausted`]; then the next boot finds that it failed.
+    pub fn fail_trial(&mut self) -> Result<(), JournalError> {
+        self.append(self.durable, self.slots.failed())
     }
 
     /// Raises the security counter to `counter`; does nothing if it is there already.
@@ -205,10 +311,11 @@ impl<F: NorFlash> Journal<F> {
         if counter <= self.durable.security {
             return Ok(());
         }
-        self.append(Counters {
+        let counters = Counters {
             security: counter,
             ..self.durable
-        })
+        };
+        self.append(counters, self.slots)
     }
 
     /// Admits a request's counter if it is above every counter accepted before, and makes that survive a
@@ -224,47 +331,51 @@ impl<F: NorFlash> Journal<F> {
         }
         if counter > self.durable.requests {
             let requests = counter.saturating_add(REQUEST_BLOCK - 1);
-            self.append(Counters {
+            let counters = Counters {
                 requests,
                 ..self.durable
-            })
-            .map_err(AdmitError::Journal)?;
+            };
+            self.append(counters, self.slots)
+                .map_err(AdmitError::Journal)?;
         }
         self.highest_request = counter;
         Ok(())
     }
 
     /// Writes a record where none was, in the other page if this one is full or fails twice.
-    fn append(&mut self, counters: Counters) -> Result<(), JournalError> {
+    fn append(&mut self, counters: Counters, slots: Slots) -> Result<(), JournalError> {
         let page_len = page_len(&self.flash)?;
-        if let Some(next_slot) = self.place(self.page, self.next_slot, page_len, counters)? {
-            self.next_slot = next_slot;
-            self.durable = counters;
+        if let Some(next_place) =
+            self.place(self.page, self.next_place, page_len, counters, slots)?
+        {
+            self.next_place = next_place;
+            (self.durable, self.slots) = (counters, slots);
             return Ok(());
         }
         // Nothing more can be written to this page, even if the other one fails now.
-        self.next_slot = slots(page_len);
+        self.next_place = places(page_len);
         let other = self.page.other();
         erase(&mut self.flash, other, page_len)?;
-        let next_slot = self
-            .place(other, 0, page_len, counters)?
+        let next_place = self
+            .place(other, 0, page_len, counters, slots)?
             .ok_or(JournalError::Flash)?;
         self.page = other;
-        self.next_slot = next_slot;
-        self.durable = counters;
+        self.next_place = next_place;
+        (self.durable, self.slots) = (counters, slots);
         Ok(())
     }
 
-    /// Programs a record into the first slot from `from` on that takes it, twice at most, and reads it
-    /// back. The slot after it, or `None`.
+    /// Programs a record into the first place from `from` on that takes it, twice at most, and reads it
+    /// back. The place after it, or `None`.
     fn place(
         &mut self,
         page: Page,
         from: u32,
         page_len: u32,
         counters: Counters,
+        slots: Slots,
     ) -> Result<Option<u32>, JournalError> {
-        for slot in (from..slots(page_len)).take(2) {
+        for place in (from..places(page_len)).take(2) {
             // A number for each attempt: one that was reported as failed may still be in flash.
             self.sequence = self
                 .sequence
@@ -273,112 +384,20 @@ impl<F: NorFlash> Journal<F> {
             let record = Record {
                 sequence: self.sequence,
                 counters,
+                slots,
             }
             .encode();
-            let offset = page.offset(page_len) + slot * RECORD_LEN as u32;
+            let offset = page.offset(page_len) + place * RECORD_LEN as u32;
             let mut read_back = [0; RECORD_LEN];
             if self.flash.write(offset, &record).is_ok()
                 && self.flash.read(offset, &mut read_back).is_ok()
                 && read_back == record
             {
-                return Ok(Some(slot + 1));
+                return Ok(Some(place + 1));
             }
         }
         Ok(None)
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Page {
-    First,
-    Second,
-}
-
-impl Page {
-    fn other(self) -> Self {
-        match self {
-            Self::First => Self::Second,
-            Self::Second => Self::First,
-        }
-    }
-
-    fn offset(self, page_len: u32) -> u32 {
-        match self {
-            Self::First => 0,
-            Self::Second => page_len,
-        }
-    }
-}
-
-/// What a page holds.
-#[derive(Clone, Copy)]
-struct Scan {
-    page: Page,
-    /// Sequence number of its newest valid record.
-    newest: Option<u32>,
-    /// Maximum of each counter over its valid records.
-    counters: Counters,
-    next_slot: u32,
-    /// Whether a slot could not be read.
-    unreadable: bool,
-}
-
-fn scan<F: NorFlash>(flash: &mut F, page: Page, slots: u32) -> Scan {
-    let mut found = Scan {
-        page,
-        newest: None,
-        counters: Counters::default(),
-        next_slot: 0,
-        unreadable: false,
-    };
-    let offset = page.offset(slots * RECORD_LEN as u32);
-    for slot in 0..slots {
-        let mut bytes = [0; RECORD_LEN];
-        let at = offset + slot * RECORD_LEN as u32;
-        let read = (0..READS).any(|_| flash.read(at, &mut bytes).is_ok());
-        found.unreadable |= !read;
-        let cell = if read {
-            Cell::decode(&bytes)
-        } else {
-            Cell::Torn
-        };
-        match cell {
-            Cell::Blank => continue,
-            Cell::Torn => {}
-            Cell::Valid(record) => {
-                found.newest = found.newest.max(Some(record.sequence));
-                found.counters = found.counters.max(record.counters);
-            }
-        }
-        found.next_slot = slot + 1;
-    }
-    found
-}
-
-fn erase<F: NorFlash>(flash: &mut F, page: Page, page_len: u32) -> Result<(), JournalError> {
-    let from = page.offset(page_len);
-    flash
-        .erase(from, from + page_len)
-        .map_err(|_| JournalError::Flash)
-}
-
-/// Bytes a page: half the region. Also holds the flash to what the records need: whole records in a
-/// page, no more than 2³¹ bytes, so that the arithmetic on offsets cannot overflow.
-fn page_len<F: NorFlash>(flash: &F) -> Result<u32, JournalError> {
-    let page_len = flash.capacity() / 2;
-    let fits = RECORD_LEN.is_multiple_of(F::WRITE_SIZE)
-        && RECORD_LEN.is_multiple_of(F::READ_SIZE)
-        && page_len.is_multiple_of(F::ERASE_SIZE)
-        && page_len.is_multiple_of(RECORD_LEN)
-        && page_len >= RECORD_LEN;
-    match u32::try_from(page_len) {
-        Ok(page_len @ ..=0x4000_0000) if fits => Ok(page_len),
-        _ => Err(JournalError::Geometry),
-    }
-}
-
-fn slots(page_len: u32) -> u32 {
-    page_len / RECORD_LEN as u32
 }
 
 #[cfg(all(test, feature = "std"))]

@@ -2,14 +2,14 @@
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
-//! | 0 | [`SLOT_LEN`] | slot A: the sealed model, from its first byte |
-//! | [`SLOT_B`] | [`SLOT_LEN`] | slot B, the spare one: blank, and not read |
+//! | 0 | [`SLOT_LEN`] | slot A: a sealed model, from its first byte; the one that provisioning puts there |
+//! | [`SLOT_B`] | [`SLOT_LEN`] | slot B: blank at first |
 //! | [`IDENTITY`] | 4 KiB | the device's keys ([`identity`](crate::identity)), written once by provisioning |
-//! | [`JOURNAL`] | 2 × 4 KiB | counters ([`journal`](crate::journal)) |
+//! | [`JOURNAL`] | 2 × 4 KiB | counters, and which slot is active ([`journal`](crate::journal)) |
 //!
 //! A slot is 64 KiB unless the shape compiled in needs more; with 784-64-64-10 the whole map is 140 KiB.
-//! The device maps the slots and the identity page into memory for reading and programs the journal
-//! alone.
+//! The device maps the slots and the identity page into memory for reading. It programs the journal, and the slot
+//! that is not the active one when a new model arrives.
 
 use sealnet_core::artefact::{GOLDEN_MAX, body_len, sealed_len};
 use sealnet_core::mlp::{Granularity, Shape};

@@ -4,18 +4,19 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`mod@env`] | what a board lends the device: journal flash, port, log |
-//! | [`device`] | boot and serve |
+//! | [`mod@env`] | what a board lends the device: flash, port, log |
+//! | [`device`] | boot, serve and update |
 //! | [`shape`] | the network this build runs, 784-64-64-10 unless `SEALNET_SHAPE` says otherwise |
 //! | [`layout`] | the flash map |
 //! | [`identity`] | the device's keys as they lie in flash |
-//! | [`journal`] | counters that survive resets and power cuts |
+//! | [`journal`] | counters that survive resets and power cuts, and which slot is active |
 //!
 //! With feature `std` (default) also:
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`sim`] | a board in this process: flash under NOR rules, faults at any operation |
+//! | [`campaign`] | the same fault at every place where it can strike, with counts |
 //! | [`client`] | the other end of the wire: seals requests, opens replies, checks receipts |
 //! | [`keyfile`] | key files: who may reach them, and what they look like |
 //! | [`provision`] | key files, and the flash image made from them |
@@ -34,6 +35,8 @@
     )
 )]
 
+#[cfg(feature = "std")]
+pub mod campaign;
 #[cfg(feature = "std")]
 pub mod client;
 mod crc;

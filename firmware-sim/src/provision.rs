@@ -185,7 +185,8 @@ pub fn flash_image(
     };
     let keys = provisioned.write().map_err(|_| JournalError::Geometry)?;
     let mut bytes = Zeroizing::new(vec![0xFF; FLASH_LEN]);
-    put_model(&mut bytes, model)?;
+    fits_slot(model)?;
+    put(&mut bytes, SLOT_A, model);
     put(&mut bytes, IDENTITY, keys.as_slice());
     let mut flash = SimFlash::new(mem::take(&mut bytes));
     let (_, journal) = flash.split(JOURNAL);
@@ -216,30 +217,20 @@ pub fn counters_of(
     Ok(Some(journal.counters()))
 }
 
-/// The same flash with another model in slot A. The model is not checked: the device does that when it
-/// boots.
+/// Whether a model fits a slot of this firmware.
 ///
 /// # Errors
 /// [`ProvisionError::ModelTooLong`].
-pub fn with_model(flash: &SimFlash, model: &[u8]) -> Result<SimFlash, ProvisionError> {
-    let mut bytes = Zeroizing::new(flash.bytes().to_vec());
-    put_model(&mut bytes, model)?;
-    Ok(SimFlash::new(mem::take(&mut bytes)))
-}
-
-/// Puts a model into slot A, alone.
-fn put_model(flash: &mut [u8], model: &[u8]) -> Result<(), ProvisionError> {
-    if model.len() > SLOT_LEN {
-        return Err(ProvisionError::ModelTooLong {
-            len: model.len(),
-            shape: Sealed::parse(model)
-                .ok()
-                .map(|sealed| sealed.untrusted_header().shape),
-        });
+pub fn fits_slot(model: &[u8]) -> Result<(), ProvisionError> {
+    if model.len() <= SLOT_LEN {
+        return Ok(());
     }
-    put(flash, SLOT_A, &[0xFF; SLOT_LEN]);
-    put(flash, SLOT_A, model);
-    Ok(())
+    Err(ProvisionError::ModelTooLong {
+        len: model.len(),
+        shape: Sealed::parse(model)
+            .ok()
+            .map(|sealed| sealed.untrusted_header().shape),
+    })
 }
 
 fn put(flash: &mut [u8], offset: usize, contents: &[u8]) {

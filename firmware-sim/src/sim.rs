@@ -14,7 +14,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Dropping the device is a reset; the machine keeps the flash, and the next boot finds the counters.
+//! Dropping the device is a reset; the machine keeps the flash, and the next boot finds the counters. A device
+//! that has received a new model asks for that reset itself; [`Machine::update`] does all of it.
 
 pub mod flash;
 mod port;
@@ -27,12 +28,12 @@ use std::mem;
 use sealnet_core::artefact::Header;
 use zeroize::Zeroizing;
 
-use crate::client::Link;
+use crate::client::{Client, ClientError, Link};
 use crate::device::{BootError, Device, Served};
-use crate::env::{Board, Env, Log};
+use crate::env::{Board, Env, Event, Log, Slot as _};
 use crate::identity::Identity;
 use crate::journal::Counters;
-use crate::layout::{IDENTITY, JOURNAL, MODEL_RAM_LEN, PAGE_LEN, SLOT_A, SLOT_LEN};
+use crate::layout::{IDENTITY, JOURNAL, MODEL_RAM_LEN, SLOT_A, SLOT_B};
 use crate::provision::{self, ProvisionError};
 use flash::{NorRegion, SimFlash};
 pub use port::Port;
@@ -49,6 +50,7 @@ pub struct Machine {
 pub struct SimEnv<'m, P, L>(PhantomData<(&'m (), P, L)>);
 
 impl<'m, P: Read + Write, L: Log> Env for SimEnv<'m, P, L> {
+    type Slot<'s> = NorRegion<'s>;
     type Journal = NorRegion<'m>;
     type Port = Port<P>;
     type Log = L;
@@ -87,6 +89,11 @@ impl Machine {
         &self.flash
     }
 
+    /// The flash, taken out.
+    pub fn into_flash(self) -> SimFlash {
+        self.flash
+    }
+
     /// The RAM that a confidential model was decrypted into.
     pub fn model_ram(&self) -> &[u8] {
         &self.model_ram
@@ -101,7 +108,23 @@ impl Machine {
     pub fn boot<L: Log>(&mut self, log: L) -> SimDevice<'_, L> {
         SimDevice {
             device: self.boot_on(Pipe::default(), log),
+            resetting: false,
         }
+    }
+
+    /// Gives the device a new model over its port: uploads it, resets the board, and asks what became of it.
+    ///
+    /// # Errors
+    /// [`ClientError`], whose refusals `log` explains: the device serves the old model, or none if it had none.
+    pub fn update(
+        &mut self,
+        client: &mut Client,
+        model: &[u8],
+        mut log: impl FnMut(Event),
+        progress: impl FnMut(usize),
+    ) -> Result<(), ClientError> {
+        client.update(&mut self.boot(&mut log), model, progress)?;
+        client.updated(&mut self.boot(&mut log), model)
     }
 
     /// Switches power on: boots a device that reads and writes `port`.
@@ -113,12 +136,10 @@ impl Machine {
         let Self { flash, model_ram } = self;
         flash.power_on();
         let port = Port::new(port, flash.power());
-        let (mapped, journal) = flash.split(JOURNAL);
+        let [a, b, identity, journal] = flash.regions([SLOT_A, SLOT_B, IDENTITY, JOURNAL]);
         Device::boot(Board {
-            slot: mapped.get(SLOT_A..SLOT_A + SLOT_LEN).unwrap_or_default(),
-            identity: mapped
-                .get(IDENTITY..IDENTITY + PAGE_LEN)
-                .unwrap_or_default(),
+            slots: [a, b],
+            identity: identity.lend(),
             model_ram,
             journal,
             port,
@@ -131,6 +152,7 @@ impl Machine {
 #[derive(Debug)]
 pub struct SimDevice<'m, L: Log> {
     device: Device<'m, SimEnv<'m, Pipe, L>>,
+    resetting: bool,
 }
 
 impl<L: Log> SimDevice<'_, L> {
@@ -141,13 +163,24 @@ impl<L: Log> SimDevice<'_, L> {
     pub fn model(&self) -> Result<&Header, BootError> {
         self.device.model()
     }
+
+    /// Whether the device has asked for a reset, to try a new model. It answers nothing until it is dropped and
+    /// its machine booted again.
+    pub fn resetting(&self) -> bool {
+        self.resetting
+    }
 }
 
 impl<L: Log> Link for SimDevice<'_, L> {
-    /// Sends bytes, frames or not, and gives all that the device sends back.
+    /// Sends bytes, frames or not, and gives all that the device sends back. A device that is
+    /// [resetting](SimDevice::resetting) is an error of the kind `ConnectionReset`.
     fn exchange(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        if self.resetting {
+            let message = "the device has reset itself and was not booted again";
+            return Err(io::Error::new(io::ErrorKind::ConnectionReset, message));
+        }
         self.device.port_mut().get_mut().incoming.extend(bytes);
-        while self.device.serve()? != Served::Closed {}
+        self.resetting = self.device.run()? == Served::Reset;
         Ok(mem::take(&mut self.device.port_mut().get_mut().outgoing))
     }
 }

@@ -6,14 +6,19 @@ use rand_core::{Rng, SeedableRng};
 use sealnet_core::mlp::Shape;
 use sealnet_core::protocol::{
     DeviceId, FrameError, FrameReader, Kind, MAX_FRAME, MAX_PAYLOAD, MessageError, REFUSED_LEN,
-    Refusal, RefusalCode, STATUS_LEN, Status, StatusModel, frame_len, write_frame,
+    Refusal, RefusalCode, STATUS_LEN, SlotName, Status, StatusModel, UpdateOutcome, frame_len,
+    write_frame,
 };
 
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 9] = [
     Kind::Request,
     Kind::StatusQuery,
+    Kind::UpdateBegin,
+    Kind::UpdateChunk,
+    Kind::UpdateFinish,
     Kind::Reply,
     Kind::Status,
+    Kind::Acknowledged,
     Kind::Refused,
 ];
 
@@ -51,7 +56,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn frames_come_back(payload in payloads(), kind in 0..5_usize) {
+    fn frames_come_back(payload in payloads(), kind in 0..KINDS.len()) {
         let frame = framed(KINDS[kind], &payload);
         prop_assert!(frame.len() <= MAX_FRAME);
         prop_assert_eq!(frame.iter().position(|&b| b == 0), Some(frame.len() - 1));
@@ -188,6 +193,8 @@ fn status() -> Status {
             shape: Shape::new(784, 64, 32, 10).unwrap(),
         }),
         nonce: *b"provisioned once",
+        slot: SlotName::B,
+        outcome: UpdateOutcome::Failed,
     }
 }
 
@@ -201,6 +208,7 @@ fn a_status_is_as_documented() {
     expected.extend([0xAB; 64]);
     expected.extend([0x10, 3, 64, 0, 32, 0, 10, 0]);
     expected.extend(b"provisioned once");
+    expected.extend([1, 2]);
     assert_eq!(status().to_bytes()[..], expected);
     assert_eq!(Status::parse(&expected), Ok(status()));
 
@@ -220,6 +228,13 @@ fn a_status_is_as_documented() {
         bytes[20] = state;
         assert_eq!(Status::parse(&bytes), Err(MessageError::State(state)));
     }
+    for (at, known) in [(121, 2), (122, 3)] {
+        for value in known..=255 {
+            let mut bytes = expected.clone();
+            bytes[at] = value;
+            assert_eq!(Status::parse(&bytes), Err(MessageError::Update(value)));
+        }
+    }
     // A model without a shape, a shape without a model.
     let mut bytes = expected.clone();
     bytes[99..101].fill(0);
@@ -233,8 +248,22 @@ fn a_status_is_as_documented() {
 
 #[test]
 fn a_refusal_is_as_documented() {
-    use RefusalCode::{BadFrame, NotReady, Provisioning, Replay, Shape, Unauthentic};
-    let codes = [BadFrame, Unauthentic, Replay, Shape, NotReady, Provisioning];
+    use RefusalCode as R;
+    let codes = [
+        R::BadFrame,
+        R::Unauthentic,
+        R::Replay,
+        R::Shape,
+        R::NotReady,
+        R::Provisioning,
+        R::UpdateOrder,
+        R::UpdateLength,
+        R::Flash,
+        R::ModelMalformed,
+        R::ModelForged,
+        R::ModelNotNewer,
+        R::ModelUnfit,
+    ];
     for (number, code) in (1..).zip(codes) {
         let refusal = Refusal {
             code,
@@ -251,7 +280,7 @@ fn a_refusal_is_as_documented() {
             Err(MessageError::Length)
         );
     }
-    for code in [0].into_iter().chain(7..=255_u8) {
+    for code in [0].into_iter().chain(14..=255_u8) {
         let bytes = [code, 0, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(Refusal::parse(&bytes), Err(MessageError::RefusalCode(code)));
     }

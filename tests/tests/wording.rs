@@ -225,6 +225,7 @@ fn of_messages() {
         (M::ReplyPolicy(9), &["policy 9"]),
         (M::RefusalCode(9), &["code 9"]),
         (M::State(9), &["state 9"]),
+        (M::Update(9), &["9 of an update"]),
         (M::Length, &["length"]),
         (M::ReservedBytes, &["not zero"]),
         (M::FeatureCount(5000), &["5000", "4096"]),

@@ -13,10 +13,18 @@ pub enum Kind {
     Request = 0x01,
     /// Host to device: who are you?
     StatusQuery = 0x02,
+    /// Host to device: a model follows, sealed.
+    UpdateBegin = 0x03,
+    /// Host to device: a piece of a model, sealed.
+    UpdateChunk = 0x04,
+    /// Host to device: the model is complete, sealed.
+    UpdateFinish = 0x05,
     /// Device to host: an answer and its receipt, sealed.
     Reply = 0x81,
     /// Device to host: who it is, in clear.
     Status = 0x82,
+    /// Device to host: an update message was carried out, sealed.
+    Acknowledged = 0x83,
     /// Device to host: why there is no answer, in clear.
     Refused = 0xEE,
 }
@@ -28,8 +36,12 @@ impl TryFrom<u8> for Kind {
         match value {
             0x01 => Ok(Self::Request),
             0x02 => Ok(Self::StatusQuery),
+            0x03 => Ok(Self::UpdateBegin),
+            0x04 => Ok(Self::UpdateChunk),
+            0x05 => Ok(Self::UpdateFinish),
             0x81 => Ok(Self::Reply),
             0x82 => Ok(Self::Status),
+            0x83 => Ok(Self::Acknowledged),
             0xEE => Ok(Self::Refused),
             other => Err(FrameError::UnknownKind(other)),
         }

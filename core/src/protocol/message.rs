@@ -363,7 +363,7 @@ impl fmt::Debug for AuthenticReply<'_> {
     }
 }
 
-fn seal<'o>(
+pub(super) fn seal<'o>(
     wire: &FernetKey,
     time: u64,
     iv: Iv,
@@ -374,21 +374,33 @@ fn seal<'o>(
     out.get_mut(..written).ok_or(MessageError::NoSpace)
 }
 
-fn version(r: &mut Reader<'_>) -> Result<(), MessageError> {
+pub(super) fn version(r: &mut Reader<'_>) -> Result<(), MessageError> {
     match r.u8()? {
         VERSION => Ok(()),
         other => Err(MessageError::Version(other)),
     }
 }
 
-/// The kind must be `own`.
-fn direction(r: &mut Reader<'_>, own: Kind) -> Result<(), MessageError> {
-    match r.u8()? {
-        kind if kind == own as u8 => Ok(()),
-        kind if kind == Kind::Request as u8 || kind == Kind::Reply as u8 => {
-            Err(MessageError::Direction)
-        }
-        other => Err(MessageError::Kind(other)),
+/// The kind must be `own`; of the other sealed kinds, those that go the other way were reflected.
+pub(super) fn direction(r: &mut Reader<'_>, own: Kind) -> Result<(), MessageError> {
+    const FROM_DEVICE: u8 = 0x80;
+    let found = r.u8()?;
+    if found == own as u8 {
+        return Ok(());
+    }
+    let sealed = matches!(
+        Kind::try_from(found),
+        Ok(Kind::Request
+            | Kind::UpdateBegin
+            | Kind::UpdateChunk
+            | Kind::UpdateFinish
+            | Kind::Reply
+            | Kind::Acknowledged)
+    );
+    if sealed && (found ^ own as u8) & FROM_DEVICE != 0 {
+        Err(MessageError::Direction)
+    } else {
+        Err(MessageError::Kind(found))
     }
 }
 

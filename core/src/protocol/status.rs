@@ -4,13 +4,14 @@ use core::fmt;
 
 use super::MessageError;
 use super::receipt::DeviceId;
+use super::update::{SlotName, UpdateOutcome};
 use crate::fernet::NONCE_LEN;
 use crate::mlp::Shape;
 use crate::sign::Digest512;
 use crate::wire::{Reader, WireError, Writer};
 
 /// Length in bytes of a status payload.
-pub const STATUS_LEN: usize = 16 + 4 + 1 + 4 + 8 + 64 + 8 + NONCE_LEN;
+pub const STATUS_LEN: usize = 16 + 4 + 1 + 4 + 8 + 64 + 8 + NONCE_LEN + 1 + 1;
 /// Length in bytes of a refusal's payload.
 pub const REFUSED_LEN: usize = 1 + 8;
 
@@ -30,6 +31,10 @@ pub struct Status {
     pub model: Option<StatusModel>,
     /// Of its provisioning; zeros if it was never provisioned. A hint, see [`protocol`](super).
     pub nonce: [u8; NONCE_LEN],
+    /// Where the active model lies.
+    pub slot: SlotName,
+    /// What became of the last update.
+    pub outcome: UpdateOutcome,
 }
 
 /// The model that a device serves.
@@ -66,7 +71,9 @@ impl Status {
         for width in widths {
             w.u16(width)?;
         }
-        w.bytes(&self.nonce)
+        w.bytes(&self.nonce)?;
+        w.u8(self.slot as u8)?;
+        w.u8(self.outcome as u8)
     }
 
     /// Reads a status frame's payload.
@@ -84,7 +91,10 @@ impl Status {
         let digest: Digest512 = r.array()?;
         let widths = [r.u16()?, r.u16()?, r.u16()?, r.u16()?];
         let nonce = r.array()?;
+        let (slot, outcome) = (r.u8()?, r.u8()?);
         r.finish()?;
+        let slot = SlotName::try_from(slot)?;
+        let outcome = UpdateOutcome::try_from(outcome)?;
         let model = match state {
             SERVING => {
                 let [input, hidden1, hidden2, output] = widths;
@@ -103,6 +113,8 @@ impl Status {
             highest_counter,
             model,
             nonce,
+            slot,
+            outcome,
         })
     }
 }
@@ -124,6 +136,20 @@ pub enum RefusalCode {
     NotReady = 5,
     /// It is for another provisioning of the device: a replay, or the device was provisioned anew.
     Provisioning = 6,
+    /// An update message does not follow the one before it.
+    UpdateOrder = 7,
+    /// The model that is announced does not fit the slot.
+    UpdateLength = 8,
+    /// The flash failed to erase, program or read back.
+    Flash = 9,
+    /// What was uploaded is no sealed model.
+    ModelMalformed = 10,
+    /// The model uploaded is not the publisher's.
+    ModelForged = 11,
+    /// The model uploaded is not newer than what has booted.
+    ModelNotNewer = 12,
+    /// The model uploaded cannot run on this device.
+    ModelUnfit = 13,
 }
 
 impl TryFrom<u8> for RefusalCode {
@@ -137,6 +163,13 @@ impl TryFrom<u8> for RefusalCode {
             4 => Ok(Self::Shape),
             5 => Ok(Self::NotReady),
             6 => Ok(Self::Provisioning),
+            7 => Ok(Self::UpdateOrder),
+            8 => Ok(Self::UpdateLength),
+            9 => Ok(Self::Flash),
+            10 => Ok(Self::ModelMalformed),
+            11 => Ok(Self::ModelForged),
+            12 => Ok(Self::ModelNotNewer),
+            13 => Ok(Self::ModelUnfit),
             other => Err(MessageError::RefusalCode(other)),
         }
     }
@@ -153,6 +186,19 @@ impl fmt::Display for RefusalCode {
             Self::Provisioning => {
                 "the request is for another provisioning of the device: \
                  a replay, or the device was provisioned anew"
+            }
+            Self::UpdateOrder => {
+                "the update message does not follow the one before it: begin the update again"
+            }
+            Self::UpdateLength => "the model is longer than the device's slot",
+            Self::Flash => "the device's flash failed to erase, program or read back",
+            Self::ModelMalformed => "what was uploaded is no sealed model",
+            Self::ModelForged => "the model is not one of the device's publisher, or was changed",
+            Self::ModelNotNewer => {
+                "the model's security counter is not above the highest that the device has served"
+            }
+            Self::ModelUnfit => {
+                "the model is for another firmware: its shape, length or key does not fit the device"
             }
         })
     }

@@ -1,21 +1,22 @@
 //! From reset to a model that may answer.
 
 use embedded_storage::nor_flash::NorFlash;
-use sealnet_core::artefact::{ArtefactError, BodyEncoding, Header, Sealed};
-use sealnet_core::protocol::FrameReader;
+use sealnet_core::artefact::{ArtefactError, BodyEncoding, Header, Sealed, Verified};
+use sealnet_core::protocol::{FrameReader, SlotName};
+use sealnet_core::sign::TrustedKey;
 use zeroize::Zeroize as _;
 
 use super::{BootError, Device, Model, Session};
-use crate::env::{Board, Env, Event, Log};
+use crate::env::{Board, Env, Event, Log, Slot as _};
 use crate::identity::{Identity, Provisioned};
-use crate::journal::Journal;
+use crate::journal::{Journal, Trial};
 use crate::shape::SHAPE;
 
 impl<'m, E: Env> Device<'m, E> {
     /// Boots. Always gives a device; see [`Device::model`] for whether it serves one.
     pub fn boot(board: Board<'m, E>) -> Self {
         let Board {
-            slot,
+            slots: [a, b],
             identity,
             model_ram,
             journal,
@@ -24,12 +25,22 @@ impl<'m, E: Env> Device<'m, E> {
         } = board;
         // A reset without a power cut finds the model that was served before, refused now perhaps.
         model_ram.zeroize();
-        let (session, model) = match Session::begin(identity, journal) {
-            Err(error) => (None, Err(error)),
+        let (session, model, spare) = match Session::begin(identity, journal, &mut log) {
+            Err(error) => (None, Err(error), b),
             Ok(mut session) => {
-                log.event(Event::Booting { boot: session.boot });
-                let model = session.bring_up(slot, model_ram, &mut log);
-                (Some(session), model)
+                let [active, spare] = match session.journal.slots().active {
+                    SlotName::A => [a, b],
+                    SlotName::B => [b, a],
+                };
+                let confirmed = session.try_spare(spare.bytes(), model_ram, &mut log);
+                // Whichever model is active now is proved once more, as at every boot: none runs on a trial's
+                // word alone.
+                let [active, spare] = match confirmed {
+                    true => [spare, active],
+                    false => [active, spare],
+                };
+                let model = session.bring_up(active.lend(), model_ram, Role::Active, &mut log);
+                (Some(session), model, spare)
             }
         };
         log.event(match &model {
@@ -45,6 +56,8 @@ impl<'m, E: Env> Device<'m, E> {
             frames: FrameReader::new(),
             session,
             model,
+            spare,
+            upload: None,
         }
     }
 
@@ -60,11 +73,25 @@ impl<'m, E: Env> Device<'m, E> {
     }
 }
 
+/// What a slot's model is brought up for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// To be served; it is at least as new as what was served before.
+    Active,
+    /// To take the active one's place; it is newer.
+    Trial,
+}
+
 impl<J: NorFlash> Session<J> {
-    fn begin(identity: &[u8], journal: J) -> Result<Self, BootError> {
+    fn begin(identity: &[u8], journal: J, log: &mut impl Log) -> Result<Self, BootError> {
         let Provisioned { identity, nonce } = Provisioned::read(identity)?;
         let mut journal = Journal::open(journal)?;
+        let cut = journal.slots().trial == Trial::Attempted;
         let boot = journal.begin_boot()?;
+        log.event(Event::Booting { boot });
+        if cut {
+            log.event(Event::TrialCut);
+        }
         Ok(Self {
             identity,
             nonce,
@@ -74,13 +101,33 @@ impl<J: NorFlash> Session<J> {
         })
     }
 
-    /// The chain of proofs, and then the security counter.
-    fn bring_up<'m>(
+    /// Tries the model in the spare slot if this boot is to do so. Whether its slot is the active one now.
+    fn try_spare(&mut self, spare: &[u8], model_ram: &mut [u8], log: &mut impl Log) -> bool {
+        if self.journal.slots().trial != Trial::Attempted {
+            return false;
+        }
+        let slot = self.journal.slots().active.other();
+        log.event(Event::Trying { slot });
+        let failed = self
+            .bring_up(spare, &mut *model_ram, Role::Trial, log)
+            .err();
+        model_ram.zeroize();
+        if let Some(error) = failed {
+            log.event(Event::TrialFailed(error));
+            // If this cannot be written, the trial stays one that was attempted and did not end: failed, too.
+            let _ = self.journal.fail_trial();
+        }
+        failed.is_none()
+    }
+
+    /// The chain of proofs, and then the journal: the security counter, for a trial the active slot as well.
+    fn bring_up<'s>(
         &mut self,
-        slot: &'m [u8],
-        model_ram: &'m mut [u8],
+        slot: &'s [u8],
+        model_ram: &'s mut [u8],
+        role: Role,
         log: &mut impl Log,
-    ) -> Result<Model<'m>, BootError> {
+    ) -> Result<Model<'s>, BootError> {
         let Self {
             identity:
                 Identity {
@@ -95,13 +142,13 @@ impl<J: NorFlash> Session<J> {
         if slot.iter().take(BLANK.len()).eq(&BLANK) {
             return Err(BootError::EmptySlot);
         }
-        let verified = Sealed::parse_prefix(slot)?.verify(publisher, stored)?;
+        let sealed = Sealed::parse_prefix(slot)?;
+        let verified = match role {
+            Role::Active => sealed.verify(publisher, stored)?,
+            Role::Trial => verify_newer(sealed, publisher, stored)?,
+        };
         // Before it is opened: a body of another shape may not fit the RAM, which would be said in its place.
-        let found = verified.header().shape;
-        if found != SHAPE {
-            let expected = SHAPE;
-            return Err(ArtefactError::Dimensions { expected, found }.into());
-        }
+        fits(verified.header())?;
         let opened = match (verified.header().encoding, model_key) {
             (BodyEncoding::Clear, _) => verified.open_in_place()?,
             (BodyEncoding::Fernet { .. }, Some(key)) => verified.open(key, model_ram)?,
@@ -109,12 +156,46 @@ impl<J: NorFlash> Session<J> {
         };
         opened.load_if(|header| {
             let counter = header.security_counter;
+            match role {
+                Role::Active => journal.raise_security(counter)?,
+                Role::Trial => {
+                    journal.confirm(counter)?;
+                    let slot = journal.slots().active;
+                    log.event(Event::Confirmed { slot });
+                }
+            }
             if counter > stored {
-                journal.raise_security(counter)?;
                 log.event(Event::SecurityRaised { to: counter });
             }
             Ok(())
         })
+    }
+}
+
+/// The publisher's model, and newer than every one that was served.
+pub(super) fn verify_newer<'s>(
+    sealed: Sealed<'s>,
+    publisher: &TrustedKey,
+    stored: u32,
+) -> Result<Verified<'s>, ArtefactError> {
+    let verified = sealed.verify(publisher, stored)?;
+    match verified.header().security_counter {
+        found if found <= stored => Err(ArtefactError::Rollback {
+            found,
+            minimum: stored.saturating_add(1),
+        }),
+        _ => Ok(verified),
+    }
+}
+
+/// Whether a model is of the shape that this firmware was built for.
+pub(super) fn fits(header: &Header) -> Result<(), ArtefactError> {
+    match header.shape {
+        SHAPE => Ok(()),
+        found => Err(ArtefactError::Dimensions {
+            expected: SHAPE,
+            found,
+        }),
     }
 }
 

@@ -11,9 +11,9 @@ use sealnet_core::protocol::{
 };
 use sealnet_core::softmax::probabilities;
 
-use super::{Device, FIRMWARE_VERSION, Model, Refused, Session};
-use crate::env::{Env, Event, Log as _};
-use crate::journal::AdmitError;
+use super::{Device, FIRMWARE_VERSION, Model, Refused, Session, Upload};
+use crate::env::{Env, Event, Log as _, Slot};
+use crate::journal::{AdmitError, Slots};
 use crate::shape::{CLASSES, INPUT};
 
 /// What came of a piece of the stream.
@@ -23,22 +23,30 @@ pub enum Served {
     Bytes,
     /// The stream has ended.
     Closed,
+    /// A new model has arrived and waits for its trial: the board must be reset now.
+    Reset,
 }
 
 impl<E: Env> Device<'_, E> {
-    /// Answers frames until the port closes.
+    /// Answers frames until the port closes or the board must be reset, and says which.
     ///
     /// # Errors
     /// The port's.
-    pub fn run(&mut self) -> Result<(), <E::Port as embedded_io::ErrorType>::Error> {
-        while self.serve()? == Served::Bytes {}
-        Ok(())
+    pub fn run(&mut self) -> Result<Served, <E::Port as embedded_io::ErrorType>::Error> {
+        loop {
+            match self.serve()? {
+                Served::Bytes => {}
+                ended => return Ok(ended),
+            }
+        }
     }
 
     /// Reads what the port has, waiting for at least one byte, and answers each frame that is complete.
     ///
     /// # Errors
     /// The port's. The device is as it was, or has answered and not been heard.
+    ///
+    /// After [`Served::Reset`] what came with the frame that asked for it is lost, as in any reset.
     pub fn serve(&mut self) -> Result<Served, <E::Port as embedded_io::ErrorType>::Error> {
         let mut piece = [0; READ_LEN];
         let read = self.port.read(&mut piece)?;
@@ -51,19 +59,25 @@ impl<E: Env> Device<'_, E> {
             frames,
             session,
             model,
+            spare,
+            upload,
         } = self;
         for byte in piece.into_iter().take(read) {
             let Some(frame) = frames.push(byte) else {
                 continue;
             };
             let mut out = [0; SEND_LEN];
-            let (len, event) = respond(frame, session.as_mut(), model.as_ref().ok(), &mut out);
-            if let Some(event) = event {
+            let (session, model) = (session.as_mut(), model.as_ref().ok());
+            let answer = respond(frame, session, model, spare, upload, &mut out);
+            if let Some(event) = answer.event {
                 log.event(event);
             }
-            if let Some(answer) = out.get(..len) {
-                send(port, answer)?;
+            let sent = out.get(..answer.len).map(|answer| send(port, answer));
+            if answer.reset {
+                // Whether it was heard or not: the trial is pending, and the board is reset either way.
+                return Ok(Served::Reset);
             }
+            sent.transpose()?;
         }
         Ok(Served::Bytes)
     }
@@ -87,20 +101,36 @@ fn send<P: Write>(port: &mut P, mut answer: &[u8]) -> Result<(), P::Error> {
     port.flush()
 }
 
-/// Writes the frame that answers `frame` into `out`: its length, and what to log.
-fn respond<J: NorFlash>(
+/// What is sent for a frame.
+pub(super) struct Answer {
+    /// Bytes of the frame that was written.
+    pub(super) len: usize,
+    /// What to log.
+    pub(super) event: Option<Event>,
+    /// Whether the board is to be reset when it is sent.
+    pub(super) reset: bool,
+}
+
+/// Writes the frame that answers `frame` into `out`.
+fn respond<'m, J: NorFlash>(
     frame: Result<Frame<'_>, FrameError>,
     mut session: Option<&mut Session<J>>,
     model: Option<&Model<'_>>,
+    spare: &mut impl Slot<'m>,
+    upload: &mut Option<Upload>,
     out: &mut [u8],
-) -> (usize, Option<Event>) {
+) -> Answer {
     let answered = match frame {
         Ok(Frame {
             kind: Kind::StatusQuery,
             payload: [],
         }) => {
             let status = status(session.as_deref(), model).to_bytes();
-            return (frame_of(Kind::Status, &status, out), None);
+            Ok(Answer {
+                len: frame_of(Kind::Status, &status, out),
+                event: None,
+                reset: false,
+            })
         }
         Ok(Frame {
             kind: Kind::StatusQuery,
@@ -113,50 +143,45 @@ fn respond<J: NorFlash>(
             (Some(session), Some(model)) => session.answer(model, payload, out),
             _ => Err(Refused::NoModel),
         },
+        Ok(Frame {
+            kind: kind @ (Kind::UpdateBegin | Kind::UpdateChunk | Kind::UpdateFinish),
+            payload,
+        }) => match &mut session {
+            Some(session) => session.update(kind, payload, spare, upload, out),
+            None => Err(Refused::NoModel),
+        },
         Ok(Frame { kind, .. }) => Err(Refused::Direction(kind)),
         Err(error) => Err(Refused::Frame(error)),
     };
-    match answered {
-        Ok((len, event)) => (len, Some(event)),
-        Err(refused) => {
-            let highest_counter = session.map_or(0, |session| session.journal.highest_request());
-            let refusal = Refusal {
-                code: refused.code(),
-                highest_counter,
-            };
-            let len = frame_of(Kind::Refused, &refusal.to_bytes(), out);
-            (len, Some(Event::Refused(refused)))
+    answered.unwrap_or_else(|refused| {
+        let highest_counter = session.map_or(0, |session| session.journal.highest_request());
+        let refusal = Refusal {
+            code: refused.code(),
+            highest_counter,
+        };
+        Answer {
+            len: frame_of(Kind::Refused, &refusal.to_bytes(), out),
+            event: Some(Event::Refused(refused)),
+            reset: false,
         }
-    }
+    })
 }
 
 impl<J: NorFlash> Session<J> {
-    /// Answers a request: the frame's length, and what to log.
+    /// Answers a request.
     fn answer(
         &mut self,
         model: &Model<'_>,
         token: &mut [u8],
         out: &mut [u8],
-    ) -> Result<(usize, Event), Refused> {
+    ) -> Result<Answer, Refused> {
         let request = AuthenticRequest::open(&self.identity.wire, token)?;
-        if *request.nonce() != self.nonce {
-            return Err(Refused::Provisioning);
-        }
+        self.check_nonce(request.nonce())?;
         let features = request.features();
         let features: &[u8; INPUT] = features
             .try_into()
             .map_err(|_| Refused::Features(features.len()))?;
-        let message = self.messages.checked_add(1).ok_or(Refused::Exhausted)?;
-        self.journal
-            .admit(request.counter())
-            .map_err(|error| match error {
-                AdmitError::Journal(error) => Refused::Journal(error),
-                AdmitError::OutOfWindow => Refused::Counter {
-                    found: request.counter(),
-                    highest: self.journal.highest_request(),
-                },
-            })?;
-        self.messages = message;
+        let message = self.admit(request.counter())?;
         let logits = model.logits(features);
         let label = argmax(&logits) as u16;
         let receipt = Receipt {
@@ -192,14 +217,38 @@ impl<J: NorFlash> Session<J> {
             &mut plaintext,
             &mut token,
         )?;
-        Ok((
-            frame_of(Kind::Reply, token, out),
-            Event::Answered { message },
-        ))
+        Ok(Answer {
+            len: frame_of(Kind::Reply, token, out),
+            event: Some(Event::Answered { message }),
+            reset: false,
+        })
+    }
+
+    /// A message is for this provisioning.
+    pub(super) fn check_nonce(&self, nonce: &[u8; NONCE_LEN]) -> Result<(), Refused> {
+        match *nonce == self.nonce {
+            true => Ok(()),
+            false => Err(Refused::Provisioning),
+        }
+    }
+
+    /// Uses up a message's counter, durably, and gives the number of the message that answers it.
+    pub(super) fn admit(&mut self, counter: u64) -> Result<u64, Refused> {
+        let message = self.messages.checked_add(1).ok_or(Refused::Exhausted)?;
+        self.journal.admit(counter).map_err(|error| match error {
+            AdmitError::Journal(error) => Refused::Journal(error),
+            AdmitError::OutOfWindow => Refused::Counter {
+                found: counter,
+                highest: self.journal.highest_request(),
+            },
+        })?;
+        self.messages = message;
+        Ok(message)
     }
 }
 
 fn status<J: NorFlash>(session: Option<&Session<J>>, model: Option<&Model<'_>>) -> Status {
+    let slots = session.map_or_else(Slots::default, |session| session.journal.slots());
     Status {
         device_id: session.map_or(DeviceId::from_bytes([0; 16]), |session| {
             session.identity.device.id()
@@ -212,17 +261,19 @@ fn status<J: NorFlash>(session: Option<&Session<J>>, model: Option<&Model<'_>>) 
             shape: model.header().shape,
         }),
         nonce: session.map_or([0; NONCE_LEN], |session| session.nonce),
+        slot: slots.active,
+        outcome: slots.outcome,
     }
 }
 
 /// Writes a frame and gives its length. It fits: `out` has `SEND_LEN` bytes.
-fn frame_of(kind: Kind, payload: &[u8], out: &mut [u8]) -> usize {
+pub(super) fn frame_of(kind: Kind, payload: &[u8], out: &mut [u8]) -> usize {
     write_frame(kind, payload, out).unwrap_or(0)
 }
 
 /// The longest reply's plaintext.
 const REPLY_LEN: usize = reply_len(ReplyPolicy::Logits, CLASSES);
-/// The longest frame that the device sends: a reply, which is longer than a status or a refusal.
+/// The longest frame that the device sends: a reply, which is longer than all others.
 const SEND_LEN: usize = frame_len(binary_len(REPLY_LEN));
 /// Bytes read from the port at once.
 const READ_LEN: usize = 64;

@@ -1,5 +1,7 @@
 //! One journal record; the table is in the [module docs](super).
 
+use sealnet_core::protocol::{SlotName, UpdateOutcome};
+
 use crate::crc::crc32;
 
 /// Bytes a record.
@@ -27,10 +29,74 @@ impl Counters {
     }
 }
 
+/// Which slot is active, and where an update stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slots {
+    /// Where the model lies that boots.
+    pub active: SlotName,
+    /// What is to be done with the model in the other one.
+    pub trial: Trial,
+    /// What became of the last update.
+    pub outcome: UpdateOutcome,
+}
+
+impl Slots {
+    /// The trial is over, and the active slot stays.
+    pub(super) fn failed(self) -> Self {
+        Self {
+            trial: Trial::None,
+            outcome: UpdateOutcome::Failed,
+            ..self
+        }
+    }
+}
+
+/// What provisioning leaves: the model in slot A.
+impl Default for Slots {
+    fn default() -> Self {
+        Self {
+            active: SlotName::A,
+            trial: Trial::None,
+            outcome: UpdateOutcome::None,
+        }
+    }
+}
+
+/// Where the model in the spare slot stands on its way to be active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Trial {
+    /// It is not on its way: whatever the slot holds, nothing looks at it.
+    None = 0,
+    /// It verifies, and the next boot tries it.
+    Pending = 1,
+    /// A boot has begun to try it.
+    Attempted = 2,
+}
+
+impl Trial {
+    fn from_byte(value: u8) -> Option<Self> {
+        match value {
+            0 => Some(Self::None),
+            1 => Some(Self::Pending),
+            2 => Some(Self::Attempted),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) sequence: u32,
     pub(super) counters: Counters,
+    pub(super) slots: Slots,
+}
+
+impl Record {
+    /// The state of the slots is that of the record with the greatest of this: see the [module docs](super).
+    pub(super) fn rank(&self) -> (u32, u32) {
+        (self.counters.security, self.sequence)
+    }
 }
 
 /// What the place of a record holds.
@@ -50,6 +116,11 @@ impl Record {
             security,
             requests,
         } = self.counters;
+        let Slots {
+            active,
+            trial,
+            outcome,
+        } = self.slots;
         let words = [
             MAGIC,
             self.sequence,
@@ -57,7 +128,7 @@ impl Record {
             (requests >> 32) as u32,
             boot,
             security,
-            0,
+            u32::from_le_bytes([active as u8, trial as u8, outcome as u8, 0]),
         ];
         let mut bytes = [0; RECORD_LEN];
         let (cells, _) = bytes.as_chunks_mut();
@@ -82,7 +153,7 @@ impl Cell {
             requests_high,
             boot,
             security,
-            [0, 0, 0, 0],
+            [active, trial, outcome, 0],
             checksum,
         ] = cells
         else {
@@ -92,6 +163,13 @@ impl Cell {
         if crc32(body) != u32::from_le_bytes(checksum) {
             return Self::Torn;
         }
+        let (Ok(active), Some(trial), Ok(outcome)) = (
+            SlotName::try_from(active),
+            Trial::from_byte(trial),
+            UpdateOutcome::try_from(outcome),
+        ) else {
+            return Self::Torn;
+        };
         let [l0, l1, l2, l3] = requests_low;
         let [h0, h1, h2, h3] = requests_high;
         Self::Valid(Record {
@@ -100,6 +178,11 @@ impl Cell {
                 boot: u32::from_le_bytes(boot),
                 security: u32::from_le_bytes(security),
                 requests: u64::from_le_bytes([l0, l1, l2, l3, h0, h1, h2, h3]),
+            },
+            slots: Slots {
+                active,
+                trial,
+                outcome,
             },
         })
     }
@@ -120,6 +203,11 @@ mod tests {
             security: 9,
             requests: 0x1122_3344_5566_7788,
         },
+        slots: Slots {
+            active: SlotName::B,
+            trial: Trial::Attempted,
+            outcome: UpdateOutcome::Confirmed,
+        },
     };
 
     #[test]
@@ -127,7 +215,7 @@ mod tests {
         let bytes = RECORD.encode();
         assert_eq!(
             &bytes[..28],
-            b"SNJ1\x04\x03\x02\x01\x88\x77\x66\x55\x44\x33\x22\x11\x07\0\0\0\x09\0\0\0\0\0\0\0"
+            b"SNJ1\x04\x03\x02\x01\x88\x77\x66\x55\x44\x33\x22\x11\x07\0\0\0\x09\0\0\0\x01\x02\x01\0"
         );
         assert_eq!(bytes[28..], crc32(&bytes[..28]).to_le_bytes());
         assert_eq!(Cell::decode(&bytes), Cell::Valid(RECORD));
@@ -146,6 +234,21 @@ mod tests {
             let mut torn = [0xFF; RECORD_LEN];
             torn[..written].copy_from_slice(&bytes[..written]);
             assert_eq!(Cell::decode(&torn), Cell::Torn, "{written} bytes written");
+        }
+    }
+
+    /// A record of a later version, with numbers that this one does not know.
+    #[test]
+    fn an_unknown_state_is_no_record() {
+        for (byte, first_unknown) in [(24, 2), (25, 3), (26, 3), (27, 1)] {
+            for value in 0..=255 {
+                let mut bytes = RECORD.encode();
+                bytes[byte] = value;
+                let checksum = crc32(&bytes[..28]);
+                bytes[28..].copy_from_slice(&checksum.to_le_bytes());
+                let valid = matches!(Cell::decode(&bytes), Cell::Valid(_));
+                assert_eq!(valid, value < first_unknown, "{value} at {byte}");
+            }
         }
     }
 }

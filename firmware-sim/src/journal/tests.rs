@@ -1,10 +1,12 @@
+mod slots;
+
 use super::*;
 use embedded_storage::nor_flash::{ErrorType, ReadNorFlash};
 
 use crate::sim::flash::{Fault, FaultKind, FlashError, NorRegion, PAGE_LEN, SimFlash};
 
 const REGION: usize = 2 * PAGE_LEN;
-const SLOTS: usize = PAGE_LEN / RECORD_LEN;
+const PLACES: usize = PAGE_LEN / RECORD_LEN;
 
 fn formatted() -> SimFlash {
     let mut flash = SimFlash::new(vec![0xFF; REGION]);
@@ -19,7 +21,7 @@ fn open(flash: &mut SimFlash) -> Result<Journal<NorRegion<'_>>, JournalError> {
 #[test]
 fn counters_survive_many_page_changes() {
     let mut flash = formatted();
-    for boot in 1..=5 * SLOTS as u32 {
+    for boot in 1..=5 * PLACES as u32 {
         let mut journal = open(&mut flash).unwrap();
         let before = journal.counters();
         assert_eq!(journal.begin_boot(), Ok(boot));
@@ -85,11 +87,14 @@ fn counters_end_instead_of_wrapping() {
     let mut flash = formatted();
     let mut journal = open(&mut flash).unwrap();
     journal
-        .append(Counters {
-            boot: u32::MAX,
-            security: u32::MAX,
-            requests: u64::MAX - 1,
-        })
+        .append(
+            Counters {
+                boot: u32::MAX,
+                security: u32::MAX,
+                requests: u64::MAX - 1,
+            },
+            Slots::default(),
+        )
         .unwrap();
     let mut journal = open(&mut flash).unwrap();
     assert_eq!(journal.begin_boot(), Err(JournalError::Exhausted));
@@ -97,7 +102,7 @@ fn counters_end_instead_of_wrapping() {
     assert_eq!(journal.admit(u64::MAX), Err(AdmitError::OutOfWindow));
     journal.sequence = u32::MAX;
     assert_eq!(
-        journal.append(Counters::default()),
+        journal.append(Counters::default(), Slots::default()),
         Err(JournalError::Exhausted)
     );
 }
@@ -163,7 +168,7 @@ fn power_cuts_at_every_operation_and_again_in_recovery() {
         loop {
             live(&mut start, &mut seen_before, 5).unwrap();
             let journal = open(&mut start).unwrap();
-            if journal.page == full && journal.next_slot as usize > SLOTS - 10 {
+            if journal.page == full && journal.next_place as usize > PLACES - 10 {
                 break;
             }
         }
@@ -227,7 +232,7 @@ fn dead_flash_admits_nothing() {
     }));
     let mut journal = open(&mut flash).unwrap();
     let before = journal.counters();
-    for _ in 0..SLOTS {
+    for _ in 0..PLACES {
         let counter = before.requests + 1;
         assert_eq!(
             journal.admit(counter),
@@ -245,14 +250,14 @@ fn dead_flash_admits_nothing() {
     assert_eq!(open(&mut flash).unwrap().counters(), before);
 }
 
-/// Flash with an error-correcting code refuses to read a torn slot: it counts as torn, and the device
+/// Flash with an error-correcting code refuses to read a torn place: it counts as torn, and the device
 /// lives on; but where nothing can be read, no counter is made up.
 #[test]
-fn slots_that_cannot_be_read_count_as_torn() {
+fn places_that_cannot_be_read_count_as_torn() {
     let mut flash = formatted();
     flash.set_ecc(true);
     let mut boots = 0;
-    for round in 0..3 * SLOTS as u64 {
+    for round in 0..3 * PLACES as u64 {
         let operation = flash.operations() + round % 4;
         let kind = FaultKind::CutMidway(round);
         flash.inject(Some(Fault { operation, kind }));
@@ -331,7 +336,7 @@ impl NorFlash for Flaky<'_> {
 #[test]
 fn a_torn_record_that_reads_well_later_lowers_nothing() {
     let mut flash = formatted();
-    while open(&mut flash).unwrap().next_slot as usize != SLOTS - 1 {
+    while open(&mut flash).unwrap().next_place as usize != PLACES - 1 {
         open(&mut flash).unwrap().begin_boot().unwrap();
     }
     let mut whole = SimFlash::new(flash.bytes().to_vec());

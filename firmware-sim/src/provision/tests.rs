@@ -246,16 +246,6 @@ fn each_provisioning_has_a_nonce_of_its_own() {
     let identity = load_keys(&Folder::new("device-0001").path()).unwrap();
     let [first, second] = [1, 2].map(|_| flash_image(&identity, &[], Counters::default()).unwrap());
     assert_ne!(nonce(&first), nonce(&second));
-    // Another model is no provisioning.
-    let updated = with_model(&first, &[7; 10]).unwrap();
-    assert_eq!(
-        updated.bytes()[..11],
-        *b"\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\xFF"
-    );
-    assert_eq!(updated.bytes()[SLOT_LEN..], first.bytes()[SLOT_LEN..]);
-    let shorter = with_model(&updated, &[8; 2]).unwrap();
-    assert_eq!(shorter.bytes()[..4], [8, 8, 0xFF, 0xFF]);
-    assert!(with_model(&first, &[0; SLOT_LEN + 1]).is_err());
 }
 
 #[test]

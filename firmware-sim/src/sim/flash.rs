@@ -11,22 +11,25 @@
 //!   drawn from the fault's seed.
 //! - With [`SimFlash::set_ecc`] a torn word cannot be read until its page is erased, as on chips whose
 //!   error-correcting code finds more wrong bits than it can correct.
+//! - [`SimFlash::record`] writes down what was done and [`SimFlash::replay`] does it again, whole or halfway.
 //! - [`SimFlash::attach`] writes each operation through to a file, so that killing the process is a
 //!   power cut too.
 
+mod region;
+
+use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use embedded_storage::nor_flash::{
-    ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash, check_erase, check_read,
-    check_write,
-};
-
+use embedded_storage::nor_flash::{NorFlash as _, NorFlashError, NorFlashErrorKind};
 use zeroize::Zeroizing;
 
+use crate::env::Slot as _;
 pub use crate::layout::PAGE_LEN;
+pub use region::NorRegion;
 
 /// Bytes that are programmed at once.
 pub const WORD_LEN: usize = 8;
@@ -38,7 +41,8 @@ pub struct SimFlash {
     bytes: Zeroizing<Vec<u8>>,
     words: Vec<Word>,
     ecc: bool,
-    supply: Supply,
+    /// Its regions share it.
+    supply: RefCell<Supply>,
 }
 
 /// What became of a word since its page was erased.
@@ -57,6 +61,8 @@ struct Supply {
     violations: u64,
     fault: Option<Fault>,
     power: Power,
+    /// What was done, if someone records it.
+    record: Option<Vec<Operation>>,
     file: Option<File>,
     file_error: Option<io::Error>,
 }
@@ -74,6 +80,23 @@ impl Power {
     fn set_lost(&self, lost: bool) {
         self.0.store(lost, Ordering::SeqCst);
     }
+}
+
+/// What the flash was told to do: one operation, which [`SimFlash::replay`] does again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// The page that begins there was erased.
+    Erase {
+        /// From the start of the chip.
+        offset: usize,
+    },
+    /// A word was programmed.
+    Program {
+        /// From the start of the chip.
+        offset: usize,
+        /// With this.
+        word: [u8; WORD_LEN],
+    },
 }
 
 /// What goes wrong at one operation.
@@ -153,7 +176,7 @@ impl SimFlash {
             bytes: Zeroizing::new(bytes),
             words,
             ecc: false,
-            supply: Supply::default(),
+            supply: RefCell::default(),
         }
     }
 
@@ -164,12 +187,12 @@ impl SimFlash {
 
     /// Words programmed and pages erased so far.
     pub fn operations(&self) -> u64 {
-        self.supply.operations
+        self.supply.borrow().operations
     }
 
     /// How often a word was to be programmed twice.
     pub fn violations(&self) -> u64 {
-        self.supply.violations
+        self.supply.borrow().violations
     }
 
     /// Whether torn words give an error when they are read.
@@ -179,242 +202,124 @@ impl SimFlash {
 
     /// Arms a fault, or none. It strikes once; [`FaultKind::Dies`] stays.
     pub fn inject(&mut self, fault: Option<Fault>) {
-        self.supply.fault = fault;
+        self.supply.get_mut().fault = fault;
     }
 
     /// Whether a fault has cut the power.
     pub fn power(&self) -> Power {
-        self.supply.power.clone()
+        self.supply.borrow().power.clone()
     }
 
     /// Power comes back.
     pub fn power_on(&mut self) {
-        self.supply.power.set_lost(false);
+        self.supply.get_mut().power.set_lost(false);
     }
 
     /// Writes every operation from now on through to `file`, which must already hold [`Self::bytes`].
     pub fn attach(&mut self, file: File) {
-        self.supply.file = Some(file);
+        self.supply.get_mut().file = Some(file);
     }
 
     /// The error that the file gave, if it gave one. To the device it was a power cut.
     pub fn take_file_error(&mut self) -> Option<io::Error> {
-        self.supply.file_error.take()
+        self.supply.get_mut().file_error.take()
+    }
+
+    /// Records every operation from now on, for [`SimFlash::replay`].
+    pub fn record(&mut self) {
+        self.supply.get_mut().record = Some(Vec::new());
+    }
+
+    /// What was done since [`SimFlash::record`], and stops recording.
+    pub fn take_record(&mut self) -> Vec<Operation> {
+        self.supply.get_mut().record.take().unwrap_or_default()
+    }
+
+    /// Does an operation once more, on this flash, whole or as a fault lets it. Power is on afterwards.
+    ///
+    /// # Errors
+    /// [`FlashError`], if the fault did not ask for it.
+    pub fn replay(
+        &mut self,
+        operation: &Operation,
+        fault: Option<FaultKind>,
+    ) -> Result<(), FlashError> {
+        let supply = self.supply.get_mut();
+        let operation_number = supply.operations;
+        supply.fault = fault.map(|kind| Fault {
+            operation: operation_number,
+            kind,
+        });
+        let (_, mut chip) = self.split(0);
+        let done = match *operation {
+            Operation::Erase { offset } => chip.erase(offset as u32, (offset + PAGE_LEN) as u32),
+            Operation::Program { offset, word } => chip.write(offset as u32, &word),
+        };
+        self.inject(None);
+        self.power_on();
+        match (done, fault) {
+            (Err(FlashError::PowerLost | FlashError::Failed), Some(_)) => Ok(()),
+            (done, _) => done,
+        }
     }
 
     /// Splits the chip at `offset`, a multiple of [`PAGE_LEN`]: what lies before is mapped into memory
     /// for reading, what lies from there on is a region to program and erase.
     pub fn split(&mut self, offset: usize) -> (&[u8], NorRegion<'_>) {
-        let offset = offset.min(self.bytes.len());
-        let (mapped, bytes) = self.bytes.split_at_mut(offset);
-        let words = self.words.get_mut(offset / WORD_LEN..).unwrap_or_default();
-        let region = NorRegion {
+        let [mapped, region] = self.regions([0, offset]);
+        (mapped.lend(), region)
+    }
+
+    /// Cuts the chip into regions that begin at `starts`, rising multiples of [`PAGE_LEN`]: each ends where the
+    /// next one begins, the last one with the chip. They can be used side by side, and share power and faults.
+    pub fn regions<const N: usize>(&mut self, starts: [usize; N]) -> [NorRegion<'_>; N] {
+        let Self {
             bytes,
             words,
-            ecc: self.ecc,
-            offset,
-            supply: &mut self.supply,
+            ecc,
+            supply,
+        } = self;
+        let (mut bytes, mut words): (&mut [u8], &mut [Word]) = (bytes, words);
+        let mut at = 0;
+        let mut take = |end: Option<usize>| {
+            let len = end.map_or(bytes.len(), |end| end.saturating_sub(at).min(bytes.len()));
+            let words_len = (len / WORD_LEN).min(words.len());
+            let (region, rest) = mem::take(&mut bytes).split_at_mut(len);
+            let (region_words, rest_words) = mem::take(&mut words).split_at_mut(words_len);
+            (bytes, words) = (rest, rest_words);
+            let offset = at;
+            at += len;
+            NorRegion::new(region, region_words, *ecc, offset, supply)
         };
-        (mapped, region)
+        let mut ends = starts.into_iter().skip(1);
+        starts.map(|start| {
+            // What lies before the first region belongs to none.
+            take(Some(start));
+            take(ends.next())
+        })
     }
 }
 
-/// A region of a [`SimFlash`].
-#[derive(Debug)]
-pub struct NorRegion<'f> {
-    bytes: &'f mut [u8],
-    words: &'f mut [Word],
-    ecc: bool,
-    /// Where the region lies in the chip.
-    offset: usize,
-    supply: &'f mut Supply,
-}
-
-impl NorRegion<'_> {
-    /// Counts an operation and says how far it will get.
-    fn begin(&mut self) -> Result<Extent, FlashError> {
+/// Another chip with the same contents, powered and without faults; what was attached to the first one and
+/// recorded of it stays with it.
+impl Clone for SimFlash {
+    fn clone(&self) -> Self {
         let Supply {
             operations,
-            fault,
-            power,
+            violations,
             ..
-        } = &mut *self.supply;
-        if power.lost() {
-            return Err(FlashError::PowerLost);
-        }
-        let struck = fault
-            .filter(|fault| fault.operation <= *operations)
-            .map(|fault| fault.kind);
-        *operations += 1;
-        if struck != Some(FaultKind::Dies) {
-            fault.take_if(|_| struck.is_some());
-        }
-        match struck {
-            None => Ok(Extent::Whole),
-            Some(FaultKind::CutAfter) => Ok(Extent::WholeThenCut),
-            Some(FaultKind::CutMidway(seed)) => Ok(Extent::HalfThenCut(seed)),
-            Some(FaultKind::Lies(seed)) => Ok(Extent::Half(seed)),
-            Some(FaultKind::Fails | FaultKind::Dies) => Err(FlashError::Failed),
-            Some(FaultKind::CutBefore) => {
-                power.set_lost(true);
-                Err(FlashError::PowerLost)
-            }
+        } = *self.supply.borrow();
+        Self {
+            bytes: self.bytes.clone(),
+            words: self.words.clone(),
+            ecc: self.ecc,
+            supply: RefCell::new(Supply {
+                operations,
+                violations,
+                ..Supply::default()
+            }),
         }
     }
-
-    /// Brings `target.len()` bytes from `start` on towards `target`, as far as `extent` lets it.
-    fn finish(
-        &mut self,
-        start: usize,
-        target: &[u8],
-        mut extent: Extent,
-    ) -> Result<(), FlashError> {
-        let Supply {
-            power,
-            file,
-            file_error,
-            ..
-        } = &mut *self.supply;
-        let cells = self.bytes.get_mut(start..start + target.len());
-        let cells = cells.ok_or(FlashError::Access(NorFlashErrorKind::OutOfBounds))?;
-        for (cell, target) in cells.iter_mut().zip(target) {
-            *cell ^= (*cell ^ target) & extent.mask();
-        }
-        if let Some(file) = file
-            && let Err(error) = write_through(file, self.offset + start, cells)
-        {
-            *file_error = Some(error);
-            power.set_lost(true);
-        }
-        if matches!(extent, Extent::WholeThenCut | Extent::HalfThenCut(_)) {
-            power.set_lost(true);
-        }
-        if power.lost() {
-            Err(FlashError::PowerLost)
-        } else {
-            Ok(())
-        }
-    }
-}
-
-/// How far an operation gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extent {
-    Whole,
-    WholeThenCut,
-    /// Each bit changes or not, as the random state says.
-    Half(u64),
-    HalfThenCut(u64),
-}
-
-impl Extent {
-    /// The bits of the next byte that change.
-    fn mask(&mut self) -> u8 {
-        match self {
-            Self::Whole | Self::WholeThenCut => 0xFF,
-            Self::Half(state) | Self::HalfThenCut(state) => split_mix_64(state) as u8,
-        }
-    }
-}
-
-impl ErrorType for NorRegion<'_> {
-    type Error = FlashError;
-}
-
-impl ReadNorFlash for NorRegion<'_> {
-    const READ_SIZE: usize = 1;
-
-    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
-        check_read(self, offset, bytes.len()).map_err(FlashError::Access)?;
-        if self.supply.power.lost() {
-            return Err(FlashError::PowerLost);
-        }
-        let (first, end) = (offset as usize, offset as usize + bytes.len());
-        let words = self
-            .words
-            .get(first / WORD_LEN..end.div_ceil(WORD_LEN))
-            .unwrap_or_default();
-        if self.ecc && words.contains(&Word::Torn) {
-            return Err(FlashError::Uncorrectable {
-                offset: (self.offset + first) as u32,
-            });
-        }
-        for (to, from) in bytes
-            .iter_mut()
-            .zip(self.bytes.iter().skip(offset as usize))
-        {
-            *to = *from;
-        }
-        Ok(())
-    }
-
-    fn capacity(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-impl NorFlash for NorRegion<'_> {
-    const WRITE_SIZE: usize = WORD_LEN;
-    const ERASE_SIZE: usize = PAGE_LEN;
-
-    fn erase(&mut self, from: u32, to: u32) -> Result<(), FlashError> {
-        check_erase(self, from, to).map_err(FlashError::Access)?;
-        for start in (from as usize..to as usize).step_by(PAGE_LEN) {
-            let extent = self.begin()?;
-            let words = self
-                .words
-                .iter_mut()
-                .skip(start / WORD_LEN)
-                .take(PAGE_LEN / WORD_LEN);
-            for word in words {
-                // The cells of a page erased halfway are in no defined state: it takes no word.
-                *word = match extent {
-                    Extent::Half(_) | Extent::HalfThenCut(_) => Word::Torn,
-                    Extent::Whole | Extent::WholeThenCut => Word::Erased,
-                };
-            }
-            self.finish(start, &[0xFF; PAGE_LEN], extent)?;
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), FlashError> {
-        check_write(self, offset, bytes.len()).map_err(FlashError::Access)?;
-        for (start, word) in (offset as usize..)
-            .step_by(WORD_LEN)
-            .zip(bytes.chunks(WORD_LEN))
-        {
-            if self.words.get(start / WORD_LEN) != Some(&Word::Erased) {
-                self.supply.violations += 1;
-                return Err(FlashError::Rule {
-                    offset: (self.offset + start) as u32,
-                });
-            }
-            let extent = self.begin()?;
-            if let Some(word) = self.words.get_mut(start / WORD_LEN) {
-                *word = match extent {
-                    Extent::Half(_) | Extent::HalfThenCut(_) => Word::Torn,
-                    Extent::Whole | Extent::WholeThenCut => Word::Programmed,
-                };
-            }
-            self.finish(start, word, extent)?;
-        }
-        Ok(())
-    }
-}
-
-fn write_through(file: &mut File, offset: usize, bytes: &[u8]) -> io::Result<()> {
-    file.seek(SeekFrom::Start(offset as u64))?;
-    file.write_all(bytes)?;
-    file.sync_data()
-}
-
-/// Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
-fn split_mix_64(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let z = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

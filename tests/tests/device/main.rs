@@ -8,4 +8,5 @@ mod qemu;
 mod resets;
 mod runner;
 mod support;
+mod update;
 mod wire;

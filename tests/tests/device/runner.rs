@@ -12,11 +12,11 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use sealnet::keys::{DeviceSet, KeyFolder, generate};
 use sealnet_core::mlp::Granularity;
-use sealnet_core::protocol::{Kind, Refusal, RefusalCode};
+use sealnet_core::protocol::{Kind, Refusal, RefusalCode, UpdateStep};
 use sealnet_firmware::client::{Client, ClientError, Link};
 use sealnet_firmware::identity::{DeviceName, Identity};
 use sealnet_firmware::journal::REQUEST_BLOCK;
-use sealnet_firmware::layout::{FLASH_LEN, IDENTITY, JOURNAL};
+use sealnet_firmware::layout::{FLASH_LEN, IDENTITY, JOURNAL, SLOT_LEN};
 use sealnet_firmware::provision::load_keys;
 use sealnet_tests::{Ran, binary};
 

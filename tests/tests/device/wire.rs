@@ -22,10 +22,10 @@ fn a_counter_too_far_ahead_is_refused() {
     struct Forger(u64, [u8; 16]);
     impl Link for Forger {
         fn exchange(&mut self, _: &[u8]) -> std::io::Result<Vec<u8>> {
-            let mut payload = [0; 121];
+            let mut payload = [0; 123];
             payload[20] = 2;
             payload[25..33].copy_from_slice(&self.0.to_le_bytes());
-            payload[105..].copy_from_slice(&self.1);
+            payload[105..121].copy_from_slice(&self.1);
             Ok(frame(Kind::Status, &payload))
         }
     }
@@ -187,7 +187,7 @@ fn the_device_is_in_step_after_garbage() {
         &[1, 0][..],
         &[2, 9, 0],
         &[2, 0x81, 0],
-        &[3, 2, 1, 0],
+        &[3, 6, 1, 0],
         &[5, 1, 1, 0],
         &[0xFF; 5000],
         &[0],

@@ -3,6 +3,7 @@
 
 mod receipts;
 mod replies;
+mod updates;
 
 use sealnet_core::artefact::ReplyPolicy;
 use sealnet_core::fernet::{self, FernetKey, Iv};
@@ -138,7 +139,7 @@ fn an_authentic_request_with_wrong_contents_is_refused() {
     }
     for other in (0..=255_u8).filter(|&v| v != 1) {
         let expected = match other {
-            0x81 => MessageError::Direction,
+            0x81 | 0x83 => MessageError::Direction,
             _ => MessageError::Kind(other),
         };
         assert_eq!(refused(&|p| p[1] = other), expected);

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use sealnet_firmware::client::ClientError;
 use sealnet_firmware::device::BootError;
 use sealnet_firmware::keyfile::{Exposed, KeyFileError};
 use sealnet_firmware::layout::FLASH_LEN;
@@ -25,6 +26,10 @@ pub(crate) enum Failure {
     Model(KeyFileError),
     #[error("the device serves no model: {0}")]
     NoModel(BootError),
+    #[error("the device refuses the model: {0}")]
+    Refused(BootError),
+    #[error("the device was not updated: {0}")]
+    Update(ClientError),
     #[error("the model is no newer one: security counter {found}, the device is at {stored}")]
     NotNewer { found: u32, stored: u32 },
     #[error("{} exists", .0.display())]
@@ -46,20 +51,25 @@ impl Failure {
                     .into()
             }
             Self::Exposed { path, exposed } => exposed.hint(path),
-            Self::NoModel(error) => error.hint().into(),
+            Self::NoModel(error) | Self::Refused(error) => error.hint().into(),
             Self::Model(KeyFileError::NoFile(_)) => "name a model made by `sealnet export`".into(),
             Self::NotNewer { stored, .. } => format!(
                 "export it with a higher one: sealnet export --counter {}",
                 stored.saturating_add(1)
             ),
             Self::NoImage { .. } => "make one with `firmware-sim provision`".into(),
-            Self::Io { .. } | Self::Frames(..) | Self::Model(_) | Self::InUse(_) => String::new(),
+            Self::Io { .. }
+            | Self::Frames(..)
+            | Self::Model(_)
+            | Self::Update(_)
+            | Self::InUse(_) => String::new(),
         }
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::NoModel(error) if error.is_verification() => 1,
+            Self::NoModel(error) | Self::Refused(error) if error.is_verification() => 1,
+            Self::Update(error) if error.is_verification() => 1,
             Self::NotNewer { .. } => 1,
             _ => 2,
         }

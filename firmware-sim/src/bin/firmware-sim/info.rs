@@ -4,9 +4,10 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use sealnet_core::artefact::Sealed;
+use sealnet_core::protocol::UpdateOutcome;
 use sealnet_firmware::device::FIRMWARE_VERSION;
 use sealnet_firmware::identity::Provisioned;
-use sealnet_firmware::journal::Journal;
+use sealnet_firmware::journal::{Journal, Slots, Trial};
 use sealnet_firmware::layout::{IDENTITY, JOURNAL, SLOT_A, SLOT_B, SLOT_LEN};
 use sealnet_firmware::shape::SHAPE;
 
@@ -62,6 +63,22 @@ pub(crate) fn info(path: &Path) -> Result<(), Failure> {
     }
     match Journal::open(region) {
         Ok(journal) => {
+            let Slots {
+                active,
+                trial,
+                outcome,
+            } = journal.slots();
+            let trial = match trial {
+                Trial::None => "no trial",
+                Trial::Pending => "a trial of the other one at the next boot",
+                Trial::Attempted => "a trial of the other one that did not end",
+            };
+            let outcome = match outcome {
+                UpdateOutcome::None => "no update tried",
+                UpdateOutcome::Confirmed => "the last update confirmed",
+                UpdateOutcome::Failed => "the last update failed",
+            };
+            lines.push(format!("active     {active}; {trial}; {outcome}"));
             let counters = journal.counters();
             lines.push(format!(
                 "counters   {} boots, security counter {}, no request up to {}",

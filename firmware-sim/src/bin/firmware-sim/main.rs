@@ -9,16 +9,17 @@ mod failure;
 mod files;
 mod info;
 mod text;
+mod update;
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use sealnet_firmware::device::BootError;
+use sealnet_firmware::device::Served;
 use sealnet_firmware::env::Event;
-use sealnet_firmware::journal::{Counters, Journal};
-use sealnet_firmware::layout::{FLASH_LEN, JOURNAL};
+use sealnet_firmware::journal::Counters;
+use sealnet_firmware::layout::FLASH_LEN;
 use sealnet_firmware::provision;
 use sealnet_firmware::sim::Machine;
 use sealnet_firmware::sim::flash::SimFlash;
@@ -27,6 +28,7 @@ use failure::Failure;
 use files::{open, read_model, write_new};
 use info::info;
 use text::say;
+use update::update;
 
 /// Runs Sealnet's device on this machine: flash in a file, frames on standard input and output.
 #[derive(Debug, Parser)]
@@ -64,7 +66,7 @@ enum Command {
         #[arg(long)]
         no_check: bool,
     },
-    /// Put a newer model into a flash image, if its device boots it; keys and counters stay
+    /// Give the device of a flash image a newer model over its wire; it keeps the old one if it refuses
     Update {
         /// The flash image
         #[arg(long, value_name = "FILE")]
@@ -172,42 +174,23 @@ fn provision(
     Ok(())
 }
 
-fn update(flash: &Path, model: &Path) -> Result<(), Failure> {
-    let (mut old, _locked) = open(flash)?;
-    let model = read_model(model)?;
-    let (_, journal) = old.split(JOURNAL);
-    let stored = Journal::open(journal)
-        .map_err(|error| Failure::NoModel(BootError::Journal(error)))?
-        .counters()
-        .security;
-    // A copy boots, and raises its security counter if it serves the model; only then is it written.
-    let mut machine = Machine::new(provision::with_model(&old, &model)?);
-    let device = machine.boot(|_: Event| {});
-    let found = device.model().map_err(Failure::NoModel)?.security_counter;
-    drop(device);
-    if found <= stored {
-        return Err(Failure::NotNewer { found, stored });
-    }
-    write_new(flash, machine.flash().bytes(), true)?;
-    say(format_args!(
-        "{}: the model is replaced; security counter {stored} -> {found}",
-        flash.display()
-    ));
-    Ok(())
-}
-
 fn run(path: &Path) -> Result<(), Failure> {
     let (flash, file) = open(path)?;
     let mut machine = Machine::new(flash);
     machine.flash_mut().attach(file);
-    let frames = Frames {
+    let mut frames = Frames {
         input: io::stdin().lock(),
         output: io::stdout().lock(),
     };
-    let mut device = machine.boot_on(frames, |event| say(format_args!("{event}")));
-    let ended = device.run();
-    let model = device.model().map(drop);
-    drop(device);
+    let (ended, model) = loop {
+        let mut device = machine.boot_on(&mut frames, |event| say(format_args!("{event}")));
+        let ended = device.run();
+        let model = device.model().map(drop);
+        // To try a new model, the board resets itself.
+        if !matches!(ended, Ok(Served::Reset)) {
+            break (ended, model);
+        }
+    };
     if let Some(error) = machine.flash_mut().take_file_error() {
         return Err(Failure::io("write", path)(error));
     }

@@ -1,3 +1,5 @@
+use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
+
 use super::*;
 
 fn flash() -> SimFlash {
@@ -149,4 +151,73 @@ fn with_an_error_correcting_code_a_torn_word_cannot_be_read() {
         region.erase(0, PAGE_LEN as u32).unwrap();
         assert!(readable(&mut region, 0, PAGE_LEN));
     }
+}
+
+#[test]
+fn regions_lie_side_by_side_and_share_power() {
+    let mut flash = flash();
+    let (first, second) = (PAGE_LEN, 2 * PAGE_LEN);
+    flash.inject(Some(Fault {
+        operation: 2,
+        kind: FaultKind::CutBefore,
+    }));
+    let [mut a, mut b] = flash.regions([first, second]);
+    assert_eq!((a.capacity(), b.capacity()), (PAGE_LEN, PAGE_LEN));
+    a.write(0, &[1; 8]).unwrap();
+    b.write(8, &[2; 8]).unwrap();
+    assert_eq!(a.write(8, &[1; 8]), Err(FlashError::PowerLost));
+    assert_eq!(b.write(16, &[1; 8]), Err(FlashError::PowerLost));
+    assert_eq!(a.bytes()[..16], [[1; 8], [0xFF; 8]].concat());
+    assert_eq!(b.lend()[..16], [[0xFF; 8], [2; 8]].concat());
+    assert_eq!(flash.bytes()[first..first + 8], [1; 8]);
+    assert_eq!(flash.bytes()[second + 8..second + 16], [2; 8]);
+    flash.power_on();
+    let [mut whole, nothing, beyond] = flash.regions([0, 3 * PAGE_LEN, 4 * PAGE_LEN]);
+    assert_eq!(whole.capacity(), 3 * PAGE_LEN);
+    assert_eq!((nothing.capacity(), beyond.capacity()), (0, 0));
+    assert_eq!(
+        whole.write(PAGE_LEN as u32, &[0; 8]),
+        Err(FlashError::Rule {
+            offset: PAGE_LEN as u32
+        })
+    );
+}
+
+#[test]
+fn what_was_recorded_gives_the_same_flash_again() {
+    let start = flash();
+    let mut done = start.clone();
+    done.record();
+    let (_, mut region) = done.split(PAGE_LEN);
+    region.write(8, &[3; 24]).unwrap();
+    region.erase(0, 2 * PAGE_LEN as u32).unwrap();
+    region.write(8, &[4; 8]).unwrap();
+    let record = done.take_record();
+    assert_eq!(record.len(), 3 + 2 + 1);
+    assert!(done.take_record().is_empty());
+    let mut again = start.clone();
+    for (number, operation) in record.iter().enumerate() {
+        // As a fault struck there: only what is halfway differs from before and after.
+        let before = again.clone();
+        let mut cut = again.clone();
+        cut.replay(operation, Some(FaultKind::CutBefore)).unwrap();
+        assert!(cut.bytes() == before.bytes(), "{number}");
+        let mut halfway = again.clone();
+        let midway = FaultKind::CutMidway(number as u64);
+        halfway.replay(operation, Some(midway)).unwrap();
+        again.replay(operation, None).unwrap();
+        cut = before;
+        cut.replay(operation, Some(FaultKind::CutAfter)).unwrap();
+        assert!(cut.bytes() == again.bytes(), "{number}");
+        let blank_before = matches!(operation, Operation::Erase { offset } if *offset > PAGE_LEN);
+        assert_eq!(halfway.bytes() == again.bytes(), blank_before, "{number}");
+        assert!(halfway.split(0).1.write(0, &[0; 8]).is_ok());
+    }
+    assert!(again.bytes() == done.bytes());
+    assert_eq!(
+        again.replay(&record[5], None),
+        Err(FlashError::Rule {
+            offset: PAGE_LEN as u32 + 8
+        })
+    );
 }

@@ -50,6 +50,7 @@ fn provision_run_and_info() {
         "device     0001\n",
         "slot A     claims: 784-64-64-10 \"test\", security counter 3, signed by ed25519 ",
         "slot B     blank\n",
+        "active     slot A; no trial; no update tried\n",
         &format!("counters   1 boots, security counter 3, no request up to {REQUEST_BLOCK}\n"),
     ] {
         assert!(
@@ -122,11 +123,19 @@ fn update_takes_a_newer_model_that_boots_and_nothing_else() {
             ran.stderr
         );
         assert!(ran.stderr.contains(text), "{model}: {}", ran.stderr);
-        assert!(
-            fs::read(desk.path("flash.bin")).unwrap() == before,
-            "{model} changed the flash"
-        );
+        // Counters go on and the spare slot may hold the refused model; the old one is where it was, and served.
+        let after = fs::read(desk.path("flash.bin")).unwrap();
+        assert!(after[..SLOT_LEN] == before[..SLOT_LEN], "{model}");
+        assert!(counters(&desk).contains("security counter 3"), "{model}");
     }
+    let info = desk.ran("info --flash flash.bin").stdout;
+    let state = "active     slot A; no trial; no update tried\n";
+    assert!(info.contains(state), "{info}");
+    let mut device = desk.boot();
+    client.status(&mut device).unwrap();
+    let answer = client.infer(&mut device, &[9; 784]).unwrap();
+    assert!(answer.computed(&network(1).oracle(&[9; 784])));
+    assert_eq!(device.end(), 0);
 
     desk.write("newer.sealed", &desk.model(&newer, 4));
     let ran = desk.ran("update --flash flash.bin --model newer.sealed");
@@ -142,10 +151,50 @@ fn update_takes_a_newer_model_that_boots_and_nothing_else() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
-    assert!(counters(&desk).contains("2 boots, security counter 4"));
+    assert!(counters(&desk).contains("security counter 4"));
+    let info = desk.ran("info --flash flash.bin").stdout;
+    let state = "active     slot B; no trial; the last update confirmed\n";
+    assert!(info.contains(state), "{info}");
     let mut device = desk.boot();
     client.status(&mut device).unwrap();
     let answer = client.infer(&mut device, &[9; 784]).unwrap();
     assert!(answer.computed(&newer.oracle(&[9; 784])));
+    assert_eq!(device.end(), 0);
+}
+
+/// The same update on the wire of the running program, which resets its board by itself.
+#[test]
+fn the_running_device_is_updated_over_its_streams() {
+    let desk = Desk::new();
+    assert_eq!(desk.provision("model.sealed", "").code, 0);
+    let mut client = Client::new(&desk.identity);
+    let mut device = desk.boot();
+    let [older, newer] = [desk.model(&network(2), 3), desk.model(&network(2), 4)];
+    let refused = client.update(&mut device, &older, |_| {}).unwrap_err();
+    assert!(
+        matches!(refused, ClientError::Refused(refusal) if refusal.code == RefusalCode::ModelNotNewer),
+        "{refused}"
+    );
+    let mut told = Vec::new();
+    client
+        .update(&mut device, &newer, |bytes| told.push(bytes))
+        .unwrap();
+    assert_eq!((told[0], told.last()), (512, Some(&newer.len())));
+    client.updated(&mut device, &newer).unwrap();
+    let answer = client.infer(&mut device, &[9; 784]).unwrap();
+    assert!(answer.computed(&network(2).oracle(&[9; 784])));
+    assert_eq!(answer.receipt.boot, 2);
+    assert_eq!(device.end(), 0);
+    // Killed amid an upload, on the other slot's pages.
+    let mut device = desk.boot();
+    let newest = desk.model(&network(1), 5);
+    client.status(&mut device).unwrap();
+    let total = newest.len() as u32;
+    let begin = client.seal_update(UpdateStep::Begin { total }).unwrap();
+    let response = device.exchange(&begin.frame).unwrap();
+    client.acknowledged(&begin, &response).unwrap();
+    device.kill();
+    let mut device = desk.boot();
+    client.updated(&mut device, &newer).unwrap();
     assert_eq!(device.end(), 0);
 }
