@@ -101,6 +101,8 @@ struct Session<J> {
     boot: u32,
     /// Messages sealed since.
     messages: u64,
+    /// Bytes of RAM for a model that is decrypted.
+    model_ram_len: usize,
 }
 
 /// Why a device serves no model.

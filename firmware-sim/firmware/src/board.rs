@@ -6,7 +6,9 @@ use core::slice;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use sealnet_firmware::env::{self, DefmtLog, Env};
-use sealnet_firmware::layout::{IDENTITY, JOURNAL, JOURNAL_LEN, PAGE_LEN, SLOT_A, SLOT_LEN};
+use sealnet_firmware::layout::{
+    IDENTITY, JOURNAL, JOURNAL_LEN, PAGE_LEN, SLOT_A, SLOT_B, SLOT_LEN,
+};
 
 use crate::flash::Region;
 use crate::uart::{Interrupt, Uart};
@@ -16,6 +18,7 @@ use crate::uart::{Interrupt, Uart};
 pub(crate) struct Mps2;
 
 impl Env for Mps2 {
+    type Slot<'m> = Region;
     type Journal = Region;
     type Port = Uart;
     type Log = DefmtLog;
@@ -65,15 +68,15 @@ pub(crate) fn take(log: DefmtLog) -> Option<env::Board<'static, Mps2>> {
     }
     TAKEN.store(true, Ordering::Relaxed);
     let storage = (&raw const _storage).expose_provenance();
-    // SAFETY: the linker script keeps the storage clear of code and RAM; the slots and the identity are only
-    // read, the journal lies behind them and belongs to its region, and all are lent once.
+    // SAFETY: the linker script keeps the storage clear of code and RAM; the identity is only read, slots and
+    // journal lie beside it and belong to their regions, and all are lent once.
     unsafe {
-        let mapped = |offset: usize, len| {
-            slice::from_raw_parts(ptr::with_exposed_provenance(storage + offset), len)
-        };
         Some(env::Board {
-            slot: mapped(SLOT_A, SLOT_LEN),
-            identity: mapped(IDENTITY, PAGE_LEN),
+            slots: [SLOT_A, SLOT_B].map(|slot| Region::new(storage + slot, SLOT_LEN)),
+            identity: slice::from_raw_parts(
+                ptr::with_exposed_provenance(storage + IDENTITY),
+                PAGE_LEN,
+            ),
             model_ram: &mut *MODEL_RAM.0.get(),
             journal: Region::new(storage + JOURNAL, JOURNAL_LEN),
             port: Uart::new(at::UART0, Some(at::UART0_RECEIVE)),

@@ -1,10 +1,12 @@
 //! Flash on a board that has none: a region of its memory, programmed under NOR rules.
 
 use core::ptr;
+use core::slice;
 
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash,
 };
+use sealnet_firmware::env::Slot;
 use sealnet_firmware::layout::PAGE_LEN;
 
 /// A region of memory.
@@ -20,7 +22,7 @@ pub(crate) struct Refused(NorFlashErrorKind);
 
 impl Region {
     /// # Safety
-    /// `len` bytes of memory lie at `base`, and nothing else refers to them.
+    /// `len` bytes of memory lie at `base` as long as the program runs, and nothing else refers to them.
     pub(crate) unsafe fn new(base: usize, len: usize) -> Self {
         Self { base, len }
     }
@@ -34,6 +36,18 @@ impl Region {
             Some(end) if end <= self.len => Ok(self.base + offset),
             _ => Err(Refused(NorFlashErrorKind::OutOfBounds)),
         }
+    }
+}
+
+impl<'m> Slot<'m> for Region {
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: `new`'s caller promised that they are there. Whoever writes borrows the region alone.
+        unsafe { slice::from_raw_parts(ptr::with_exposed_provenance(self.base), self.len) }
+    }
+
+    fn lend(self) -> &'m [u8] {
+        // SAFETY: as above; with the region itself gone, nothing writes any more.
+        unsafe { slice::from_raw_parts(ptr::with_exposed_provenance(self.base), self.len) }
     }
 }
 

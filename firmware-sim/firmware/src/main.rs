@@ -9,7 +9,7 @@ mod panic;
 mod uart;
 
 use cortex_m_rt::entry;
-use sealnet_firmware::device::Device;
+use sealnet_firmware::device::{Device, Served};
 use sealnet_firmware::env::DefmtLog;
 
 #[entry]
@@ -21,6 +21,9 @@ fn main() -> ! {
     };
     let mut device = Device::boot(board);
     loop {
-        let Ok(_) = device.serve();
+        // To try a new model, the board resets; the wire never closes.
+        if let Ok(Served::Reset) = device.run() {
+            cortex_m::peripheral::SCB::sys_reset();
+        }
     }
 }

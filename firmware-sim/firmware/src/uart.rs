@@ -115,7 +115,9 @@ impl Write for Uart {
         Ok(buf.len())
     }
 
+    /// Waits until the last byte is sent.
     fn flush(&mut self) -> Result<(), Infallible> {
+        while self.load(STATE) & TX_FULL != 0 {}
         Ok(())
     }
 }

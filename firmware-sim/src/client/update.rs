@@ -1,5 +1,7 @@
 //! Gives a device a new model.
 
+use std::io::ErrorKind;
+
 use sealnet_core::artefact::Sealed;
 use sealnet_core::fernet::{Iv, binary_len};
 use sealnet_core::protocol::{
@@ -63,7 +65,18 @@ impl Client {
     pub fn updated(&mut self, link: &mut impl Link, model: &[u8]) -> Result<(), ClientError> {
         let sealed = Sealed::parse(model).map_err(ClientError::NoModel)?;
         let header = *sealed.untrusted_header();
-        let status = self.status(link)?;
+        let mut attempts = 1..ATTEMPTS;
+        let status = loop {
+            match self.status(link) {
+                // What was sent while the board was resetting may have lost its first bytes.
+                Err(ClientError::Refused(_) | ClientError::Silent) if attempts.next().is_some() => {
+                }
+                Err(ClientError::Link(error))
+                    if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
+                        && attempts.next().is_some() => {}
+                status => break status?,
+            }
+        };
         if status
             .model
             .is_none_or(|serving| serving.digest != header.model_digest)

@@ -25,24 +25,25 @@ impl<'m, E: Env> Device<'m, E> {
         } = board;
         // A reset without a power cut finds the model that was served before, refused now perhaps.
         model_ram.zeroize();
-        let (session, model, spare) = match Session::begin(identity, journal, &mut log) {
-            Err(error) => (None, Err(error), b),
-            Ok(mut session) => {
-                let [active, spare] = match session.journal.slots().active {
-                    SlotName::A => [a, b],
-                    SlotName::B => [b, a],
-                };
-                let confirmed = session.try_spare(spare.bytes(), model_ram, &mut log);
-                // Whichever model is active now is proved once more, as at every boot: none runs on a trial's
-                // word alone.
-                let [active, spare] = match confirmed {
-                    true => [spare, active],
-                    false => [active, spare],
-                };
-                let model = session.bring_up(active.lend(), model_ram, Role::Active, &mut log);
-                (Some(session), model, spare)
-            }
-        };
+        let (session, model, spare) =
+            match Session::begin(identity, journal, model_ram.len(), &mut log) {
+                Err(error) => (None, Err(error), b),
+                Ok(mut session) => {
+                    let [active, spare] = match session.journal.slots().active {
+                        SlotName::A => [a, b],
+                        SlotName::B => [b, a],
+                    };
+                    let confirmed = session.try_spare(spare.bytes(), model_ram, &mut log);
+                    // Whichever model is active now is proved once more, as at every boot: none runs on a trial's
+                    // word alone.
+                    let [active, spare] = match confirmed {
+                        true => [spare, active],
+                        false => [active, spare],
+                    };
+                    let model = session.bring_up(active.lend(), model_ram, Role::Active, &mut log);
+                    (Some(session), model, spare)
+                }
+            };
         log.event(match &model {
             Ok(model) => Event::Serving {
                 signed_by: model.header().signing_key,
@@ -83,7 +84,12 @@ enum Role {
 }
 
 impl<J: NorFlash> Session<J> {
-    fn begin(identity: &[u8], journal: J, log: &mut impl Log) -> Result<Self, BootError> {
+    fn begin(
+        identity: &[u8],
+        journal: J,
+        model_ram_len: usize,
+        log: &mut impl Log,
+    ) -> Result<Self, BootError> {
         let Provisioned { identity, nonce } = Provisioned::read(identity)?;
         let mut journal = Journal::open(journal)?;
         let cut = journal.slots().trial == Trial::Attempted;
@@ -98,6 +104,7 @@ impl<J: NorFlash> Session<J> {
             journal,
             boot,
             messages: 0,
+            model_ram_len,
         })
     }
 

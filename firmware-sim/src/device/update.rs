@@ -14,7 +14,6 @@ use super::boot::{fits, verify_newer};
 use super::serve::{Answer, frame_of};
 use super::{BootError, Refused, Session};
 use crate::env::{Event, Slot};
-use crate::layout::MODEL_RAM_LEN;
 
 /// A model on its way into the spare slot. It is in RAM alone: a reset forgets it.
 #[derive(Debug, Clone, Copy)]
@@ -250,7 +249,7 @@ impl<J: NorFlash> Session<J> {
             if given != found {
                 return Err(ArtefactError::ModelKey { given, found }.into());
             }
-            if header.plaintext_len as usize > MODEL_RAM_LEN {
+            if header.plaintext_len as usize > self.model_ram_len {
                 let needed = header.plaintext_len;
                 return Err(ArtefactError::BufferTooSmall { needed }.into());
             }

@@ -109,6 +109,43 @@ fn a_cortex_m33_answers() {
     answers_with_the_hosts_logits(Board::CortexM33, Mode::Clear);
 }
 
+/// Into the one slot and back into the other: the board resets itself after each upload.
+#[test]
+fn a_cortex_m4_is_updated_over_its_wire() {
+    let image = image(Board::CortexM4, Mode::Clear);
+    let export = |counter| Export {
+        encrypted: false,
+        counter,
+        ..Export::default()
+    };
+    let (mut machine, log) = power_on(&image, flash(&export(1), 1).bytes());
+    let mut client = Client::new(&identity(&ed25519()));
+    for counter in 2..=3 {
+        let model = network(u64::from(counter));
+        let file = export(counter).seal(&model);
+        client.update(&mut machine, &file, |_| {}).unwrap();
+        client.updated(&mut machine, &file).unwrap();
+        let features = random_bytes(784, 9);
+        let answer = client.infer(&mut machine, &features).unwrap();
+        assert!(answer.computed(&model.logits(&features)));
+        assert_eq!(answer.receipt.boot, counter);
+    }
+    let mut forged = export(4).seal(&network(4));
+    forged[1000] ^= 1;
+    client.update(&mut machine, &forged, |_| {}).unwrap_err();
+    let older = export(2).seal(&network(2));
+    client.update(&mut machine, &older, |_| {}).unwrap_err();
+    machine.reset().unwrap();
+    client
+        .updated(&mut machine, &export(3).seal(&network(3)))
+        .unwrap();
+    let lines = log.lines();
+    for slot in ["A", "B"] {
+        let confirmed = format!("info  Confirmed {{ slot: {slot} }}");
+        assert!(lines.contains(&confirmed), "{lines:?}");
+    }
+}
+
 #[test]
 fn a_forged_model_is_refused_and_the_device_says_so() {
     let mut forged = Export {
