@@ -34,11 +34,12 @@ pub(crate) fn update(flash: &Path, model: &Path) -> Result<(), Failure> {
     let mut machine = Machine::new(image);
     // The device's own log says what it refused: a refusal on the wire has no more than a code.
     let mut reason = None;
-    let log = |event| match event {
-        Event::Refused(Refused::Update(UpdateError::Model(error))) | Event::TrialFailed(error) => {
-            reason = Some(error)
+    let log = |event| {
+        if let Event::Refused(Refused::Update(UpdateError::Model(error)))
+        | Event::TrialFailed(error) = event
+        {
+            reason = Some(error);
         }
-        _ => {}
     };
     let updated = machine.update(&mut Client::new(&identity), &model, log, |_| {});
     write_new(flash, machine.flash().bytes(), true)?;
