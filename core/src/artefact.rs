@@ -5,11 +5,21 @@
 //! ```text
 //! &[u8] ─parse─▶ Sealed ─verify(&TrustedKey, min_counter)─▶ Verified
 //!       ─open(&FernetKey, &mut buffer) | open_in_place()─▶ Opened ─load─▶ Deployed
+//!       ─open_streamed(&FernetKey)─▶ OpenedStreamed ─load─▶ Deployed
 //! ```
 //!
 //! Each arrow consumes the value before it, and nothing else makes the value after it. Of all that is
 //! made from an artefact only [`Deployed`] and [`DeployedAny`] can answer. An unknown version, scheme,
 //! flag, type or policy is an error, never a default. Everything borrows: the weights are used where they lie.
+//!
+//! | mode | body | weights at an inference | what is checked when it is opened |
+//! |---|---|---|---|
+//! | clear | clear | read where they lie | digest |
+//! | confidential | encrypted | read in the buffer that the body was decrypted into | MAC, digest |
+//! | streamed | encrypted | decrypted in pieces of 128 bytes, wiped after each layer | MAC, digest |
+//!
+//! One parser reads all three and proves the same of them. A streamed body is read anew at each inference and its
+//! MAC is not checked again: as a clear one, it must lie in memory that nobody else writes to. See [`Streamed`].
 //!
 //! # Version 1, byte by byte
 //!
@@ -173,8 +183,10 @@ mod load;
 mod names;
 mod open;
 mod parse;
+mod plaintext;
 mod seal;
 pub mod section;
+mod streamed;
 mod verify;
 
 pub use error::{ArtefactError, SectionError};
@@ -182,10 +194,11 @@ pub use golden::{GOLDEN_MAX, expand, golden_logits};
 pub use header::{BodyEncoding, FORMAT_VERSION, HEADER_LEN, Header, NAME_LEN, Name, Provenance};
 pub use load::{Deployed, DeployedAny};
 pub use names::{NAME_BYTES_MAX, NameList, Names, NamesSpec};
-pub use open::Opened;
+pub use open::{Opened, OpenedStreamed};
 pub use parse::Sealed;
 pub use seal::{
     Body, BodySpec, Claims, Encryption, SealError, body_len, seal, sealed_len, write_body,
 };
 pub use section::{ColumnScaling, FeatureScaling, ReplyPolicy};
+pub use streamed::{Encrypted, InRam, Streamed};
 pub use verify::Verified;

@@ -12,12 +12,14 @@
 //!
 //! [`Network`] takes its shape at run time and its buffers from the caller: the host runs any
 //! model with it. [`Mlp`] takes its shape at compile time and keeps its activations on the stack:
-//! the device runs one shape with it. Both call the same kernel and cannot differ.
+//! the device runs one shape with it. `stream` runs a layer that is read in pieces. All call the same kernel
+//! and cannot differ.
 //!
 //! [`Requant::to_u8`]: crate::quant::Requant::to_u8
 
 mod kernel;
 mod layer;
+pub(crate) mod stream;
 
 use core::fmt;
 

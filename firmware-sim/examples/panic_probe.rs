@@ -5,18 +5,23 @@
 
 use core::convert::Infallible;
 use core::hint::black_box;
+use core::marker::PhantomData;
 
 use embedded_io::{ErrorType as PortErrorType, Read, Write};
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
+use sealnet_core::artefact::{Encrypted, InRam, Streamed};
 use sealnet_firmware::device::Device;
 use sealnet_firmware::env::{Board, Env, Event, Log, Slot};
 
-/// Keeps the device path, and all that it reaches.
+/// Keeps the device path, and all that it reaches: with encrypted models in RAM, and streamed.
 #[used]
-static ROOT: fn(Board<'static, Probe>) = device_path;
+static ROOT: (
+    fn(Board<'static, Probe>),
+    fn(Board<'static, Probe<Streamed>>),
+) = (device_path, device_path);
 
 /// Boots and serves.
-fn device_path(board: Board<'static, Probe>) {
+fn device_path<M: Encrypted>(board: Board<'static, Probe<M>>) {
     if CONTROL {
         black_box(black_box(None::<u8>).expect("the panic to be found"));
     }
@@ -30,13 +35,14 @@ const CONTROL: bool = option_env!("SEALNET_PANIC_CONTROL").is_some();
 
 /// A board about which the compiler knows nothing.
 #[derive(Debug)]
-struct Probe;
+struct Probe<M = InRam>(PhantomData<M>);
 
-impl Env for Probe {
+impl<M: Encrypted> Env for Probe<M> {
     type Slot<'m> = Probe;
     type Journal = Probe;
     type Port = Probe;
     type Log = Probe;
+    type Encrypted = M;
 }
 
 impl Log for Probe {

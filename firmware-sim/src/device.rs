@@ -6,7 +6,8 @@
 //! 2. If a trial is pending, that is the boot to try the model in the spare slot: see *Update*.
 //! 3. Bring the model in the active slot through the chain of proofs (see
 //!    [`artefact`](sealnet_core::artefact)): parse; verify under the identity's key and against the
-//!    stored security counter; open, in place or into RAM; load, which computes the golden vectors.
+//!    stored security counter; open, in place, into RAM or as it lies ([`Env::Encrypted`]); load, which computes
+//!    the golden vectors.
 //! 4. Raise the stored security counter to the model's, so that an older model boots no more.
 //!
 //! Whatever fails, the device stays alive: it says so in its log and its status, and refuses requests. A
@@ -45,7 +46,7 @@ mod update;
 
 use core::fmt;
 
-use sealnet_core::artefact::{ArtefactError, Deployed};
+use sealnet_core::artefact::{ArtefactError, Deployed, InRam};
 use sealnet_core::fernet::{NONCE_LEN, binary_len};
 use sealnet_core::protocol::{
     CHUNK_MAX, FrameError, FrameReader, Kind, MAX_CLASSES, MAX_FEATURES, MessageError, RefusalCode,
@@ -72,8 +73,8 @@ pub const FIRMWARE_VERSION: u32 = {
     }
 };
 
-/// The model that a device of this build runs.
-pub type Model<'m> = Deployed<'m, INPUT, HIDDEN1, HIDDEN2, CLASSES>;
+/// The model that a device of this build runs; `M` is its board's [`Env::Encrypted`].
+pub type Model<'m, M = InRam> = Deployed<'m, INPUT, HIDDEN1, HIDDEN2, CLASSES, M>;
 
 /// A device after its reset.
 #[derive(Debug)]
@@ -83,7 +84,7 @@ pub struct Device<'m, E: Env> {
     frames: FrameReader<RECEIVE_LEN>,
     /// Who it is; `None` without a readable identity or journal, and then there is no model either.
     session: Option<Session<E::Journal>>,
-    model: Result<Model<'m>, BootError>,
+    model: Result<Model<'m, E::Encrypted>, BootError>,
     /// The slot that is not active.
     spare: E::Slot<'m>,
     /// The model that is on its way into it.
@@ -102,7 +103,7 @@ struct Session<J> {
     /// Messages sealed since.
     messages: u64,
     /// Bytes of RAM for a model that is decrypted.
-    model_ram_len: usize,
+    room: usize,
 }
 
 /// Why a device serves no model.

@@ -7,6 +7,7 @@ use core::fmt;
 
 use embedded_io::{Read, Write};
 use embedded_storage::nor_flash::NorFlash;
+use sealnet_core::artefact::Encrypted;
 use sealnet_core::protocol::SlotName;
 use sealnet_core::sign::KeyId;
 
@@ -23,6 +24,9 @@ pub trait Env {
     type Port: Read + Write;
     /// Where the device says what it does.
     type Log: Log;
+    /// What becomes of an encrypted model: [`InRam`](sealnet_core::artefact::InRam) where there is RAM for it,
+    /// [`Streamed`](sealnet_core::artefact::Streamed) where there is none. The image holds the code of one.
+    type Encrypted: Encrypted;
 }
 
 /// A region of NOR flash that is also mapped into memory, at a multiple of 16 bytes.
@@ -42,8 +46,8 @@ pub struct Board<'m, E: Env> {
     pub slots: [E::Slot<'m>; 2],
     /// The identity page, mapped into memory.
     pub identity: &'m [u8],
-    /// What a confidential model is decrypted into:
-    /// [`MODEL_RAM_LEN`](crate::layout::MODEL_RAM_LEN) bytes, at a multiple of 16.
+    /// What an encrypted model is decrypted into:
+    /// [`MODEL_RAM_LEN`](crate::layout::MODEL_RAM_LEN) bytes, at a multiple of 16; none where it is streamed.
     pub model_ram: &'m mut [u8],
     /// The journal's two pages.
     pub journal: E::Journal,

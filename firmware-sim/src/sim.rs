@@ -25,7 +25,7 @@ use std::io::{self, Read, Write};
 use std::marker::PhantomData;
 use std::mem;
 
-use sealnet_core::artefact::Header;
+use sealnet_core::artefact::{Encrypted, Header, InRam, Streamed};
 use zeroize::Zeroizing;
 
 use crate::client::{Client, ClientError, Link};
@@ -38,22 +38,25 @@ use crate::provision::{self, ProvisionError};
 use flash::{NorRegion, SimFlash};
 pub use port::Port;
 
-/// What stays when the power goes: the flash.
+/// What stays when the power goes: the flash. `M` is what becomes of an encrypted model: decrypted into RAM, or
+/// [streamed](Machine::streamed).
 #[derive(Debug)]
-pub struct Machine {
+pub struct Machine<M = InRam> {
     flash: SimFlash,
     model_ram: Zeroizing<Vec<u8>>,
+    encrypted: PhantomData<M>,
 }
 
 /// The types of a simulated board: its port is any pair of streams `P`.
 #[derive(Debug)]
-pub struct SimEnv<'m, P, L>(PhantomData<(&'m (), P, L)>);
+pub struct SimEnv<'m, P, L, M = InRam>(PhantomData<(&'m (), P, L, M)>);
 
-impl<'m, P: Read + Write, L: Log> Env for SimEnv<'m, P, L> {
+impl<'m, P: Read + Write, L: Log, M: Encrypted> Env for SimEnv<'m, P, L, M> {
     type Slot<'s> = NorRegion<'s>;
     type Journal = NorRegion<'m>;
     type Port = Port<P>;
     type Log = L;
+    type Encrypted = M;
 }
 
 impl Machine {
@@ -81,9 +84,22 @@ impl Machine {
         Self {
             flash,
             model_ram: Zeroizing::new(vec![0; MODEL_RAM_LEN]),
+            encrypted: PhantomData,
         }
     }
 
+    /// The board without RAM for a model: an encrypted one stays encrypted in flash, and each inference
+    /// decrypts it in pieces.
+    pub fn streamed(self) -> Machine<Streamed> {
+        Machine {
+            flash: self.flash,
+            model_ram: Zeroizing::new(Vec::new()),
+            encrypted: PhantomData,
+        }
+    }
+}
+
+impl<M: Encrypted> Machine<M> {
     /// The flash.
     pub fn flash(&self) -> &SimFlash {
         &self.flash
@@ -94,7 +110,7 @@ impl Machine {
         self.flash
     }
 
-    /// The RAM that a confidential model was decrypted into.
+    /// The RAM that an encrypted model was decrypted into; none where it is streamed.
     pub fn model_ram(&self) -> &[u8] {
         &self.model_ram
     }
@@ -105,7 +121,7 @@ impl Machine {
     }
 
     /// Switches power on: boots a device that talks with this process.
-    pub fn boot<L: Log>(&mut self, log: L) -> SimDevice<'_, L> {
+    pub fn boot<L: Log>(&mut self, log: L) -> SimDevice<'_, L, M> {
         SimDevice {
             device: self.boot_on(Pipe::default(), log),
             resetting: false,
@@ -132,8 +148,10 @@ impl Machine {
         &mut self,
         port: P,
         log: L,
-    ) -> Device<'_, SimEnv<'_, P, L>> {
-        let Self { flash, model_ram } = self;
+    ) -> Device<'_, SimEnv<'_, P, L, M>> {
+        let Self {
+            flash, model_ram, ..
+        } = self;
         flash.power_on();
         let port = Port::new(port, flash.power());
         let [a, b, identity, journal] = flash.regions([SLOT_A, SLOT_B, IDENTITY, JOURNAL]);
@@ -150,12 +168,12 @@ impl Machine {
 
 /// A device that talks with this process.
 #[derive(Debug)]
-pub struct SimDevice<'m, L: Log> {
-    device: Device<'m, SimEnv<'m, Pipe, L>>,
+pub struct SimDevice<'m, L: Log, M: Encrypted = InRam> {
+    device: Device<'m, SimEnv<'m, Pipe, L, M>>,
     resetting: bool,
 }
 
-impl<L: Log> SimDevice<'_, L> {
+impl<L: Log, M: Encrypted> SimDevice<'_, L, M> {
     /// What the publisher says about the model served, or why there is none.
     ///
     /// # Errors
@@ -171,7 +189,7 @@ impl<L: Log> SimDevice<'_, L> {
     }
 }
 
-impl<L: Log> Link for SimDevice<'_, L> {
+impl<L: Log, M: Encrypted> Link for SimDevice<'_, L, M> {
     /// Sends bytes, frames or not, and gives all that the device sends back. A device that is
     /// [resetting](SimDevice::resetting) is an error of the kind `ConnectionReset`.
     fn exchange(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {

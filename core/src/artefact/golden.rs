@@ -2,8 +2,9 @@
 //! itself, before it serves, that it computes what the exporter computed.
 
 use super::ArtefactError;
+use super::plaintext::Plaintext;
 use super::section::Golden;
-use crate::mlp::{Mlp, Network, ShapeError};
+use crate::mlp::{Network, ShapeError};
 
 /// The most vectors that an artefact carries.
 pub const GOLDEN_MAX: u16 = 16;
@@ -59,18 +60,19 @@ pub fn golden_logits(
     network.infer(features, scratch, logits)
 }
 
-impl Golden<'_> {
-    /// Runs every vector through a compile-time network.
+impl Golden {
+    /// Runs every vector through a network whose widths are known at compile time.
     ///
     /// Stack: `IN + 4 * OUT` bytes beside the network's own.
-    pub(super) fn check<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
+    pub(super) fn check<const IN: usize, const OUT: usize>(
         &self,
-        mlp: &Mlp<'_, IN, H1, H2, OUT>,
+        body: impl Plaintext,
+        network: impl Fn(&[u8; IN]) -> [i32; OUT],
     ) -> Result<(), ArtefactError> {
         for vector in 0..self.count {
             let mut features = [0; IN];
             expand(self.seed, vector, &mut features);
-            self.compare(vector, &mlp.logits(&features))?;
+            self.compare(body, vector, &network(&features))?;
         }
         Ok(())
     }
@@ -78,28 +80,34 @@ impl Golden<'_> {
     /// Runs every vector through a run-time network, with the caller's buffers.
     pub(super) fn check_any(
         &self,
+        body: impl Plaintext,
         network: &Network<'_>,
         scratch: &mut [u8],
         logits: &mut [i32],
     ) -> Result<(), ArtefactError> {
         for vector in 0..self.count {
             golden_logits(network, self.seed, vector, scratch, logits)?;
-            self.compare(vector, logits)?;
+            self.compare(body, vector, logits)?;
         }
         Ok(())
     }
 
-    fn compare(&self, vector: u16, logits: &[i32]) -> Result<(), ArtefactError> {
-        let wrong = ArtefactError::Golden { vector };
+    fn compare(
+        &self,
+        body: impl Plaintext,
+        vector: u16,
+        logits: &[i32],
+    ) -> Result<(), ArtefactError> {
         // The section holds `count` vectors of `logits.len()`: at most 16 * 65,535.
         let start = usize::from(vector) * logits.len();
-        let expected = self.logits.get(start..).ok_or(wrong)?;
-        let equal = expected.len() >= logits.len()
-            && expected
-                .iter()
-                .zip(logits)
-                .all(|(&e, &l)| i32::from_le_bytes(e) == l);
-        if equal { Ok(()) } else { Err(wrong) }
+        let equal = logits.iter().zip(start..).all(|(&logit, index)| {
+            self.logits.word(body, index).map(i32::from_le_bytes) == Some(logit)
+        });
+        if equal {
+            Ok(())
+        } else {
+            Err(ArtefactError::Golden { vector })
+        }
     }
 }
 

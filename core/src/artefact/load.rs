@@ -1,19 +1,39 @@
-//! `Opened → Deployed`: a network that is proved to run and to give the golden logits.
+//! `Opened → Deployed`: a network that is proved to run and to give the golden logits. The same proofs for a
+//! body in memory and for one that stays encrypted.
 
 use core::fmt;
 
+use super::plaintext::Plaintext;
 use super::section::{Contents, FeatureScaling, ReplyPolicy, Terms};
-use super::{ArtefactError, Header, Names, Opened};
+use super::streamed::{Encrypted, InRam, Run as _, Streamed, StreamedNetwork};
+use super::{ArtefactError, Header, Names, Opened, OpenedStreamed};
 use crate::mlp::{Mlp, Network, Shape, ShapeError};
 use crate::sign::Digest512;
 
-/// A model that may answer, of a shape known at compile time. Only [`Opened::load`] makes one.
+/// A model that may answer, of a shape known at compile time. Only [`Opened::load`] and
+/// [`OpenedStreamed::load`] make one.
 ///
-/// Its weights stay where they lie: in flash, or in the buffer that the body was decrypted into.
-pub struct Deployed<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize> {
+/// Its weights stay where they lie: in flash, or in the buffer that the body was decrypted into. `M` says
+/// whether they may also lie in flash encrypted, see [`Streamed`].
+pub struct Deployed<
+    'b,
+    const IN: usize,
+    const H1: usize,
+    const H2: usize,
+    const OUT: usize,
+    M: Encrypted = InRam,
+> {
     header: Header,
-    mlp: Mlp<'b, IN, H1, H2, OUT>,
+    engine: Engine<'b, IN, H1, H2, OUT, M>,
     terms: Terms<'b>,
+}
+
+/// What computes.
+enum Engine<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize, M: Encrypted> {
+    /// Over weights in memory.
+    Memory(Mlp<'b, IN, H1, H2, OUT>),
+    /// Over weights that are decrypted as it goes.
+    Streamed(M::Network<'b>),
 }
 
 /// A model that may answer, of any shape. Only [`Opened::load_any`] makes one.
@@ -42,43 +62,37 @@ impl<'b> Opened<'b> {
     }
 
     /// As [`load`](Self::load), but `accept` has the last word, once everything is proved: the device
-    /// raises its security counter there, and serves no model if it cannot.
+    /// raises its security counter there, and serves no model if it cannot. And the answer is of any kind
+    /// `M`, for a device that also runs models of the other kind.
     ///
     /// # Errors
     ///
     /// Those of [`load`](Self::load), and `accept`'s own. After either, a buffer that the body was decrypted
     /// into is wiped.
-    pub fn load_if<const IN: usize, const H1: usize, const H2: usize, const OUT: usize, E>(
+    pub fn load_if<const IN: usize, const H1: usize, const H2: usize, const OUT: usize, E, M>(
         self,
         accept: impl FnOnce(&Header) -> Result<(), E>,
-    ) -> Result<Deployed<'b, IN, H1, H2, OUT>, E>
+    ) -> Result<Deployed<'b, IN, H1, H2, OUT, M>, E>
     where
         E: From<ArtefactError>,
+        M: Encrypted,
     {
-        self.prove::<IN, H1, H2, OUT>()?;
-        accept(&self.header)?;
         let header = self.header;
+        header.has_shape::<IN, H1, H2, OUT>()?;
+        let body = self.body_bytes();
+        let contents = contents(body, &header)?;
+        let network = mlp::<IN, H1, H2, OUT>(&contents)?;
+        let golden = contents.golden;
+        golden.check(body, |features| network.logits(features))?;
+        accept(&header)?;
         // What was proved just now, read again from a body that stays.
-        let contents = contents(self.into_body(), &header)?;
+        let body = self.into_body();
+        let contents = self::contents(body, &header)?;
         Ok(Deployed {
             header,
-            mlp: Mlp::try_from(contents.network).map_err(ArtefactError::from)?,
-            terms: contents.terms,
+            engine: Engine::Memory(mlp(&contents)?),
+            terms: contents.terms(body),
         })
-    }
-
-    fn prove<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
-        &self,
-    ) -> Result<(), ArtefactError> {
-        let found = self.header.shape;
-        if found.widths().map(usize::from) != [IN, H1, H2, OUT] {
-            let width = |n| u16::try_from(n).map_err(|_| ShapeError::TooWide);
-            let expected = Shape::new(width(IN)?, width(H1)?, width(H2)?, width(OUT)?)?;
-            return Err(ArtefactError::Dimensions { expected, found });
-        }
-        let contents = contents(self.body_bytes(), &self.header)?;
-        let mlp = Mlp::<IN, H1, H2, OUT>::try_from(contents.network)?;
-        contents.golden.check(&mlp)
     }
 
     /// Loads a network of any shape; the same proofs as [`load`](Self::load).
@@ -95,28 +109,113 @@ impl<'b> Opened<'b> {
         logits: &mut [i32],
     ) -> Result<DeployedAny<'b>, ArtefactError> {
         let header = self.header;
-        let proved = contents(self.body_bytes(), &header)?;
-        proved.golden.check_any(&proved.network, scratch, logits)?;
-        let contents = contents(self.into_body(), &header)?;
+        let body = self.body_bytes();
+        let proved = contents(body, &header)?;
+        let golden = proved.golden;
+        golden.check_any(body, &network(&proved)?, scratch, logits)?;
+        let body = self.into_body();
+        let contents = contents(body, &header)?;
         Ok(DeployedAny {
             header,
-            network: contents.network,
-            terms: contents.terms,
+            network: network(&contents)?,
+            terms: contents.terms(body),
         })
     }
 }
 
-fn contents<'b>(body: &'b [u8], header: &Header) -> Result<Contents<'b>, ArtefactError> {
+impl<'a> OpenedStreamed<'a> {
+    /// Loads a network of the shape `IN → H1 → H2 → OUT` whose weights stay encrypted; the same proofs as
+    /// [`Opened::load`].
+    ///
+    /// Stack: that of [`Opened::load`], and as for [`Deployed::logits`] some 500 bytes for the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`ArtefactError`], the variants from `Dimensions` on.
+    pub fn load<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
+        self,
+    ) -> Result<Deployed<'a, IN, H1, H2, OUT, Streamed>, ArtefactError> {
+        self.load_if(|_| Ok(()))
+    }
+
+    /// As [`load`](Self::load), but `accept` has the last word, once everything is proved.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load`](Self::load), and `accept`'s own.
+    pub fn load_if<const IN: usize, const H1: usize, const H2: usize, const OUT: usize, E>(
+        self,
+        accept: impl FnOnce(&Header) -> Result<(), E>,
+    ) -> Result<Deployed<'a, IN, H1, H2, OUT, Streamed>, E>
+    where
+        E: From<ArtefactError>,
+    {
+        let Self { header, token } = self;
+        header.has_shape::<IN, H1, H2, OUT>()?;
+        let Contents {
+            layers,
+            golden,
+            logit_scale,
+            policy,
+            ..
+        } = contents(&token, &header)?;
+        let network = StreamedNetwork { token, layers };
+        golden.check(&network.token, |features| {
+            network.logits::<IN, H1, H2, OUT>(features)
+        })?;
+        accept(&header)?;
+        Ok(Deployed {
+            header,
+            engine: Engine::Streamed(network),
+            terms: Terms {
+                logit_scale,
+                policy,
+                scaling: None,
+                names: None,
+            },
+        })
+    }
+}
+
+impl Header {
+    fn has_shape<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
+        &self,
+    ) -> Result<(), ArtefactError> {
+        let found = self.shape;
+        if found.widths().map(usize::from) != [IN, H1, H2, OUT] {
+            let width = |n| u16::try_from(n).map_err(|_| ShapeError::TooWide);
+            let expected = Shape::new(width(IN)?, width(H1)?, width(H2)?, width(OUT)?)?;
+            return Err(ArtefactError::Dimensions { expected, found });
+        }
+        Ok(())
+    }
+}
+
+fn contents<P: Plaintext>(body: P, header: &Header) -> Result<Contents<P>, ArtefactError> {
     Contents::parse(body, header.shape, header.granularity)
 }
 
-impl<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>
-    Deployed<'_, IN, H1, H2, OUT>
+fn mlp<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
+    contents: &Contents<&'b [u8]>,
+) -> Result<Mlp<'b, IN, H1, H2, OUT>, ArtefactError> {
+    Ok(Mlp::try_from(network(contents)?)?)
+}
+
+fn network<'b>(contents: &Contents<&'b [u8]>) -> Result<Network<'b>, ShapeError> {
+    Network::new(contents.layers)
+}
+
+impl<const IN: usize, const H1: usize, const H2: usize, const OUT: usize, M: Encrypted>
+    Deployed<'_, IN, H1, H2, OUT, M>
 {
-    /// `[OUT]` logits of `[IN]` features; see [`Mlp::logits`] for the stack.
+    /// `[OUT]` logits of `[IN]` features; see [`Mlp::logits`] for the stack. A streamed model needs some 500
+    /// bytes more, whatever its shape.
     #[must_use]
     pub fn logits(&self, features: &[u8; IN]) -> [i32; OUT] {
-        self.mlp.logits(features)
+        match &self.engine {
+            Engine::Memory(mlp) => mlp.logits(features),
+            Engine::Streamed(network) => network.logits::<IN, H1, H2, OUT>(features),
+        }
     }
 }
 
@@ -168,7 +267,13 @@ macro_rules! about {
         pub const fn logit_scale(&self) -> f32 {
             self.terms.logit_scale
         }
+    };
+}
 
+/// What those tell beside that whose bodies lie in memory. A device does not use it, and a streamed model
+/// has proved it and does not keep it.
+macro_rules! about_data {
+    () => {
         /// How real columns were mapped to bytes, if they were.
         #[must_use]
         pub const fn scaling(&self) -> Option<FeatureScaling<'b>> {
@@ -184,8 +289,8 @@ macro_rules! about {
 }
 
 /// The parameters may be secret: they are not shown.
-impl<const IN: usize, const H1: usize, const H2: usize, const OUT: usize> fmt::Debug
-    for Deployed<'_, IN, H1, H2, OUT>
+impl<const IN: usize, const H1: usize, const H2: usize, const OUT: usize, M: Encrypted> fmt::Debug
+    for Deployed<'_, IN, H1, H2, OUT, M>
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Deployed")
@@ -203,12 +308,19 @@ impl fmt::Debug for DeployedAny<'_> {
     }
 }
 
-impl<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>
-    Deployed<'b, IN, H1, H2, OUT>
+impl<const IN: usize, const H1: usize, const H2: usize, const OUT: usize, M: Encrypted>
+    Deployed<'_, IN, H1, H2, OUT, M>
 {
     about!();
 }
 
+impl<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>
+    Deployed<'b, IN, H1, H2, OUT>
+{
+    about_data!();
+}
+
 impl<'b> DeployedAny<'b> {
     about!();
+    about_data!();
 }

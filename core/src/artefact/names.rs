@@ -4,10 +4,10 @@
 use core::str;
 
 use super::seal::SealError;
-use super::section::{NAMES, broken, zeros};
-use super::{ArtefactError, SectionError};
+use super::ArtefactError;
+use super::plaintext::{Cursor, Plaintext, Span};
 use crate::mlp::Shape;
-use crate::wire::{Reader, WireError, Writer};
+use crate::wire::Writer;
 
 /// The longest name of a column or a class in bytes: its length is one byte.
 pub const NAME_BYTES_MAX: usize = 255;
@@ -31,12 +31,23 @@ impl<'b> Names<'b> {
     pub const fn classes(&self) -> NameList<'b> {
         self.classes
     }
+}
 
-    pub(super) fn parse(payload: &'b [u8], shape: Shape) -> Result<Self, ArtefactError> {
-        let length = |_: WireError| broken(NAMES, SectionError::Length);
-        let mut r = Reader::new(payload);
-        let columns = r.u16().map_err(length)?;
-        let classes = r.u16().map_err(length)?;
+/// Where a body's names lie, each proved to be one.
+#[derive(Clone, Copy)]
+pub(super) struct NamesAt {
+    columns: Span,
+    classes: Span,
+}
+
+impl NamesAt {
+    /// Reads the section's payload.
+    pub(super) fn parse(
+        mut r: Cursor<impl Plaintext>,
+        shape: Shape,
+    ) -> Result<Self, ArtefactError> {
+        let columns = r.u16()?;
+        let classes = r.u16()?;
         let counted = |count, width| count == 0 || count == width;
         if !counted(columns, shape.input())
             || !counted(classes, shape.output())
@@ -44,15 +55,38 @@ impl<'b> Names<'b> {
         {
             return Err(ArtefactError::NameCount);
         }
-        zeros(&mut r, 12, NAMES)?;
-        let rest = r.bytes(r.remaining()).map_err(length)?;
-        let (columns, rest) = NameList::take(rest, columns)?;
-        let (classes, rest) = NameList::take(rest, classes)?;
-        if !rest.is_empty() {
-            return Err(broken(NAMES, SectionError::Length));
-        }
-        Ok(Self { columns, classes })
+        r.zeros(12)?;
+        let names = Self {
+            columns: list(&mut r, columns)?,
+            classes: list(&mut r, classes)?,
+        };
+        r.finish()?;
+        Ok(names)
     }
+
+    /// The names in the body they were read from, which lies in memory.
+    pub(super) fn of(self, body: &[u8]) -> Option<Names<'_>> {
+        Some(Names {
+            columns: NameList(self.columns.of(body)?),
+            classes: NameList(self.classes.of(body)?),
+        })
+    }
+}
+
+/// Proves the next `count` names and says where they lie.
+fn list(r: &mut Cursor<impl Plaintext>, count: u16) -> Result<Span, ArtefactError> {
+    let mut names = r.skip(0)?;
+    let mut buffer = [0; NAME_BYTES_MAX];
+    for _ in 0..count {
+        let len = usize::from(r.u8()?);
+        let text = buffer.get_mut(..len).unwrap_or_default();
+        r.fill(text)?;
+        if !str::from_utf8(text).is_ok_and(is_name) {
+            return Err(ArtefactError::NameText);
+        }
+        names = names.up_to(r.position());
+    }
+    Ok(names)
 }
 
 /// Names in order: an iterator over them. Each is 1 to 255 bytes long and has no control characters.
@@ -60,22 +94,6 @@ impl<'b> Names<'b> {
 pub struct NameList<'b>(&'b [u8]);
 
 impl<'b> NameList<'b> {
-    /// Proves the first `count` names in `bytes`; the answer is them and what follows.
-    fn take(bytes: &'b [u8], count: u16) -> Result<(Self, &'b [u8]), ArtefactError> {
-        let mut rest = bytes;
-        for _ in 0..count {
-            let (text, after) = split(rest).ok_or_else(|| broken(NAMES, SectionError::Length))?;
-            if !str::from_utf8(text).is_ok_and(is_name) {
-                return Err(ArtefactError::NameText);
-            }
-            rest = after;
-        }
-        let (names, rest) = bytes
-            .split_at_checked(bytes.len().saturating_sub(rest.len()))
-            .ok_or_else(|| broken(NAMES, SectionError::Length))?;
-        Ok((Self(names), rest))
-    }
-
     /// Whether there are no names.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

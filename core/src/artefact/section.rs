@@ -1,9 +1,10 @@
 //! The typed sections of a body: how they are told apart and read. The tables are in the
 //! [module docs](super).
 
+use super::names::NamesAt;
+use super::plaintext::{Cursor, LayerAt, Plaintext, Span};
 use super::{ArtefactError, Names, SectionError};
-use crate::mlp::{DenseRef, Granularity, LayerBytes, Network, Shape};
-use crate::wire::{Reader, WireError};
+use crate::mlp::{Granularity, Shape};
 
 /// Layers with 8-bit weights. Required.
 pub const LAYERS_INT8: u16 = 1;
@@ -73,11 +74,11 @@ pub struct UnknownReplyPolicy(pub u8);
 
 /// Golden vectors: the inputs are made from the seed by [`expand`](super::expand).
 #[derive(Clone, Copy)]
-pub(super) struct Golden<'b> {
+pub(super) struct Golden {
     pub(super) seed: u64,
     pub(super) count: u16,
-    /// `[count][out]` logits, little-endian.
-    pub(super) logits: &'b [[u8; 4]],
+    /// Where the `[count][out]` logits lie, little-endian.
+    pub(super) logits: Span,
 }
 
 /// How real columns were mapped to bytes: `value = offset + scale * byte`. The device does not
@@ -113,10 +114,13 @@ impl ColumnScaling {
 }
 
 /// A body's contents, parsed and proved but for the golden vectors.
-pub(super) struct Contents<'b> {
-    pub(super) network: Network<'b>,
-    pub(super) golden: Golden<'b>,
-    pub(super) terms: Terms<'b>,
+pub(super) struct Contents<P: Plaintext> {
+    pub(super) layers: [P::Layer; 3],
+    pub(super) logit_scale: f32,
+    pub(super) golden: Golden,
+    pub(super) policy: ReplyPolicy,
+    scaling: Option<Span>,
+    names: Option<NamesAt>,
 }
 
 /// What a deployed model carries beside its network.
@@ -129,73 +133,93 @@ pub(super) struct Terms<'b> {
 
 /// The names in a body of which nothing is verified.
 pub(super) fn names(body: &[u8], shape: Shape) -> Result<Option<Names<'_>>, ArtefactError> {
-    let sections = Sections::split(body)?;
-    sections.names.map(|s| Names::parse(s, shape)).transpose()
+    let Some(span) = Sections::split(body)?.names else {
+        return Ok(None);
+    };
+    Ok(NamesAt::parse(Cursor::within(body, NAMES, span), shape)?.of(body))
 }
 
-impl<'b> Contents<'b> {
+impl<P: Plaintext> Contents<P> {
     /// Reads all sections of a body for a network of this shape.
     pub(super) fn parse(
-        body: &'b [u8],
+        body: P,
         shape: Shape,
         granularity: Granularity,
     ) -> Result<Self, ArtefactError> {
         let sections = Sections::split(body)?;
-        let (logit_scale, network) = layers(sections.layers, shape, granularity)?;
+        let at = |section, span| Cursor::within(body, section, span);
+        let (logit_scale, layers) = layers(at(LAYERS_INT8, sections.layers), shape, granularity)?;
+        let golden = golden(at(GOLDEN, sections.golden), shape)?;
+        let policy = policy(at(REPLY_POLICY, sections.policy))?;
+        if let Some(span) = sections.scaling {
+            scaling(at(FEATURE_SCALING, span), shape)?;
+        }
+        let names = sections.names.map(|span| at(NAMES, span));
         Ok(Self {
-            network,
-            golden: golden(sections.golden, shape)?,
-            terms: Terms {
-                logit_scale,
-                policy: policy(sections.policy)?,
-                scaling: sections.scaling.map(|s| scaling(s, shape)).transpose()?,
-                names: sections.names.map(|s| Names::parse(s, shape)).transpose()?,
-            },
+            layers,
+            logit_scale,
+            golden,
+            policy,
+            scaling: sections.scaling,
+            names: names.map(|names| NamesAt::parse(names, shape)).transpose()?,
         })
     }
 }
 
-/// The payloads of a body.
-struct Sections<'b> {
-    layers: &'b [u8],
-    golden: &'b [u8],
-    policy: &'b [u8],
-    scaling: Option<&'b [u8]>,
-    names: Option<&'b [u8]>,
+impl<'b> Contents<&'b [u8]> {
+    /// What the body carries beside the network.
+    pub(super) fn terms(&self, body: &'b [u8]) -> Terms<'b> {
+        let columns = self.scaling.and_then(|span| span.of(body));
+        Terms {
+            logit_scale: self.logit_scale,
+            policy: self.policy,
+            scaling: columns.map(|columns| FeatureScaling(columns.as_chunks().0)),
+            names: self.names.and_then(|names| names.of(body)),
+        }
+    }
 }
 
-impl<'b> Sections<'b> {
-    fn split(body: &'b [u8]) -> Result<Self, ArtefactError> {
-        let mut r = Reader::new(body);
+/// The payloads of a body.
+struct Sections {
+    layers: Span,
+    golden: Span,
+    policy: Span,
+    scaling: Option<Span>,
+    names: Option<Span>,
+}
+
+impl Sections {
+    fn split(body: impl Plaintext) -> Result<Self, ArtefactError> {
+        let mut r = Cursor::new(body);
         let (mut layers, mut golden, mut policy) = (None, None, None);
         let (mut scaling, mut names) = (None, None);
         let mut previous = 0;
         while r.remaining() > 0 {
-            let section = r.u16().map_err(|_| broken(0, SectionError::Length))?;
-            let fail = |cause| broken(section, cause);
+            r.section = 0;
+            let section = r.u16()?;
+            r.section = section;
             let slot = match section {
                 LAYERS_INT8 => &mut layers,
                 GOLDEN => &mut golden,
                 REPLY_POLICY => &mut policy,
                 FEATURE_SCALING => &mut scaling,
                 NAMES => &mut names,
-                LAYERS_INT4 | DETECTOR => return Err(fail(SectionError::Reserved)),
-                _ => return Err(fail(SectionError::Unknown)),
+                LAYERS_INT4 | DETECTOR => return Err(r.fail(SectionError::Reserved)),
+                _ => return Err(r.fail(SectionError::Unknown)),
             };
-            let length = |_| fail(SectionError::Length);
-            let version = r.u16().map_err(length)?;
+            let version = r.u16()?;
             if version != SECTION_VERSION {
-                return Err(fail(SectionError::Version(version)));
+                return Err(r.fail(SectionError::Version(version)));
             }
             // Strictly ascending: no type twice, and one order for one content.
             if section <= previous {
-                return Err(fail(SectionError::Order));
+                return Err(r.fail(SectionError::Order));
             }
             previous = section;
-            let payload_len = r.u32().map_err(length)? as usize;
-            zeros(&mut r, 8, section)?;
-            *slot = Some(r.bytes(payload_len).map_err(length)?);
-            pad(&mut r, section)?;
+            let payload_len = r.u32()? as usize;
+            r.zeros(8)?;
+            *slot = Some(r.skip(payload_len)?);
+            r.pad()?;
         }
         let missing = |section| broken(section, SectionError::Missing);
         Ok(Self {
@@ -208,52 +232,53 @@ impl<'b> Sections<'b> {
     }
 }
 
-fn layers(
-    payload: &[u8],
+fn layers<P: Plaintext>(
+    mut r: Cursor<P>,
     shape: Shape,
     granularity: Granularity,
-) -> Result<(f32, Network<'_>), ArtefactError> {
-    let length = |_| broken(LAYERS_INT8, SectionError::Length);
-    let mut r = Reader::new(payload);
-    let logit_scale = r.f32().map_err(length)?;
+) -> Result<(f32, [P::Layer; 3]), ArtefactError> {
+    let logit_scale = r.f32()?;
     if !(logit_scale.is_finite() && logit_scale > 0.0) {
         return Err(ArtefactError::LogitScale);
     }
-    zeros(&mut r, 12, LAYERS_INT8)?;
+    r.zeros(12)?;
     let [first, second, third] = shape.layers();
     let mut layer = |number: u8, (inputs, outputs): (usize, usize)| {
         let factors = granularity.factors(outputs);
         // Widths have 16 bits: `4 * width` cannot overflow, the product is checked by `array`.
-        let bytes = LayerBytes {
-            biases: array(&mut r, 4, outputs)?,
-            multipliers: array(&mut r, 4, factors)?,
-            shifts: array(&mut r, 1, factors)?,
-            weights: array(&mut r, inputs, outputs)?,
+        let at = LayerAt {
+            inputs,
+            outputs,
+            granularity,
+            arrays: [
+                array(&mut r, 4, outputs)?,
+                array(&mut r, 4, factors)?,
+                array(&mut r, 1, factors)?,
+                array(&mut r, inputs, outputs)?,
+            ],
         };
-        DenseRef::new(inputs, outputs, granularity, bytes).map_err(|cause| ArtefactError::Layer {
+        let layer = r.plaintext().layer(at);
+        layer.map_err(|cause| ArtefactError::Layer {
             layer: number,
             cause,
         })
     };
     let layers = [layer(1, first)?, layer(2, second)?, layer(3, third)?];
-    r.finish().map_err(length)?;
-    Ok((logit_scale, Network::new(layers)?))
+    r.finish()?;
+    Ok((logit_scale, layers))
 }
 
-fn golden(payload: &[u8], shape: Shape) -> Result<Golden<'_>, ArtefactError> {
-    let length = |_| broken(GOLDEN, SectionError::Length);
-    let mut r = Reader::new(payload);
-    let seed = r.u64().map_err(length)?;
-    let count = r.u16().map_err(length)?;
-    let out = r.u16().map_err(length)?;
-    zeros(&mut r, 4, GOLDEN)?;
+fn golden(mut r: Cursor<impl Plaintext>, shape: Shape) -> Result<Golden, ArtefactError> {
+    let seed = r.u64()?;
+    let count = r.u16()?;
+    let out = r.u16()?;
+    r.zeros(4)?;
     if !(1..=super::GOLDEN_MAX).contains(&count) || out != shape.output() {
         return Err(ArtefactError::GoldenCount);
     }
     // At most 16 * 65,535 * 4 bytes.
-    let len = usize::from(count) * usize::from(out) * 4;
-    let (logits, _) = r.bytes(len).map_err(length)?.as_chunks();
-    r.finish().map_err(length)?;
+    let logits = r.skip(usize::from(count) * usize::from(out) * 4)?;
+    r.finish()?;
     Ok(Golden {
         seed,
         count,
@@ -261,58 +286,37 @@ fn golden(payload: &[u8], shape: Shape) -> Result<Golden<'_>, ArtefactError> {
     })
 }
 
-fn policy(payload: &[u8]) -> Result<ReplyPolicy, ArtefactError> {
-    let length = |_| broken(REPLY_POLICY, SectionError::Length);
-    let mut r = Reader::new(payload);
-    let value = r.u8().map_err(length)?;
-    let policy = ReplyPolicy::try_from(value).map_err(|e| ArtefactError::ReplyPolicy(e.0))?;
-    zeros(&mut r, 15, REPLY_POLICY)?;
-    r.finish().map_err(length)?;
+fn policy(mut r: Cursor<impl Plaintext>) -> Result<ReplyPolicy, ArtefactError> {
+    let policy = ReplyPolicy::try_from(r.u8()?).map_err(|e| ArtefactError::ReplyPolicy(e.0))?;
+    r.zeros(15)?;
+    r.finish()?;
     Ok(policy)
 }
 
-fn scaling(payload: &[u8], shape: Shape) -> Result<FeatureScaling<'_>, ArtefactError> {
-    let (columns, rest) = payload.as_chunks::<8>();
-    if !rest.is_empty() || columns.len() != usize::from(shape.input()) {
-        return Err(broken(FEATURE_SCALING, SectionError::Length));
+fn scaling(mut r: Cursor<impl Plaintext>, shape: Shape) -> Result<(), ArtefactError> {
+    if r.remaining() != 8 * usize::from(shape.input()) {
+        return Err(r.fail(SectionError::Length));
     }
-    for (column, &bytes) in (0..).zip(columns) {
-        let ColumnScaling { offset, scale } = ColumnScaling::from_bytes(bytes);
+    for column in 0..shape.input() {
+        let ColumnScaling { offset, scale } = ColumnScaling::from_bytes(r.array()?);
         if !(offset.is_finite() && scale.is_finite()) {
             return Err(ArtefactError::FeatureScaling { column });
         }
     }
-    Ok(FeatureScaling(columns))
+    Ok(())
 }
 
-/// Reads an array of `count` elements of `size` bytes inside the layers, and its padding.
-fn array<'b>(r: &mut Reader<'b>, size: usize, count: usize) -> Result<&'b [u8], ArtefactError> {
-    let length = |_: WireError| broken(LAYERS_INT8, SectionError::Length);
-    let len = size.checked_mul(count).ok_or(WireError::Truncated);
-    let bytes = len.and_then(|len| r.bytes(len)).map_err(length)?;
-    pad(r, LAYERS_INT8)?;
-    Ok(bytes)
-}
-
-/// Reads zeros up to the next multiple of 16 from the reader's start.
-fn pad(r: &mut Reader<'_>, section: u16) -> Result<(), ArtefactError> {
-    zeros(r, padding(r.position()), section)
+/// Finds an array of `count` elements of `size` bytes inside the layers, and reads its padding.
+fn array(r: &mut Cursor<impl Plaintext>, size: usize, count: usize) -> Result<Span, ArtefactError> {
+    let len = size.checked_mul(count);
+    let span = r.skip(len.ok_or(r.fail(SectionError::Length))?)?;
+    r.pad()?;
+    Ok(span)
 }
 
 /// Bytes from `position` to the next multiple of 16.
 pub(super) const fn padding(position: usize) -> usize {
     position.wrapping_neg() % ALIGNMENT
-}
-
-pub(super) fn zeros(r: &mut Reader<'_>, n: usize, section: u16) -> Result<(), ArtefactError> {
-    let bytes = r
-        .bytes(n)
-        .map_err(|_| broken(section, SectionError::Length))?;
-    if bytes.iter().all(|&b| b == 0) {
-        Ok(())
-    } else {
-        Err(broken(section, SectionError::Padding))
-    }
 }
 
 pub(super) const fn broken(section: u16, cause: SectionError) -> ArtefactError {

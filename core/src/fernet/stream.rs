@@ -65,13 +65,28 @@ impl<'a> VerifiedToken<'a> {
     /// Second pass: a reader at the start of the plaintext.
     #[must_use]
     pub fn reader(&self) -> PlaintextReader<'_> {
-        PlaintextReader {
-            cbc: cbc::Decryptor::inner_iv_init(&self.cipher, (&self.iv).into()),
-            ciphertext: self.ciphertext,
-            remaining: self.plaintext_len,
+        self.reader_at(0)
+    }
+
+    /// Second pass: a reader at byte `position` of the plaintext, or at its end if that is nearer. Nothing
+    /// before that byte's block is decrypted: CBC needs no more of it than one block of ciphertext.
+    #[must_use]
+    pub fn reader_at(&self, position: usize) -> PlaintextReader<'_> {
+        let position = position.min(self.plaintext_len);
+        let (block, offset) = (position / BLOCK, position % BLOCK);
+        let (before, ciphertext) = self.ciphertext.split_at_checked(block).unwrap_or_default();
+        let iv = before.last().unwrap_or(&self.iv);
+        let mut reader = PlaintextReader {
+            cbc: cbc::Decryptor::inner_iv_init(&self.cipher, iv.into()),
+            ciphertext,
+            // Of the block's plaintext too what is skipped; `position` is not below `offset`.
+            remaining: (self.plaintext_len - position) + offset,
             block: Zeroizing::new([0; BLOCK]),
             used: BLOCK,
-        }
+        };
+        let mut skipped = Zeroizing::new([0; BLOCK]);
+        reader.read(skipped.get_mut(..offset).unwrap_or_default());
+        reader
     }
 
     /// Second pass at once: the whole plaintext at the start of `out`.

@@ -14,9 +14,7 @@ use super::DenseRef;
 #[inline]
 pub(super) fn hidden(layer: &DenseRef<'_>, input: &[u8], out: &mut [u8]) {
     for (row, activation) in layer.rows().zip(out) {
-        *activation = row
-            .requant
-            .to_u8(portable::accumulate(row.weights, input, row.bias));
+        *activation = row.requant.to_u8(accumulate(row.weights, input, row.bias));
     }
 }
 
@@ -28,6 +26,13 @@ pub(super) fn output(layer: &DenseRef<'_>, input: &[u8], out: &mut [i32]) {
     for (row, logit) in layer.rows().zip(out) {
         *logit = row
             .requant
-            .to_i32(portable::accumulate(row.weights, input, row.bias));
+            .to_i32(accumulate(row.weights, input, row.bias));
     }
+}
+
+/// `start + sum(weights[i] * input[i])`, of a row or of a piece of one: whose sum starts at the bias, or
+/// where the piece before it ended.
+#[inline]
+pub(super) fn accumulate(weights: &[u8], input: &[u8], start: i32) -> i32 {
+    portable::accumulate(weights, input, start)
 }

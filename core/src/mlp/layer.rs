@@ -128,7 +128,7 @@ impl<'w> DenseRef<'w> {
                 .map_err(|cause| LayerError::Requant { row, cause })?;
         }
         for (index, row) in layer.rows().enumerate() {
-            if row.weights.iter().any(|&w| (w as i8) < WEIGHT_MIN) {
+            if !in_range(row.weights) {
                 return Err(LayerError::WeightRange { row: index });
             }
             if accumulator_bound(row.weights, row.bias) > i64::from(i32::MAX) {
@@ -243,6 +243,11 @@ impl<'w, const IN: usize, const OUT: usize> TryFrom<DenseRef<'w>> for Dense<'w, 
             Err(ShapeError::Dimensions)
         }
     }
+}
+
+/// Whether no weight is -128.
+pub(super) fn in_range(weights: &[u8]) -> bool {
+    weights.iter().all(|&w| (w as i8) >= WEIGHT_MIN)
 }
 
 /// Exactly `count` 32-bit words.

@@ -1,7 +1,7 @@
 //! From reset to a model that may answer.
 
 use embedded_storage::nor_flash::NorFlash;
-use sealnet_core::artefact::{ArtefactError, BodyEncoding, Header, Sealed, Verified};
+use sealnet_core::artefact::{ArtefactError, BodyEncoding, Encrypted, Header, Sealed, Verified};
 use sealnet_core::protocol::{FrameReader, SlotName};
 use sealnet_core::sign::TrustedKey;
 use zeroize::Zeroize as _;
@@ -25,15 +25,16 @@ impl<'m, E: Env> Device<'m, E> {
         } = board;
         // A reset without a power cut finds the model that was served before, refused now perhaps.
         model_ram.zeroize();
+        let room = E::Encrypted::room(model_ram.len());
         let (session, model, spare) =
-            match Session::begin(identity, journal, model_ram.len(), &mut log) {
+            match Session::begin(identity, journal, room, &mut log) {
                 Err(error) => (None, Err(error), b),
                 Ok(mut session) => {
                     let [active, spare] = match session.journal.slots().active {
                         SlotName::A => [a, b],
                         SlotName::B => [b, a],
                     };
-                    let confirmed = session.try_spare(spare.bytes(), model_ram, &mut log);
+                    let confirmed = session.try_spare::<E::Encrypted>(spare.bytes(), model_ram, &mut log);
                     // Whichever model is active now is proved once more, as at every boot: none runs on a trial's
                     // word alone.
                     let [active, spare] = match confirmed {
@@ -87,7 +88,7 @@ impl<J: NorFlash> Session<J> {
     fn begin(
         identity: &[u8],
         journal: J,
-        model_ram_len: usize,
+        room: usize,
         log: &mut impl Log,
     ) -> Result<Self, BootError> {
         let Provisioned { identity, nonce } = Provisioned::read(identity)?;
@@ -104,19 +105,24 @@ impl<J: NorFlash> Session<J> {
             journal,
             boot,
             messages: 0,
-            model_ram_len,
+            room,
         })
     }
 
     /// Tries the model in the spare slot if this boot is to do so. Whether its slot is the active one now.
-    fn try_spare(&mut self, spare: &[u8], model_ram: &mut [u8], log: &mut impl Log) -> bool {
+    fn try_spare<M: Encrypted>(
+        &mut self,
+        spare: &[u8],
+        model_ram: &mut [u8],
+        log: &mut impl Log,
+    ) -> bool {
         if self.journal.slots().trial != Trial::Attempted {
             return false;
         }
         let slot = self.journal.slots().active.other();
         log.event(Event::Trying { slot });
         let failed = self
-            .bring_up(spare, &mut *model_ram, Role::Trial, log)
+            .bring_up::<M>(spare, &mut *model_ram, Role::Trial, log)
             .err();
         model_ram.zeroize();
         if let Some(error) = failed {
@@ -128,13 +134,13 @@ impl<J: NorFlash> Session<J> {
     }
 
     /// The chain of proofs, and then the journal: the security counter, for a trial the active slot as well.
-    fn bring_up<'s>(
+    fn bring_up<'s, M: Encrypted>(
         &mut self,
         slot: &'s [u8],
         model_ram: &'s mut [u8],
         role: Role,
         log: &mut impl Log,
-    ) -> Result<Model<'s>, BootError> {
+    ) -> Result<Model<'s, M>, BootError> {
         let Self {
             identity:
                 Identity {
@@ -156,12 +162,7 @@ impl<J: NorFlash> Session<J> {
         };
         // Before it is opened: a body of another shape may not fit the RAM, which would be said in its place.
         fits(verified.header())?;
-        let opened = match (verified.header().encoding, model_key) {
-            (BodyEncoding::Clear, _) => verified.open_in_place()?,
-            (BodyEncoding::Fernet { .. }, Some(key)) => verified.open(key, model_ram)?,
-            (BodyEncoding::Fernet { .. }, None) => return Err(BootError::NoModelKey),
-        };
-        opened.load_if(|header| {
+        let accept = |header: &Header| {
             let counter = header.security_counter;
             match role {
                 Role::Active => journal.raise_security(counter)?,
@@ -175,7 +176,14 @@ impl<J: NorFlash> Session<J> {
                 log.event(Event::SecurityRaised { to: counter });
             }
             Ok(())
-        })
+        };
+        match (verified.header().encoding, model_key) {
+            (BodyEncoding::Clear, _) => verified.open_in_place()?.load_if(accept),
+            (BodyEncoding::Fernet { .. }, Some(key)) => {
+                M::load_if(verified, key, model_ram, accept)
+            }
+            (BodyEncoding::Fernet { .. }, None) => Err(BootError::NoModelKey),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use embedded_io::{Read as _, Write};
 use embedded_storage::nor_flash::NorFlash;
-use sealnet_core::artefact::ReplyPolicy;
+use sealnet_core::artefact::{Encrypted, ReplyPolicy};
 use sealnet_core::fernet::{Iv, NONCE_LEN, binary_len};
 use sealnet_core::mlp::argmax;
 use sealnet_core::protocol::{
@@ -112,10 +112,10 @@ pub(super) struct Answer {
 }
 
 /// Writes the frame that answers `frame` into `out`.
-fn respond<'m, J: NorFlash>(
+fn respond<'m, J: NorFlash, M: Encrypted>(
     frame: Result<Frame<'_>, FrameError>,
     mut session: Option<&mut Session<J>>,
-    model: Option<&Model<'_>>,
+    model: Option<&Model<'_, M>>,
     spare: &mut impl Slot<'m>,
     upload: &mut Option<Upload>,
     out: &mut [u8],
@@ -171,7 +171,7 @@ impl<J: NorFlash> Session<J> {
     /// Answers a request.
     fn answer(
         &mut self,
-        model: &Model<'_>,
+        model: &Model<'_, impl Encrypted>,
         token: &mut [u8],
         out: &mut [u8],
     ) -> Result<Answer, Refused> {
@@ -247,7 +247,10 @@ impl<J: NorFlash> Session<J> {
     }
 }
 
-fn status<J: NorFlash>(session: Option<&Session<J>>, model: Option<&Model<'_>>) -> Status {
+fn status<J: NorFlash, M: Encrypted>(
+    session: Option<&Session<J>>,
+    model: Option<&Model<'_, M>>,
+) -> Status {
     let slots = session.map_or_else(Slots::default, |session| session.journal.slots());
     Status {
         device_id: session.map_or(DeviceId::from_bytes([0; 16]), |session| {

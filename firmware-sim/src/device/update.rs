@@ -249,7 +249,7 @@ impl<J: NorFlash> Session<J> {
             if given != found {
                 return Err(ArtefactError::ModelKey { given, found }.into());
             }
-            if header.plaintext_len as usize > self.model_ram_len {
+            if header.plaintext_len as usize > self.room {
                 let needed = header.plaintext_len;
                 return Err(ArtefactError::BufferTooSmall { needed }.into());
             }

@@ -1,0 +1,247 @@
+//! A body's plaintext wherever it lies: in memory, or behind a token that stays encrypted. Both are read by
+//! one parser, so that what is proved of the one is proved of the other.
+
+use super::section::{broken, padding};
+use super::{ArtefactError, SectionError};
+use crate::fernet::{PlaintextReader, VerifiedToken};
+use crate::mlp::stream::{LayerStream, Source};
+use crate::mlp::{DenseRef, Granularity, LayerBytes, LayerError};
+use crate::wire::copy;
+
+/// A plaintext that can be read at any position.
+pub(super) trait Plaintext: Copy {
+    /// A layer, proved.
+    type Layer;
+
+    /// Length in bytes.
+    fn len(self) -> usize;
+
+    /// Fills `out` with the bytes from `position` on; `None` if they are fewer.
+    fn read(self, position: usize, out: &mut [u8]) -> Option<()>;
+
+    /// Proves a layer whose arrays lie in the plaintext; see [`DenseRef::new`] for what and in which order.
+    fn layer(self, at: LayerAt) -> Result<Self::Layer, LayerError>;
+}
+
+/// A body in memory: its layers stay where they lie.
+impl<'b> Plaintext for &'b [u8] {
+    type Layer = DenseRef<'b>;
+
+    fn len(self) -> usize {
+        <[u8]>::len(self)
+    }
+
+    fn read(self, position: usize, out: &mut [u8]) -> Option<()> {
+        copy(out, Span::new(position, out.len())?.of(self)?);
+        Some(())
+    }
+
+    fn layer(self, at: LayerAt) -> Result<DenseRef<'b>, LayerError> {
+        let [biases, multipliers, shifts, weights] = at
+            .arrays
+            .map(|array| array.of(self).ok_or(LayerError::Length));
+        let bytes = LayerBytes {
+            biases: biases?,
+            multipliers: multipliers?,
+            shifts: shifts?,
+            weights: weights?,
+        };
+        DenseRef::new(at.inputs, at.outputs, at.granularity, bytes)
+    }
+}
+
+/// A body behind a token: a layer is where to read it.
+impl Plaintext for &VerifiedToken<'_> {
+    type Layer = LayerAt;
+
+    fn len(self) -> usize {
+        self.plaintext_len()
+    }
+
+    fn read(self, position: usize, out: &mut [u8]) -> Option<()> {
+        self.reader_at(position).fill(out)
+    }
+
+    fn layer(self, at: LayerAt) -> Result<LayerAt, LayerError> {
+        at.stream(self).prove(at.inputs, at.outputs)?;
+        Ok(at)
+    }
+}
+
+impl Source for PlaintextReader<'_> {
+    fn fill(&mut self, out: &mut [u8]) -> Option<()> {
+        (self.read(out) == out.len()).then_some(())
+    }
+}
+
+/// Where a layer lies in the plaintext.
+#[derive(Clone, Copy)]
+pub(super) struct LayerAt {
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    pub(super) granularity: Granularity,
+    /// Biases, multipliers, shifts, weights.
+    pub(super) arrays: [Span; 4],
+}
+
+impl LayerAt {
+    /// A pass over the layer.
+    pub(super) fn stream<'t>(
+        &self,
+        token: &'t VerifiedToken<'_>,
+    ) -> LayerStream<PlaintextReader<'t>> {
+        let readers = self.arrays.map(|array| token.reader_at(array.start));
+        LayerStream::new(self.outputs, self.granularity, readers)
+    }
+}
+
+/// A part of the plaintext: `start..end`.
+#[derive(Clone, Copy)]
+pub(super) struct Span {
+    start: usize,
+    end: usize,
+}
+
+impl Span {
+    fn new(start: usize, len: usize) -> Option<Self> {
+        let end = start.checked_add(len)?;
+        Some(Self { start, end })
+    }
+
+    /// Length in bytes.
+    pub(super) const fn len(self) -> usize {
+        self.end.saturating_sub(self.start)
+    }
+
+    /// From where it starts to `end`.
+    pub(super) const fn up_to(self, end: usize) -> Self {
+        Self { end, ..self }
+    }
+
+    /// Four bytes of it, from the `index`th four on.
+    pub(super) fn word(self, plaintext: impl Plaintext, index: usize) -> Option<[u8; 4]> {
+        let start = self.start.checked_add(index.checked_mul(4)?)?;
+        let mut word = [0; 4];
+        let inside = start.checked_add(4)? <= self.end;
+        if inside { plaintext.read(start, &mut word)? };
+        inside.then_some(word)
+    }
+
+    /// The part of a body that lies in memory.
+    pub(super) fn of(self, body: &[u8]) -> Option<&[u8]> {
+        body.get(self.start..self.end)
+    }
+}
+
+/// Reads fields one after another from a span of the plaintext, little-endian. Its errors name the section.
+pub(super) struct Cursor<P> {
+    plaintext: P,
+    pub(super) section: u16,
+    span: Span,
+}
+
+impl<P: Plaintext> Cursor<P> {
+    /// At the start of the whole plaintext, in no section yet.
+    pub(super) fn new(plaintext: P) -> Self {
+        let span = Span {
+            start: 0,
+            end: plaintext.len(),
+        };
+        Self::within(plaintext, 0, span)
+    }
+
+    /// At the start of a section's payload.
+    pub(super) const fn within(plaintext: P, section: u16, span: Span) -> Self {
+        Self {
+            plaintext,
+            section,
+            span,
+        }
+    }
+
+    /// What it reads from.
+    pub(super) const fn plaintext(&self) -> P {
+        self.plaintext
+    }
+
+    pub(super) const fn fail(&self, cause: SectionError) -> ArtefactError {
+        broken(self.section, cause)
+    }
+
+    /// How many bytes are left.
+    pub(super) const fn remaining(&self) -> usize {
+        self.span.len()
+    }
+
+    /// Where the next byte lies in the plaintext.
+    pub(super) const fn position(&self) -> usize {
+        self.span.start
+    }
+
+    /// Passes over the next `n` bytes and says where they lie.
+    pub(super) fn skip(&mut self, n: usize) -> Result<Span, ArtefactError> {
+        let span = Span::new(self.span.start, n).filter(|span| span.end <= self.span.end);
+        let span = span.ok_or(self.fail(SectionError::Length))?;
+        self.span.start = span.end;
+        Ok(span)
+    }
+
+    /// Reads the next bytes into `out`, all of it.
+    pub(super) fn fill(&mut self, out: &mut [u8]) -> Result<(), ArtefactError> {
+        let at = self.skip(out.len())?;
+        let read = self.plaintext.read(at.start, out);
+        read.ok_or(self.fail(SectionError::Length))
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], ArtefactError> {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    pub(super) fn u8(&mut self) -> Result<u8, ArtefactError> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    pub(super) fn u16(&mut self) -> Result<u16, ArtefactError> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, ArtefactError> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, ArtefactError> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(super) fn f32(&mut self) -> Result<f32, ArtefactError> {
+        self.array().map(f32::from_le_bytes)
+    }
+
+    /// Reads `n` zeros, at most 16.
+    pub(super) fn zeros(&mut self, n: usize) -> Result<(), ArtefactError> {
+        let mut bytes = [0; 16];
+        let bytes = bytes.get_mut(..n).unwrap_or_default();
+        self.fill(bytes)?;
+        if bytes.iter().all(|&b| b == 0) {
+            Ok(())
+        } else {
+            Err(self.fail(SectionError::Padding))
+        }
+    }
+
+    /// Reads zeros up to the next multiple of 16.
+    pub(super) fn pad(&mut self) -> Result<(), ArtefactError> {
+        self.zeros(padding(self.span.start))
+    }
+
+    /// Ends the reading: nothing may be left.
+    pub(super) const fn finish(&self) -> Result<(), ArtefactError> {
+        if self.remaining() == 0 {
+            Ok(())
+        } else {
+            Err(self.fail(SectionError::Length))
+        }
+    }
+}
