@@ -102,7 +102,7 @@ struct Session<J> {
     boot: u32,
     /// Messages sealed since.
     messages: u64,
-    /// Bytes of RAM for a model that is decrypted.
+    /// The longest encrypted body in bytes: what the RAM for it holds, any where it is streamed.
     room: usize,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use sealnet_core::artefact::{DeployedAny, NameList};
+use sealnet_core::artefact::{DeployedAny, Encrypted, NameList};
 use sealnet_core::mlp::argmax;
 use sealnet_core::protocol::RECEIPT_LEN;
 use sealnet_firmware::client::{Client, ClientError};
@@ -93,7 +93,8 @@ pub fn on_host(model: &DeployedAny<'_>, records: Records<'_>, which: &[u32]) -> 
 
 /// Runs a model on a simulated device that is provisioned with `artefact` and `identity`: every record
 /// travels as a sealed request, and every reply's receipt is verified. `model` is the same artefact as
-/// loaded by the host; the device's logits are compared with it.
+/// loaded by the host; the device's logits are compared with it. The device takes no model with a security counter
+/// below `min_counter`; where `streamed`, it has no RAM for a model and leaves an encrypted one as it lies.
 ///
 /// # Errors
 /// [`Error::Input`] when the records or the device do not have the model's dimensions, or the device lacks
@@ -102,7 +103,7 @@ pub fn on_simulator(
     model: &DeployedAny<'_>,
     artefact: &[u8],
     identity: &Identity,
-    min_counter: u32,
+    (min_counter, streamed): (u32, bool),
     (records, which): (Records<'_>, &[u32]),
     progress: &dyn Progress,
 ) -> Result<Inferred> {
@@ -117,8 +118,24 @@ pub fn on_simulator(
             format!("use --on host, or build with SEALNET_SHAPE={shape} in the environment"),
         ));
     }
-    let mut machine = Machine::provision(identity, artefact, min_counter)
+    let machine = Machine::provision(identity, artefact, min_counter)
         .map_err(|e| Error::input(e.to_string(), e.hint()))?;
+    let asked = (model, expected.as_slice(), identity);
+    if streamed {
+        ask(machine.streamed(), asked, (records, which), progress)
+    } else {
+        ask(machine, asked, (records, which), progress)
+    }
+}
+
+/// Asks the device of a machine for each record, and compares its logits with those expected.
+fn ask<M: Encrypted>(
+    mut machine: Machine<M>,
+    (model, expected, identity): (&DeployedAny<'_>, &[i32], &Identity),
+    (records, which): (Records<'_>, &[u32]),
+    progress: &dyn Progress,
+) -> Result<Inferred> {
+    let classes = usize::from(model.network().shape().output());
     let mut device = machine.boot(|_| ());
     device.model().map_err(|e| {
         let what = format!("the simulated device serves no model: {e}");
@@ -134,10 +151,7 @@ pub fn on_simulator(
     let mut predictions = Vec::with_capacity(which.len());
     let mut receipts = Vec::with_capacity(which.len());
     let mut agree = 0;
-    for (&index, expected) in which
-        .iter()
-        .zip(expected.chunks_exact(shape.output().into()))
-    {
+    for (&index, expected) in which.iter().zip(expected.chunks_exact(classes)) {
         let answer = client
             .infer(&mut device, records.features_of(index))
             .map_err(|e| unanswered(index, &e))?;

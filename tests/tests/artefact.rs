@@ -6,7 +6,8 @@ mod model_fixture;
 
 use artefact_fixture::{
     CASES, COUNTER, CREATED, Case, LOGIT_SCALE, RECEIPT, Scheme, artefact, features, mismatch,
-    model, model_key, names, plaintext, run, run_any, scaling, sign_again, signing_key,
+    model, model_key, names, plaintext, run, run_any, run_streamed, scaling, sign_again,
+    signing_key,
 };
 use sealnet_core::artefact::{
     ArtefactError, BodyEncoding, Provenance, ReplyPolicy, Sealed, expand,
@@ -105,6 +106,9 @@ fn every_changed_bit_is_refused_with_its_reason() {
                     Err(expected),
                     "{case:?}, byte {offset} ^ {mask}"
                 );
+                if case.encrypted {
+                    assert_eq!(run_streamed(case, &changed), Err(expected), "streamed");
+                }
             }
             changed[offset] = file[offset];
         }
@@ -161,19 +165,17 @@ fn every_length_but_the_right_one_is_refused() {
     for case in CASES {
         let file = artefact(case);
         for len in 0..file.len() {
-            assert_eq!(
-                run_any(case, &file[..len]),
-                Err(ArtefactError::Truncated),
-                "{len} bytes"
-            );
+            for run in [run_any, run_streamed] {
+                let found = run(case, &file[..len]);
+                assert_eq!(found, Err(ArtefactError::Truncated), "{len} bytes");
+            }
         }
         for extra in [1, 2, 16, 64, 1000] {
             let longer = [&file[..], &vec![0; extra]].concat();
-            assert_eq!(
-                run_any(case, &longer),
-                Err(ArtefactError::TrailingBytes),
-                "{extra} more"
-            );
+            for run in [run_any, run_streamed] {
+                let found = run(case, &longer);
+                assert_eq!(found, Err(ArtefactError::TrailingBytes), "{extra} more");
+            }
         }
     }
 }

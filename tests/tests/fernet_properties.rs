@@ -317,6 +317,15 @@ fn streaming_equals_decryption_in_place_for_all_lengths_and_pieces() {
                 "{len} by {piece}"
             );
         }
+        for position in (0..=len + 17).chain([usize::MAX]) {
+            let rest = &plaintext[position.min(len)..];
+            let reader = verified.reader_at(position);
+            assert_eq!(reader.remaining(), rest.len());
+            for piece in [1, 15, 16, 33] {
+                let read = read_all(verified.reader_at(position), piece);
+                assert_eq!(read, rest, "{len} from {position} by {piece}");
+            }
+        }
         let mut out = vec![0xaa; len + 5];
         assert_eq!(verified.decrypt_into(&mut out).expect("it fits"), plaintext);
         assert_eq!(

@@ -3,9 +3,9 @@
 
 use core::str;
 
-use super::seal::SealError;
 use super::ArtefactError;
 use super::plaintext::{Cursor, Plaintext, Span};
+use super::seal::SealError;
 use crate::mlp::Shape;
 use crate::wire::Writer;
 

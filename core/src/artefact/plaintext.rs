@@ -123,7 +123,9 @@ impl Span {
         let start = self.start.checked_add(index.checked_mul(4)?)?;
         let mut word = [0; 4];
         let inside = start.checked_add(4)? <= self.end;
-        if inside { plaintext.read(start, &mut word)? };
+        if inside {
+            plaintext.read(start, &mut word)?
+        };
         inside.then_some(word)
     }
 

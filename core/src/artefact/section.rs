@@ -161,7 +161,9 @@ impl<P: Plaintext> Contents<P> {
             golden,
             policy,
             scaling: sections.scaling,
-            names: names.map(|names| NamesAt::parse(names, shape)).transpose()?,
+            names: names
+                .map(|names| NamesAt::parse(names, shape))
+                .transpose()?,
         })
     }
 }

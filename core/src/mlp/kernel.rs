@@ -24,9 +24,7 @@ pub(super) fn hidden(layer: &DenseRef<'_>, input: &[u8], out: &mut [u8]) {
 #[inline]
 pub(super) fn output(layer: &DenseRef<'_>, input: &[u8], out: &mut [i32]) {
     for (row, logit) in layer.rows().zip(out) {
-        *logit = row
-            .requant
-            .to_i32(accumulate(row.weights, input, row.bias));
+        *logit = row.requant.to_i32(accumulate(row.weights, input, row.bias));
     }
 }
 

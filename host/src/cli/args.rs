@@ -268,6 +268,7 @@ pub(crate) struct InspectArgs {
 #[command(after_help = "Examples:
   sealnet infer model.sealed vault --on host --keys keys
   sealnet infer model.sealed vault --on sim --keys keys --limit 100 --receipts receipts.bin
+  sealnet infer model.sealed vault --on sim --streamed --keys keys --limit 100
   sealnet infer model.sealed vault --on sim --keys keys --device 0002 --min-counter 2")]
 pub(crate) struct InferArgs {
     /// The sealed model
@@ -279,6 +280,10 @@ pub(crate) struct InferArgs {
     /// Where to run
     #[arg(long, value_enum, default_value_t = Place::Host)]
     pub(crate) on: Place,
+    /// With --on sim and an encrypted model: the device has no RAM for it and leaves it encrypted in flash; each
+    /// answer decrypts it in pieces
+    #[arg(long)]
+    pub(crate) streamed: bool,
     #[command(flatten)]
     pub(crate) keys: KeysOption,
     /// Which device's keys

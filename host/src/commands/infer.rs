@@ -14,7 +14,7 @@ use sealnet::model::ModelFile;
 use sealnet::receipt::device;
 use sealnet::state::counters::CounterMemory;
 use sealnet::train::Records;
-use sealnet_core::artefact::{DeployedAny, Header, Provenance};
+use sealnet_core::artefact::{BodyEncoding, DeployedAny, Header, Provenance};
 use sealnet_core::protocol::RECEIPT_LEN;
 use sealnet_firmware::identity::Identity;
 use serde_json::json;
@@ -26,6 +26,12 @@ use crate::ui::{Ui, visible};
 pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
     let keys = KeyFolder::open(&args.keys.dir)?;
     let device = keys.device(&keys::device_name(&args.device)?)?;
+    if args.streamed && args.on != Place::Sim {
+        return Err(Error::input(
+            "--streamed is for a device",
+            "add --on sim, or leave --streamed out",
+        ));
+    }
     let model = ModelFile::read(&args.model)?;
     receipts_can_be_kept(args)?;
     // The model first: it decides what is read of the data, and an untrusted one decides nothing.
@@ -54,9 +60,13 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
         Place::Sim => "sim",
     };
     ui.say(format!(
-        "{:.2} % of {count} {} records correct, on {on}, in {:.2} s",
+        "{:.2} % of {count} {} records correct, on {on}{}, in {:.2} s",
         100.0 * inferred.accuracy(),
         answered.part,
+        match args.on {
+            Place::Host => String::new(),
+            Place::Sim => format!(" ({})", answered.mode),
+        },
         answered.seconds,
     ));
     if let Some(agree) = inferred.agree {
@@ -66,6 +76,7 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
     }
     ui.document(&json!({
         "on": on,
+        "mode": answered.mode,
         "model": args.model,
         "model_digest": answered.digest,
         "security_counter": answered.counter,
@@ -97,6 +108,8 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
 /// What a verified model said about the records.
 struct Answered {
     inferred: Inferred,
+    /// What became of the body: `clear`, `confidential` (decrypted into RAM) or `streamed`.
+    mode: &'static str,
     part: &'static str,
     which: Vec<u32>,
     /// The label of each record in `which`.
@@ -116,6 +129,20 @@ fn answer(
     ui: &Ui,
 ) -> Result<Answered> {
     let header = deployed.header();
+    let mode = match (header.encoding, args.streamed) {
+        (BodyEncoding::Clear, false) => "clear",
+        (BodyEncoding::Fernet { .. }, false) => "confidential",
+        (BodyEncoding::Fernet { .. }, true) => "streamed",
+        (BodyEncoding::Clear, true) => {
+            return Err(Error::input(
+                format!(
+                    "{} is not encrypted: there is nothing to stream",
+                    args.model.display()
+                ),
+                "leave --streamed out, or export the model without --clear",
+            ));
+        }
+    };
     let min_counter = not_older(args, header, ui)?;
     match header.provenance {
         Provenance::SealedData(_) => {}
@@ -149,13 +176,14 @@ fn answer(
             deployed,
             model.bytes(),
             device,
-            min_counter,
+            (min_counter, args.streamed),
             (records, &which),
             ui.progress(),
         )?,
     };
     Ok(Answered {
         inferred,
+        mode,
         part,
         labels: which.iter().map(|&at| data.labels[at as usize]).collect(),
         which,

@@ -77,7 +77,7 @@ impl Stage<'_> {
                     deployed,
                     file.bytes(),
                     &identity,
-                    COUNTER,
+                    (COUNTER, false),
                     (Records::from(data), &split.test),
                     self.progress,
                 )

@@ -177,9 +177,12 @@ pub fn with_body(case: Case, body: &[u8]) -> Vec<u8> {
     file
 }
 
-/// The whole chain, with the right keys; both loaders must agree.
+/// The whole chain, with the right keys; all loaders must agree.
 pub fn run(case: Case, file: &[u8]) -> Result<Vec<i32>, ArtefactError> {
     let [a, b] = [run_any(case, file), run_fixed(case, file)];
+    if case.encrypted {
+        assert_eq!(run_streamed(case, file), b, "streamed and in RAM disagree");
+    }
     match (&a, &b) {
         // A wrong shape is told apart earlier where it is known at compile time.
         (_, Err(ArtefactError::Dimensions { .. })) => b,
@@ -220,6 +223,15 @@ pub fn run_fixed(case: Case, file: &[u8]) -> Result<Vec<i32>, ArtefactError> {
     } else {
         verified.open_in_place()?
     };
+    let deployed = opened.load::<{ WIDTHS[0] }, { WIDTHS[1] }, { WIDTHS[2] }, { WIDTHS[3] }>()?;
+    Ok(deployed.logits(&features()).to_vec())
+}
+
+/// An encrypted body as it lies.
+pub fn run_streamed(case: Case, file: &[u8]) -> Result<Vec<i32>, ArtefactError> {
+    let trusted = signing_key(case.scheme).trusted();
+    let verified = Sealed::parse(file)?.verify(&trusted, COUNTER)?;
+    let opened = verified.open_streamed(&model_key())?;
     let deployed = opened.load::<{ WIDTHS[0] }, { WIDTHS[1] }, { WIDTHS[2] }, { WIDTHS[3] }>()?;
     Ok(deployed.logits(&features()).to_vec())
 }

@@ -7,6 +7,7 @@ mod model_fixture;
 mod qemu;
 mod resets;
 mod runner;
+mod streamed;
 mod support;
 mod update;
 mod wire;

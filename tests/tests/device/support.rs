@@ -1,8 +1,8 @@
 //! A publisher, devices and their machines, for the tests of the device.
 
 use sealnet_core::artefact::{
-    BodySpec, Claims, Encryption, Name, NamesSpec, Provenance, ReplyPolicy, seal, sealed_len,
-    write_body,
+    BodySpec, Claims, Encrypted, Encryption, Name, NamesSpec, Provenance, ReplyPolicy, seal,
+    sealed_len, write_body,
 };
 use sealnet_core::fernet::{DerivationKey, FernetKey, Iv, decrypt_in_place, encrypt};
 use sealnet_core::mlp::Granularity;
@@ -167,7 +167,7 @@ pub(crate) fn with_model(machine: &Machine, file: &[u8]) -> Machine {
 pub(crate) fn silent(_: Event) {}
 
 /// Boots and says why no model is served; checks that the device is alive and answers no request.
-pub(crate) fn boot_error(machine: &mut Machine, client: &mut Client) -> BootError {
+pub(crate) fn boot_error<M: Encrypted>(machine: &mut Machine<M>, client: &mut Client) -> BootError {
     let mut logged = None;
     let mut device = machine.boot(|event| {
         if let Event::NoModel(error) = event {

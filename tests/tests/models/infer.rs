@@ -114,6 +114,22 @@ fn the_simulated_device_computes_the_hosts_logits() {
             "{options}"
         );
         assert_eq!(sim["predictions"], host["predictions"]);
+        // An encrypted model may also stay encrypted in the device's flash, with the same answers.
+        let streaming = format!("infer model.sealed noise --on sim --streamed --device {device}");
+        if options.contains("--clear") {
+            assert_eq!(sim["mode"], "clear");
+            workspace.refused(&streaming, 2, "model.sealed is not encrypted");
+        } else {
+            let streamed = workspace.json(&streaming);
+            assert_eq!(
+                (&sim["mode"], &streamed["mode"]),
+                (&"confidential".into(), &"streamed".into())
+            );
+            assert_eq!(streamed["agree"], 30, "{options}");
+            assert_eq!(streamed["predictions"], host["predictions"]);
+        }
+        let on_host = format!("infer model.sealed noise --streamed --device {device}");
+        workspace.refused(&on_host, 2, "--streamed is for a device");
         assert_eq!(
             (&sim["first_record"], &sim["part"]),
             (&90.into(), &"test".into())

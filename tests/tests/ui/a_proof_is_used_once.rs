@@ -1,5 +1,5 @@
 //! Each step consumes the value before it.
-use sealnet_core::artefact::{Opened, Sealed, Verified};
+use sealnet_core::artefact::{Opened, OpenedStreamed, Sealed, Verified};
 use sealnet_core::fernet::FernetKey;
 use sealnet_core::sign::TrustedKey;
 
@@ -14,6 +14,16 @@ fn open(verified: Verified<'_>, key: &FernetKey, buffer: &mut [u8]) {
 }
 
 fn load(opened: Opened<'_>) {
+    let _ = opened.load::<4, 3, 2, 1>();
+    let _ = opened.load::<4, 3, 2, 2>(); //~ E0382
+}
+
+fn open_streamed(verified: Verified<'_>, key: &FernetKey) {
+    let _ = verified.open_streamed(key);
+    let _ = verified.open_streamed(key); //~ E0382
+}
+
+fn load_streamed(opened: OpenedStreamed<'_>) {
     let _ = opened.load::<4, 3, 2, 1>();
     let _ = opened.load::<4, 3, 2, 2>(); //~ E0382
 }

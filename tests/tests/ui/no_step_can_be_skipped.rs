@@ -1,5 +1,6 @@
 //! Verified is not opened, opened is not loaded, and no conversion leads past a step.
-use sealnet_core::artefact::{DeployedAny, Opened, Sealed, Verified};
+use sealnet_core::artefact::{DeployedAny, Opened, OpenedStreamed, Sealed, Verified};
+use sealnet_core::fernet::{FernetKey, VerifiedToken};
 use sealnet_core::mlp::Network;
 
 fn load(verified: Verified<'_>) {
@@ -12,6 +13,18 @@ fn load_any(verified: Verified<'_>, scratch: &mut [u8], logits: &mut [i32]) {
 
 fn infer(opened: Opened<'_>, scratch: &mut [u8], logits: &mut [i32]) {
     opened.infer(&[0; 4], scratch, logits); //~ E0599
+}
+
+fn stream(sealed: Sealed<'_>, key: &FernetKey) {
+    let _ = sealed.open_streamed(key); //~ E0599
+}
+
+fn run(opened: OpenedStreamed<'_>) {
+    let _ = opened.logits(&[0; 4]); //~ E0599
+}
+
+fn any_token(token: VerifiedToken<'_>) -> OpenedStreamed<'_> {
+    token.into() //~ E0277
 }
 
 fn believe(sealed: Sealed<'_>) -> Verified<'_> {

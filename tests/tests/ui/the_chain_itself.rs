@@ -20,6 +20,16 @@ fn in_place(file: &[u8], trusted: &TrustedKey) -> Result<[i32; 1], ArtefactError
     Ok(deployed.logits(&[0; 4]))
 }
 
+fn streamed(
+    file: &[u8],
+    trusted: &TrustedKey,
+    key: &FernetKey,
+) -> Result<[i32; 1], ArtefactError> {
+    let verified = Sealed::parse(file)?.verify(trusted, 3)?;
+    let deployed = verified.open_streamed(key)?.load::<4, 3, 2, 1>()?;
+    Ok(deployed.logits(&[0; 4]))
+}
+
 fn main() {
-    let _ = (confidential, in_place);
+    let _ = (confidential, in_place, streamed);
 }

@@ -23,6 +23,17 @@ fn after(
     Ok(deployed.logits(&[0; 4]))
 }
 
+fn streamed(
+    file: &mut [u8],
+    trusted: &TrustedKey,
+    key: &FernetKey,
+) -> Result<[i32; 1], ArtefactError> {
+    let opened = Sealed::parse(file)?.verify(trusted, 0)?.open_streamed(key)?;
+    let deployed = opened.load::<4, 3, 2, 1>()?;
+    file.fill(0); //~ E0502
+    Ok(deployed.logits(&[0; 4]))
+}
+
 fn request(wire: &FernetKey, token: &mut [u8]) -> Result<u8, MessageError> {
     let request = AuthenticRequest::open(wire, token)?;
     token.fill(0); //~ E0499

@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use sealnet_firmware::device::Served;
+use sealnet_core::artefact::Encrypted;
+use sealnet_firmware::device::{BootError, Served};
 use sealnet_firmware::env::Event;
 use sealnet_firmware::journal::Counters;
 use sealnet_firmware::layout::FLASH_LEN;
@@ -65,6 +66,9 @@ enum Command {
         /// Make it even if the model would not boot, to see the device refuse it
         #[arg(long)]
         no_check: bool,
+        /// For a board that streams encrypted models: one that is longer than model RAM boots there
+        #[arg(long)]
+        streamed: bool,
     },
     /// Give the device of a flash image a newer model over its wire; it keeps the old one if it refuses
     Update {
@@ -80,6 +84,9 @@ enum Command {
         /// The flash image, which the device changes as it runs
         #[arg(long, value_name = "FILE")]
         flash: PathBuf,
+        /// Without RAM for a model: leave an encrypted one encrypted in flash; each answer decrypts it in pieces
+        #[arg(long)]
+        streamed: bool,
     },
     /// Say what a flash image holds, secrets aside
     Info {
@@ -98,9 +105,13 @@ fn main() -> ExitCode {
             min_counter,
             force,
             no_check,
-        } => provision(&keys, &model, &flash, min_counter, force, !no_check),
+            streamed,
+        } => {
+            let check = (!no_check).then_some(streamed);
+            provision(&keys, &model, &flash, min_counter, force, check)
+        }
         Command::Update { flash, model } => update(&flash, &model),
-        Command::Run { flash } => run(&flash),
+        Command::Run { flash, streamed } => run(&flash, streamed),
         Command::Info { flash } => info(&flash),
     };
     match done {
@@ -122,7 +133,7 @@ fn provision(
     flash: &Path,
     min_counter: u32,
     force: bool,
-    check: bool,
+    check: Option<bool>,
 ) -> Result<(), Failure> {
     // What is replaced must be a flash image, not a device node, a model, or anything else of value.
     if let Ok(there) = std::fs::metadata(flash)
@@ -158,12 +169,15 @@ fn provision(
     }
     counters.security = counters.security.max(min_counter);
     let image = provision::flash_image(&identity, &model, counters)?;
-    if check {
+    if let Some(streamed) = check {
         // A copy boots, so that the counters of the one that is written stay as they are.
-        Machine::new(SimFlash::new(image.bytes().to_vec()))
-            .boot(|_: Event| {})
-            .model()
-            .map_err(Failure::NoModel)?;
+        let machine = Machine::new(SimFlash::new(image.bytes().to_vec()));
+        let boots = if streamed {
+            boots(machine.streamed())
+        } else {
+            boots(machine)
+        };
+        boots.map_err(Failure::NoModel)?;
     }
     write_new(flash, image.bytes(), force)?;
     say(format_args!(
@@ -174,10 +188,23 @@ fn provision(
     Ok(())
 }
 
-fn run(path: &Path) -> Result<(), Failure> {
+/// Whether a machine's device serves its model.
+fn boots<M: Encrypted>(mut machine: Machine<M>) -> Result<(), BootError> {
+    machine.boot(|_: Event| {}).model().map(drop)
+}
+
+fn run(path: &Path, streamed: bool) -> Result<(), Failure> {
     let (flash, file) = open(path)?;
     let mut machine = Machine::new(flash);
     machine.flash_mut().attach(file);
+    if streamed {
+        serve(machine.streamed(), path)
+    } else {
+        serve(machine, path)
+    }
+}
+
+fn serve<M: Encrypted>(mut machine: Machine<M>, path: &Path) -> Result<(), Failure> {
     let mut frames = Frames {
         input: io::stdin().lock(),
         output: io::stdout().lock(),
