@@ -7,7 +7,7 @@ use core::fmt;
 
 use embedded_io::{Read, Write};
 use embedded_storage::nor_flash::NorFlash;
-use sealnet_core::artefact::Encrypted;
+pub use sealnet_core::artefact::{Encrypted, InRam, Streamed};
 use sealnet_core::protocol::SlotName;
 use sealnet_core::sign::KeyId;
 
@@ -24,8 +24,8 @@ pub trait Env {
     type Port: Read + Write;
     /// Where the device says what it does.
     type Log: Log;
-    /// What becomes of an encrypted model: [`InRam`](sealnet_core::artefact::InRam) where there is RAM for it,
-    /// [`Streamed`](sealnet_core::artefact::Streamed) where there is none. The image holds the code of one.
+    /// What becomes of an encrypted model: [`InRam`] where there is RAM for it, [`Streamed`] where there is
+    /// none. The image holds the code of one.
     type Encrypted: Encrypted;
 }
 

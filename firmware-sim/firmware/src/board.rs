@@ -22,6 +22,10 @@ impl Env for Mps2 {
     type Journal = Region;
     type Port = Uart;
     type Log = DefmtLog;
+    #[cfg(feature = "confidential")]
+    type Encrypted = env::InRam;
+    #[cfg(not(feature = "confidential"))]
+    type Encrypted = env::Streamed;
 }
 
 #[cfg(not(feature = "mps2-an505"))]

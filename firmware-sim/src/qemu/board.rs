@@ -25,6 +25,8 @@ pub enum Mode {
     Clear,
     /// Decrypted into RAM.
     Confidential,
+    /// In flash, encrypted: each inference decrypts them in pieces. The image is the one for clear models.
+    Streamed,
 }
 
 impl Board {
@@ -59,7 +61,7 @@ impl Mode {
     /// The image's feature, if it needs one.
     pub(super) const fn feature(self) -> Option<&'static str> {
         match self {
-            Self::Clear => None,
+            Self::Clear | Self::Streamed => None,
             Self::Confidential => Some("confidential"),
         }
     }

@@ -50,7 +50,7 @@ fn flash(export: &Export, seed: u64) -> SimFlash {
 fn answers_with_the_hosts_logits(board: Board, mode: Mode) {
     let model = network(1);
     let export = Export {
-        encrypted: mode == Mode::Confidential,
+        encrypted: mode != Mode::Clear,
         ..Export::default()
     };
     let image = image(board, mode);
@@ -97,6 +97,11 @@ fn a_cortex_m4_answers_from_a_clear_model() {
 #[test]
 fn a_cortex_m4_answers_from_an_encrypted_model() {
     answers_with_the_hosts_logits(Board::CortexM4, Mode::Confidential);
+}
+
+#[test]
+fn a_cortex_m4_answers_from_a_model_that_stays_encrypted() {
+    answers_with_the_hosts_logits(Board::CortexM4, Mode::Streamed);
 }
 
 #[test]
