@@ -66,7 +66,7 @@ impl Golden {
     /// Stack: `IN + 4 * OUT` bytes beside the network's own.
     pub(super) fn check<const IN: usize, const OUT: usize>(
         &self,
-        body: impl Plaintext,
+        body: &dyn Plaintext,
         network: impl Fn(&[u8; IN]) -> [i32; OUT],
     ) -> Result<(), ArtefactError> {
         for vector in 0..self.count {
@@ -80,7 +80,7 @@ impl Golden {
     /// Runs every vector through a run-time network, with the caller's buffers.
     pub(super) fn check_any(
         &self,
-        body: impl Plaintext,
+        body: &dyn Plaintext,
         network: &Network<'_>,
         scratch: &mut [u8],
         logits: &mut [i32],
@@ -94,7 +94,7 @@ impl Golden {
 
     fn compare(
         &self,
-        body: impl Plaintext,
+        body: &dyn Plaintext,
         vector: u16,
         logits: &[i32],
     ) -> Result<(), ArtefactError> {

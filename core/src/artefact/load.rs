@@ -28,7 +28,8 @@ pub struct Deployed<
     terms: Terms<'b>,
 }
 
-/// What computes.
+/// What computes. There is no heap to put the larger one on.
+#[expect(clippy::large_enum_variant)]
 enum Engine<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize, M: Encrypted> {
     /// Over weights in memory.
     Memory(Mlp<'b, IN, H1, H2, OUT>),
@@ -80,17 +81,18 @@ impl<'b> Opened<'b> {
         let header = self.header;
         header.has_shape::<IN, H1, H2, OUT>()?;
         let body = self.body_bytes();
-        let contents = contents(body, &header)?;
-        let network = mlp::<IN, H1, H2, OUT>(&contents)?;
+        let contents = contents(&body, &header)?;
+        let mlp = Mlp::<IN, H1, H2, OUT>::try_from(contents.network(body)?);
+        let mlp = mlp.map_err(ArtefactError::from)?;
         let golden = contents.golden;
-        golden.check(body, |features| network.logits(features))?;
+        golden.check(&body, |features| mlp.logits(features))?;
         accept(&header)?;
-        // What was proved just now, read again from a body that stays.
+        // What was proved just now, proved again in a body that stays.
         let body = self.into_body();
-        let contents = self::contents(body, &header)?;
+        let mlp = Mlp::try_from(contents.network(body)?).map_err(ArtefactError::from)?;
         Ok(Deployed {
             header,
-            engine: Engine::Memory(mlp(&contents)?),
+            engine: Engine::Memory(mlp),
             terms: contents.terms(body),
         })
     }
@@ -110,14 +112,15 @@ impl<'b> Opened<'b> {
     ) -> Result<DeployedAny<'b>, ArtefactError> {
         let header = self.header;
         let body = self.body_bytes();
-        let proved = contents(body, &header)?;
-        let golden = proved.golden;
-        golden.check_any(body, &network(&proved)?, scratch, logits)?;
+        let contents = contents(&body, &header)?;
+        let network = contents.network(body)?;
+        contents
+            .golden
+            .check_any(&body, &network, scratch, logits)?;
         let body = self.into_body();
-        let contents = contents(body, &header)?;
         Ok(DeployedAny {
             header,
-            network: network(&contents)?,
+            network: contents.network(body)?,
             terms: contents.terms(body),
         })
     }
@@ -191,18 +194,8 @@ impl Header {
     }
 }
 
-fn contents<P: Plaintext>(body: P, header: &Header) -> Result<Contents<P>, ArtefactError> {
+fn contents(body: &dyn Plaintext, header: &Header) -> Result<Contents, ArtefactError> {
     Contents::parse(body, header.shape, header.granularity)
-}
-
-fn mlp<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
-    contents: &Contents<&'b [u8]>,
-) -> Result<Mlp<'b, IN, H1, H2, OUT>, ArtefactError> {
-    Ok(Mlp::try_from(network(contents)?)?)
-}
-
-fn network<'b>(contents: &Contents<&'b [u8]>) -> Result<Network<'b>, ShapeError> {
-    Network::new(contents.layers)
 }
 
 impl<const IN: usize, const H1: usize, const H2: usize, const OUT: usize, M: Encrypted>

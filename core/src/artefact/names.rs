@@ -4,7 +4,7 @@
 use core::str;
 
 use super::ArtefactError;
-use super::plaintext::{Cursor, Plaintext, Span};
+use super::plaintext::{Cursor, Span};
 use super::seal::SealError;
 use crate::mlp::Shape;
 use crate::wire::Writer;
@@ -42,10 +42,7 @@ pub(super) struct NamesAt {
 
 impl NamesAt {
     /// Reads the section's payload.
-    pub(super) fn parse(
-        mut r: Cursor<impl Plaintext>,
-        shape: Shape,
-    ) -> Result<Self, ArtefactError> {
+    pub(super) fn parse(mut r: Cursor<'_>, shape: Shape) -> Result<Self, ArtefactError> {
         let columns = r.u16()?;
         let classes = r.u16()?;
         let counted = |count, width| count == 0 || count == width;
@@ -74,7 +71,7 @@ impl NamesAt {
 }
 
 /// Proves the next `count` names and says where they lie.
-fn list(r: &mut Cursor<impl Plaintext>, count: u16) -> Result<Span, ArtefactError> {
+fn list(r: &mut Cursor<'_>, count: u16) -> Result<Span, ArtefactError> {
     let mut names = r.skip(0)?;
     let mut buffer = [0; NAME_BYTES_MAX];
     for _ in 0..count {

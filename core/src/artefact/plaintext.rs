@@ -8,63 +8,46 @@ use crate::mlp::stream::{LayerStream, Source};
 use crate::mlp::{DenseRef, Granularity, LayerBytes, LayerError};
 use crate::wire::copy;
 
-/// A plaintext that can be read at any position.
-pub(super) trait Plaintext: Copy {
-    /// A layer, proved.
-    type Layer;
-
+/// A plaintext that can be read at any position. Used as an object, so that an image holds one parser for all.
+pub(super) trait Plaintext {
     /// Length in bytes.
-    fn len(self) -> usize;
+    fn len(&self) -> usize;
 
     /// Fills `out` with the bytes from `position` on; `None` if they are fewer.
-    fn read(self, position: usize, out: &mut [u8]) -> Option<()>;
+    fn read(&self, position: usize, out: &mut [u8]) -> Option<()>;
 
     /// Proves a layer whose arrays lie in the plaintext; see [`DenseRef::new`] for what and in which order.
-    fn layer(self, at: LayerAt) -> Result<Self::Layer, LayerError>;
+    fn prove(&self, layer: &LayerAt) -> Result<(), LayerError>;
 }
 
-/// A body in memory: its layers stay where they lie.
-impl<'b> Plaintext for &'b [u8] {
-    type Layer = DenseRef<'b>;
-
-    fn len(self) -> usize {
+/// A body in memory.
+impl Plaintext for &[u8] {
+    fn len(&self) -> usize {
         <[u8]>::len(self)
     }
 
-    fn read(self, position: usize, out: &mut [u8]) -> Option<()> {
+    fn read(&self, position: usize, out: &mut [u8]) -> Option<()> {
         copy(out, Span::new(position, out.len())?.of(self)?);
         Some(())
     }
 
-    fn layer(self, at: LayerAt) -> Result<DenseRef<'b>, LayerError> {
-        let [biases, multipliers, shifts, weights] = at
-            .arrays
-            .map(|array| array.of(self).ok_or(LayerError::Length));
-        let bytes = LayerBytes {
-            biases: biases?,
-            multipliers: multipliers?,
-            shifts: shifts?,
-            weights: weights?,
-        };
-        DenseRef::new(at.inputs, at.outputs, at.granularity, bytes)
+    fn prove(&self, layer: &LayerAt) -> Result<(), LayerError> {
+        layer.dense(self).map(drop)
     }
 }
 
-/// A body behind a token: a layer is where to read it.
-impl Plaintext for &VerifiedToken<'_> {
-    type Layer = LayerAt;
-
-    fn len(self) -> usize {
+/// A body behind a token.
+impl Plaintext for VerifiedToken<'_> {
+    fn len(&self) -> usize {
         self.plaintext_len()
     }
 
-    fn read(self, position: usize, out: &mut [u8]) -> Option<()> {
+    fn read(&self, position: usize, out: &mut [u8]) -> Option<()> {
         self.reader_at(position).fill(out)
     }
 
-    fn layer(self, at: LayerAt) -> Result<LayerAt, LayerError> {
-        at.stream(self).prove(at.inputs, at.outputs)?;
-        Ok(at)
+    fn prove(&self, layer: &LayerAt) -> Result<(), LayerError> {
+        layer.stream(self).prove(layer.inputs, layer.outputs)
     }
 }
 
@@ -85,6 +68,19 @@ pub(super) struct LayerAt {
 }
 
 impl LayerAt {
+    /// The layer where it lies in memory.
+    pub(super) fn dense<'b>(&self, body: &'b [u8]) -> Result<DenseRef<'b>, LayerError> {
+        let of = |array: Span| array.of(body).ok_or(LayerError::Length);
+        let [biases, multipliers, shifts, weights] = self.arrays;
+        let bytes = LayerBytes {
+            biases: of(biases)?,
+            multipliers: of(multipliers)?,
+            shifts: of(shifts)?,
+            weights: of(weights)?,
+        };
+        DenseRef::new(self.inputs, self.outputs, self.granularity, bytes)
+    }
+
     /// A pass over the layer.
     pub(super) fn stream<'t>(
         &self,
@@ -118,15 +114,15 @@ impl Span {
         Self { end, ..self }
     }
 
-    /// Four bytes of it, from the `index`th four on.
-    pub(super) fn word(self, plaintext: impl Plaintext, index: usize) -> Option<[u8; 4]> {
+    /// The `index`th four bytes of it.
+    pub(super) fn word(self, plaintext: &dyn Plaintext, index: usize) -> Option<[u8; 4]> {
         let start = self.start.checked_add(index.checked_mul(4)?)?;
+        if start.checked_add(4)? > self.end {
+            return None;
+        }
         let mut word = [0; 4];
-        let inside = start.checked_add(4)? <= self.end;
-        if inside {
-            plaintext.read(start, &mut word)?
-        };
-        inside.then_some(word)
+        plaintext.read(start, &mut word)?;
+        Some(word)
     }
 
     /// The part of a body that lies in memory.
@@ -136,15 +132,15 @@ impl Span {
 }
 
 /// Reads fields one after another from a span of the plaintext, little-endian. Its errors name the section.
-pub(super) struct Cursor<P> {
-    plaintext: P,
+pub(super) struct Cursor<'p> {
+    plaintext: &'p dyn Plaintext,
     pub(super) section: u16,
     span: Span,
 }
 
-impl<P: Plaintext> Cursor<P> {
+impl<'p> Cursor<'p> {
     /// At the start of the whole plaintext, in no section yet.
-    pub(super) fn new(plaintext: P) -> Self {
+    pub(super) fn new(plaintext: &'p dyn Plaintext) -> Self {
         let span = Span {
             start: 0,
             end: plaintext.len(),
@@ -153,7 +149,7 @@ impl<P: Plaintext> Cursor<P> {
     }
 
     /// At the start of a section's payload.
-    pub(super) const fn within(plaintext: P, section: u16, span: Span) -> Self {
+    pub(super) const fn within(plaintext: &'p dyn Plaintext, section: u16, span: Span) -> Self {
         Self {
             plaintext,
             section,
@@ -162,7 +158,7 @@ impl<P: Plaintext> Cursor<P> {
     }
 
     /// What it reads from.
-    pub(super) const fn plaintext(&self) -> P {
+    pub(super) const fn plaintext(&self) -> &'p dyn Plaintext {
         self.plaintext
     }
 
@@ -189,6 +185,7 @@ impl<P: Plaintext> Cursor<P> {
     }
 
     /// Reads the next bytes into `out`, all of it.
+    #[inline(never)] // called for every field
     pub(super) fn fill(&mut self, out: &mut [u8]) -> Result<(), ArtefactError> {
         let at = self.skip(out.len())?;
         let read = self.plaintext.read(at.start, out);
@@ -222,6 +219,7 @@ impl<P: Plaintext> Cursor<P> {
     }
 
     /// Reads `n` zeros, at most 16.
+    #[inline(never)]
     pub(super) fn zeros(&mut self, n: usize) -> Result<(), ArtefactError> {
         let mut bytes = [0; 16];
         let bytes = bytes.get_mut(..n).unwrap_or_default();

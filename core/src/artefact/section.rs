@@ -4,7 +4,7 @@
 use super::names::NamesAt;
 use super::plaintext::{Cursor, LayerAt, Plaintext, Span};
 use super::{ArtefactError, Names, SectionError};
-use crate::mlp::{Granularity, Shape};
+use crate::mlp::{Granularity, Network, Shape};
 
 /// Layers with 8-bit weights. Required.
 pub const LAYERS_INT8: u16 = 1;
@@ -114,8 +114,8 @@ impl ColumnScaling {
 }
 
 /// A body's contents, parsed and proved but for the golden vectors.
-pub(super) struct Contents<P: Plaintext> {
-    pub(super) layers: [P::Layer; 3],
+pub(super) struct Contents {
+    pub(super) layers: [LayerAt; 3],
     pub(super) logit_scale: f32,
     pub(super) golden: Golden,
     pub(super) policy: ReplyPolicy,
@@ -133,16 +133,16 @@ pub(super) struct Terms<'b> {
 
 /// The names in a body of which nothing is verified.
 pub(super) fn names(body: &[u8], shape: Shape) -> Result<Option<Names<'_>>, ArtefactError> {
-    let Some(span) = Sections::split(body)?.names else {
+    let Some(span) = Sections::split(&body)?.names else {
         return Ok(None);
     };
-    Ok(NamesAt::parse(Cursor::within(body, NAMES, span), shape)?.of(body))
+    Ok(NamesAt::parse(Cursor::within(&body, NAMES, span), shape)?.of(body))
 }
 
-impl<P: Plaintext> Contents<P> {
+impl Contents {
     /// Reads all sections of a body for a network of this shape.
     pub(super) fn parse(
-        body: P,
+        body: &dyn Plaintext,
         shape: Shape,
         granularity: Granularity,
     ) -> Result<Self, ArtefactError> {
@@ -166,11 +166,20 @@ impl<P: Plaintext> Contents<P> {
                 .transpose()?,
         })
     }
-}
 
-impl<'b> Contents<&'b [u8]> {
-    /// What the body carries beside the network.
-    pub(super) fn terms(&self, body: &'b [u8]) -> Terms<'b> {
+    /// The network of a body in memory, proved again as it is made.
+    pub(super) fn network<'b>(&self, body: &'b [u8]) -> Result<Network<'b>, ArtefactError> {
+        let [first, second, third] = &self.layers;
+        let layer = |layer: u8, at: &LayerAt| {
+            let dense = at.dense(body);
+            dense.map_err(|cause| ArtefactError::Layer { layer, cause })
+        };
+        let layers = [layer(1, first)?, layer(2, second)?, layer(3, third)?];
+        Ok(Network::new(layers)?)
+    }
+
+    /// What a body in memory carries beside the network.
+    pub(super) fn terms<'b>(&self, body: &'b [u8]) -> Terms<'b> {
         let columns = self.scaling.and_then(|span| span.of(body));
         Terms {
             logit_scale: self.logit_scale,
@@ -191,7 +200,7 @@ struct Sections {
 }
 
 impl Sections {
-    fn split(body: impl Plaintext) -> Result<Self, ArtefactError> {
+    fn split(body: &dyn Plaintext) -> Result<Self, ArtefactError> {
         let mut r = Cursor::new(body);
         let (mut layers, mut golden, mut policy) = (None, None, None);
         let (mut scaling, mut names) = (None, None);
@@ -234,11 +243,11 @@ impl Sections {
     }
 }
 
-fn layers<P: Plaintext>(
-    mut r: Cursor<P>,
+fn layers(
+    mut r: Cursor<'_>,
     shape: Shape,
     granularity: Granularity,
-) -> Result<(f32, [P::Layer; 3]), ArtefactError> {
+) -> Result<(f32, [LayerAt; 3]), ArtefactError> {
     let logit_scale = r.f32()?;
     if !(logit_scale.is_finite() && logit_scale > 0.0) {
         return Err(ArtefactError::LogitScale);
@@ -259,8 +268,9 @@ fn layers<P: Plaintext>(
                 array(&mut r, inputs, outputs)?,
             ],
         };
-        let layer = r.plaintext().layer(at);
-        layer.map_err(|cause| ArtefactError::Layer {
+        let proved = r.plaintext().prove(&at);
+        let proved = proved.map(|()| at);
+        proved.map_err(|cause| ArtefactError::Layer {
             layer: number,
             cause,
         })
@@ -270,7 +280,7 @@ fn layers<P: Plaintext>(
     Ok((logit_scale, layers))
 }
 
-fn golden(mut r: Cursor<impl Plaintext>, shape: Shape) -> Result<Golden, ArtefactError> {
+fn golden(mut r: Cursor<'_>, shape: Shape) -> Result<Golden, ArtefactError> {
     let seed = r.u64()?;
     let count = r.u16()?;
     let out = r.u16()?;
@@ -288,14 +298,14 @@ fn golden(mut r: Cursor<impl Plaintext>, shape: Shape) -> Result<Golden, Artefac
     })
 }
 
-fn policy(mut r: Cursor<impl Plaintext>) -> Result<ReplyPolicy, ArtefactError> {
+fn policy(mut r: Cursor<'_>) -> Result<ReplyPolicy, ArtefactError> {
     let policy = ReplyPolicy::try_from(r.u8()?).map_err(|e| ArtefactError::ReplyPolicy(e.0))?;
     r.zeros(15)?;
     r.finish()?;
     Ok(policy)
 }
 
-fn scaling(mut r: Cursor<impl Plaintext>, shape: Shape) -> Result<(), ArtefactError> {
+fn scaling(mut r: Cursor<'_>, shape: Shape) -> Result<(), ArtefactError> {
     if r.remaining() != 8 * usize::from(shape.input()) {
         return Err(r.fail(SectionError::Length));
     }
@@ -309,7 +319,7 @@ fn scaling(mut r: Cursor<impl Plaintext>, shape: Shape) -> Result<(), ArtefactEr
 }
 
 /// Finds an array of `count` elements of `size` bytes inside the layers, and reads its padding.
-fn array(r: &mut Cursor<impl Plaintext>, size: usize, count: usize) -> Result<Span, ArtefactError> {
+fn array(r: &mut Cursor<'_>, size: usize, count: usize) -> Result<Span, ArtefactError> {
     let len = size.checked_mul(count);
     let span = r.skip(len.ok_or(r.fail(SectionError::Length))?)?;
     r.pad()?;
