@@ -15,10 +15,9 @@ use sealnet_firmware::env::{Board, Env, Event, Log, Slot};
 
 /// Keeps the device path, and all that it reaches: with encrypted models in RAM, and streamed.
 #[used]
-static ROOT: (
-    fn(Board<'static, Probe>),
-    fn(Board<'static, Probe<Streamed>>),
-) = (device_path, device_path);
+static ROOT: (Path<InRam>, Path<Streamed>) = (device_path, device_path);
+
+type Path<M> = fn(Board<'static, Probe<M>>);
 
 /// Boots and serves.
 fn device_path<M: Encrypted>(board: Board<'static, Probe<M>>) {
