@@ -26,25 +26,25 @@ impl<'m, E: Env> Device<'m, E> {
         // A reset without a power cut finds the model that was served before, refused now perhaps.
         model_ram.zeroize();
         let room = E::Encrypted::room(model_ram.len());
-        let (session, model, spare) =
-            match Session::begin(identity, journal, room, &mut log) {
-                Err(error) => (None, Err(error), b),
-                Ok(mut session) => {
-                    let [active, spare] = match session.journal.slots().active {
-                        SlotName::A => [a, b],
-                        SlotName::B => [b, a],
-                    };
-                    let confirmed = session.try_spare::<E::Encrypted>(spare.bytes(), model_ram, &mut log);
-                    // Whichever model is active now is proved once more, as at every boot: none runs on a trial's
-                    // word alone.
-                    let [active, spare] = match confirmed {
-                        true => [spare, active],
-                        false => [active, spare],
-                    };
-                    let model = session.bring_up(active.lend(), model_ram, Role::Active, &mut log);
-                    (Some(session), model, spare)
-                }
-            };
+        let (session, model, spare) = match Session::begin(identity, journal, room, &mut log) {
+            Err(error) => (None, Err(error), b),
+            Ok(mut session) => {
+                let [active, spare] = match session.journal.slots().active {
+                    SlotName::A => [a, b],
+                    SlotName::B => [b, a],
+                };
+                let confirmed =
+                    session.try_spare::<E::Encrypted>(spare.bytes(), model_ram, &mut log);
+                // Whichever model is active now is proved once more, as at every boot: none runs on a trial's
+                // word alone.
+                let [active, spare] = match confirmed {
+                    true => [spare, active],
+                    false => [active, spare],
+                };
+                let model = session.bring_up(active.lend(), model_ram, Role::Active, &mut log);
+                (Some(session), model, spare)
+            }
+        };
         log.event(match &model {
             Ok(model) => Event::Serving {
                 signed_by: model.header().signing_key,

@@ -5,7 +5,8 @@ use sealnet::progress::Silent;
 use sealnet_core::artefact::ArtefactError;
 use sealnet_core::fernet::FernetKey;
 use sealnet_core::mlp::{Granularity, argmax};
-use sealnet_firmware::client::{Client, Link};
+use sealnet_core::protocol::{Kind, RefusalCode};
+use sealnet_firmware::client::{Client, ClientError, Link};
 use sealnet_firmware::device::BootError;
 use sealnet_firmware::env::Event;
 use sealnet_firmware::journal::JournalError;
@@ -72,8 +73,8 @@ fn nobody_can_tell_from_the_wire() {
     let queries = [
         request.clone(),
         request, // a replay
-        frame(sealnet_core::protocol::Kind::StatusQuery, &[]),
-        frame(sealnet_core::protocol::Kind::Request, &[0; 100]),
+        frame(Kind::StatusQuery, &[]),
+        frame(Kind::Request, &[0; 100]),
         vec![1, 2, 3, 0],
     ];
     let (mut one, mut other) = (in_ram.boot(silent), streamed.boot(silent));
@@ -177,6 +178,28 @@ fn a_body_longer_than_model_ram_is_streamed() {
         "{error}"
     );
     assert!(machine().streamed().boot(silent).model().is_ok());
+
+    // The same when it comes over the wire, into the spare slot.
+    let newer = Export {
+        counter: 2,
+        ..Export::default()
+    };
+    let newer = newer.with_names(&network, MODEL_RAM_LEN + 16 - plain - 16 - 16 - 784);
+    let old = || Machine::provision(&identity, &Export::default().seal(&network), 0).unwrap();
+    let mut client = Client::new(&identity);
+    let refused = old().update(&mut client, &newer, silent, |_| ());
+    assert!(
+        matches!(&refused, Err(ClientError::Refused(refusal)) if refusal.code == RefusalCode::ModelUnfit),
+        "{refused:?}"
+    );
+    let mut machine = old().streamed();
+    let mut client = Client::new(&identity);
+    machine.update(&mut client, &newer, silent, |_| ()).unwrap();
+    let features = random_bytes(784, 8);
+    let mut device = machine.boot(silent);
+    client.status(&mut device).unwrap();
+    let answer = client.infer(&mut device, &features).unwrap();
+    assert_eq!(answer.logits, Some(network.oracle(&features)));
 }
 
 /// MNIST's first test images through sealed requests: every logit is the host's.

@@ -12,6 +12,10 @@ enum Mine {}
 impl Encrypted for Mine { //~ E0277
     type Network<'b> = Infallible;
 
+    fn room(ram: usize) -> usize {
+        ram
+    }
+
     fn load_if<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize, E>(
         _: Verified<'b>,
         _: &FernetKey,
