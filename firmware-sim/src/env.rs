@@ -79,7 +79,7 @@ impl Log for DefmtLog {
     fn event(&mut self, event: Event) {
         match event {
             Event::NoModel(_) | Event::Refused(_) | Event::TrialFailed(_) | Event::TrialCut => {
-                defmt::warn!("{}", event)
+                defmt::warn!("{}", event);
             }
             _ => defmt::info!("{}", event),
         }
