@@ -201,4 +201,4 @@ pub use seal::{
 };
 pub use section::{ColumnScaling, FeatureScaling, ReplyPolicy};
 pub use streamed::{Encrypted, InRam, Streamed};
-pub use verify::Verified;
+pub use verify::{Hashed, Verified};

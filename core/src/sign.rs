@@ -29,14 +29,13 @@ use core::fmt;
 use sha2::{Digest, Sha512};
 use subtle::ConstantTimeEq;
 
-pub use domain::Domain;
+pub use domain::{Domain, Message};
 #[cfg(feature = "ed25519")]
 pub use ed25519::{BadPublicKey, Ed25519PublicKey, Ed25519SigningKey};
 pub use hmac512::HmacKey;
 pub(crate) use hmac512::keyed_sha512;
 
 use crate::wire::copy;
-use domain::Message;
 
 /// Length in bytes of a signature of either scheme.
 pub const SIGNATURE_LEN: usize = 64;
@@ -299,7 +298,19 @@ impl TrustedKey {
         parts: &[&[u8]],
         signature: &Signature,
     ) -> Result<(), BadSignature> {
-        let message = Message::new(domain, parts);
+        self.verify_message(&Message::new(domain, parts), signature)
+    }
+
+    /// The same check of a document that was hashed before: a device that has been made to skip one check by a
+    /// glitch is to make another.
+    ///
+    /// # Errors
+    /// [`BadSignature`] for any reason whatever.
+    pub fn verify_message(
+        &self,
+        message: &Message,
+        signature: &Signature,
+    ) -> Result<(), BadSignature> {
         match self {
             Self::Hmac(key) => key.verify(message.bytes(), signature),
             #[cfg(feature = "ed25519")]

@@ -8,7 +8,9 @@
 //!    [`artefact`](sealnet_core::artefact)): parse; verify under the identity's key and against the
 //!    stored security counter; open, in place, into RAM or as it lies ([`Env::Encrypted`]); load, which computes
 //!    the golden vectors.
-//! 4. Raise the stored security counter to the model's, so that an older model boots no more.
+//! 4. Make every check again that decides, from what is read from flash anew, so that no instruction that a
+//!    glitch makes the core skip lets another model pass (`passed`).
+//! 5. Raise the stored security counter to the model's, so that an older model boots no more.
 //!
 //! Whatever fails, the device stays alive: it says so in its log and its status, and refuses requests. A
 //! model that is refused after it was decrypted is wiped from RAM.
@@ -41,6 +43,7 @@
 //! long as its identity and journal can be read. What is active is proved again after its trial, in the same boot.
 
 mod boot;
+mod passed;
 mod serve;
 mod update;
 
@@ -58,6 +61,7 @@ use crate::identity::{Identity, IdentityError};
 use crate::journal::{Journal, JournalError};
 use crate::layout::{MODEL_RAM_LEN, ROOM_HINT};
 use crate::shape::{CLASSES, HIDDEN1, HIDDEN2, INPUT, SHAPE};
+use passed::Passed;
 pub use serve::Served;
 pub use update::UpdateError;
 use update::Upload;
@@ -85,6 +89,8 @@ pub struct Device<'m, E: Env> {
     /// Who it is; `None` without a readable identity or journal, and then there is no model either.
     session: Option<Session<E::Journal>>,
     model: Result<Model<'m, E::Encrypted>, BootError>,
+    /// What its boot has passed.
+    passed: Passed,
     /// The slot that is not active.
     spare: E::Slot<'m>,
     /// The model that is on its way into it.
@@ -120,6 +126,8 @@ pub enum BootError {
     NoModelKey,
     /// The model was refused.
     Model(ArtefactError),
+    /// The boot came to a model without having made every check: the core has been made to skip some.
+    Skipped,
 }
 
 impl BootError {
@@ -130,7 +138,7 @@ impl BootError {
             Self::Model(
                 ArtefactError::Dimensions { .. } | ArtefactError::BufferTooSmall { .. },
             ) => false,
-            Self::Model(_) => true,
+            Self::Model(_) | Self::Skipped => true,
         }
     }
 
@@ -181,6 +189,9 @@ impl fmt::Display for BootError {
                  {MODEL_RAM_LEN} bytes of RAM for it"
             ),
             Self::Model(error) => error.fmt(f),
+            Self::Skipped => f.write_str(
+                "the boot did not make every check: the core has been made to skip some, by a fault or on purpose",
+            ),
         }
     }
 }

@@ -104,6 +104,7 @@ impl Provisioned {
     ///
     /// # Errors
     /// [`IdentityError`].
+    #[inline(never)]
     pub fn read(page: &[u8]) -> Result<Self, IdentityError> {
         let mut fields = Reader::new(page);
         let body = fields.bytes(IDENTITY_LEN - 4)?;

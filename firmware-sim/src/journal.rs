@@ -204,6 +204,21 @@ impl<F: NorFlash> Journal<F> {
         self.durable
     }
 
+    /// The counters as they are in flash, read from there again: for who does not trust what was read before.
+    ///
+    /// # Errors
+    /// [`JournalError::Geometry`] or [`JournalError::NoRecord`].
+    #[inline(never)]
+    pub fn read_again(&mut self) -> Result<Counters, JournalError> {
+        let places = places(page_len(&self.flash)?);
+        let first = scan(&mut self.flash, Page::First, places);
+        let second = scan(&mut self.flash, Page::Second, places);
+        match first.newest.max(second.newest) {
+            Some(_) => Ok(first.counters.max(second.counters).max(self.durable)),
+            None => Err(JournalError::NoRecord),
+        }
+    }
+
     /// The highest request counter accepted, or that may have been accepted before the last reset.
     pub fn highest_request(&self) -> u64 {
         self.highest_request

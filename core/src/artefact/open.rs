@@ -126,8 +126,9 @@ impl<'a> Verified<'a> {
 
     /// The body as stored: what was signed, after the header.
     fn body(&self) -> Result<&'a [u8], ArtefactError> {
-        let signed = self.signed.bytes();
-        signed.get(HEADER_LEN..).ok_or(ArtefactError::Truncated)
+        self.signed
+            .get(HEADER_LEN..)
+            .ok_or(ArtefactError::Truncated)
     }
 }
 

@@ -3,14 +3,20 @@
 use core::fmt;
 
 use super::{ArtefactError, Header, Sealed};
-use crate::sign::{Authentic, Domain, Signature, TrustedKey};
+use crate::sign::{Domain, Message, Signature, TrustedKey};
 
 /// A sealed model whose signature holds under a trusted key and whose counter is high enough.
 /// Only [`Sealed::verify`] makes one.
 pub struct Verified<'a> {
     pub(super) header: Header,
-    pub(super) signed: Authentic<'a>,
+    /// Header and body, which the signature covers.
+    pub(super) signed: &'a [u8],
+    message: Message,
 }
+
+/// What a verified file was hashed to. Only [`Verified::hashed`] makes one.
+#[derive(Clone, Copy, Debug)]
+pub struct Hashed(Message);
 
 impl<'a> Sealed<'a> {
     /// Checks the signature over header and body, and that the model is not an older one.
@@ -28,7 +34,41 @@ impl<'a> Sealed<'a> {
         trusted: &TrustedKey,
         min_counter: u32,
     ) -> Result<Verified<'a>, ArtefactError> {
-        let header = self.header;
+        let message = Message::new(Domain::Model, &[self.signed]);
+        self.check(trusted, min_counter, &message)?;
+        Ok(Verified {
+            header: self.header,
+            signed: self.signed,
+            message,
+        })
+    }
+
+    /// Makes every check of [`verify`](Self::verify) again, on a file that was verified before and hashed then.
+    ///
+    /// One fault, such as an instruction that a glitch skips, can make a core pass one check wrongly and not
+    /// two. What this compares should be read from its source again too: file, key and counter.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify`](Self::verify).
+    pub fn verify_again(
+        &self,
+        trusted: &TrustedKey,
+        min_counter: u32,
+        hashed: &Hashed,
+    ) -> Result<(), ArtefactError> {
+        self.check(trusted, min_counter, &hashed.0)
+    }
+
+    /// Called twice at a boot, and so never a part of its caller, where both could be skipped at once.
+    #[inline(never)]
+    fn check(
+        &self,
+        trusted: &TrustedKey,
+        min_counter: u32,
+        message: &Message,
+    ) -> Result<(), ArtefactError> {
+        let header = &self.header;
         if header.scheme != trusted.scheme() {
             return Err(ArtefactError::SchemeMismatch {
                 trusted: trusted.scheme(),
@@ -42,8 +82,8 @@ impl<'a> Sealed<'a> {
             });
         }
         let signature = Signature::from_bytes(*self.signature);
-        let signed = trusted
-            .verify(Domain::Model, self.signed, &signature)
+        trusted
+            .verify_message(message, &signature)
             .map_err(|_| ArtefactError::Signature)?;
         if header.security_counter < min_counter {
             return Err(ArtefactError::Rollback {
@@ -51,7 +91,7 @@ impl<'a> Sealed<'a> {
                 minimum: min_counter,
             });
         }
-        Ok(Verified { header, signed })
+        Ok(())
     }
 }
 
@@ -60,6 +100,12 @@ impl Verified<'_> {
     #[must_use]
     pub const fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// What the file was hashed to, for [`Sealed::verify_again`].
+    #[must_use]
+    pub const fn hashed(&self) -> Hashed {
+        Hashed(self.message)
     }
 }
 

@@ -5,7 +5,7 @@ use core::fmt;
 use cobs::{CobsEncoder, DecodeResult, DecoderState};
 
 /// What a frame holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
 pub enum Kind {

@@ -41,13 +41,16 @@ domains! {
 }
 
 /// The bytes that a scheme signs: label ‖ 0x00 ‖ SHA-512(document).
-pub(super) struct Message {
+#[derive(Clone, Copy, Debug)]
+pub struct Message {
     buffer: [u8; MESSAGE_MAX],
     len: usize,
 }
 
 impl Message {
-    pub(super) fn new(domain: Domain, parts: &[&[u8]]) -> Self {
+    /// Of the document of kind `domain` that is the concatenation of `parts`.
+    #[must_use]
+    pub fn new(domain: Domain, parts: &[&[u8]]) -> Self {
         let label = domain.label();
         let digest = sha512(parts);
         let mut buffer = [0; MESSAGE_MAX];

@@ -1,6 +1,17 @@
 //! Campaigns: the same fault at every place where it can strike, with counts.
+//!
+//! | module | fault |
+//! |---|---|
+//! | [`flips`] | a bit of the model changed |
+//! | [`frames`] | a fuzzer on the wire |
+//! | [`power`] | a power cut before, amid and after each flash operation |
+//! | `skip` | an instruction is not executed, on a Cortex-M4 in QEMU (Unix) |
 
+pub mod flips;
+pub mod frames;
 pub mod power;
+#[cfg(unix)]
+pub mod skip;
 
 /// What a campaign found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,11 +1,14 @@
 //! From reset to a model that may answer.
 
 use embedded_storage::nor_flash::NorFlash;
-use sealnet_core::artefact::{ArtefactError, BodyEncoding, Encrypted, Header, Sealed, Verified};
+use sealnet_core::artefact::{
+    ArtefactError, BodyEncoding, Encrypted, Hashed, Header, Sealed, Verified,
+};
 use sealnet_core::protocol::{FrameReader, SlotName};
 use sealnet_core::sign::TrustedKey;
 use zeroize::Zeroize as _;
 
+use super::passed::Passed;
 use super::{BootError, Device, Model, Session};
 use crate::env::{Board, Env, Event, Log, Slot as _};
 use crate::identity::{Identity, Provisioned};
@@ -25,6 +28,7 @@ impl<'m, E: Env> Device<'m, E> {
         } = board;
         // A reset without a power cut finds the model that was served before, refused now perhaps.
         model_ram.zeroize();
+        let mut passed = Passed::nothing();
         let room = E::Encrypted::room(model_ram.len());
         let (session, model, spare) = match Session::begin(identity, journal, room, &mut log) {
             Err(error) => (None, Err(error), b),
@@ -34,16 +38,25 @@ impl<'m, E: Env> Device<'m, E> {
                     SlotName::B => [b, a],
                 };
                 let confirmed =
-                    session.try_spare::<E::Encrypted>(spare.bytes(), model_ram, &mut log);
+                    session.try_spare::<E::Encrypted>(identity, spare.bytes(), model_ram, &mut log);
                 // Whichever model is active now is proved once more, as at every boot: none runs on a trial's
                 // word alone.
                 let [active, spare] = match confirmed {
                     true => [spare, active],
                     false => [active, spare],
                 };
-                let model = session.bring_up(active.lend(), model_ram, Role::Active, &mut log);
+                let flash = Flash {
+                    identity,
+                    slot: active.lend(),
+                };
+                let model = session.bring_up(flash, model_ram, Role::Active, &mut passed, &mut log);
                 (Some(session), model, spare)
             }
+        };
+        // A core that was thrown past a check has a model and has not passed everything.
+        let model = match model {
+            Ok(_) if !passed.everything() => Err(BootError::Skipped),
+            model => model,
         };
         log.event(match &model {
             Ok(model) => Event::Serving {
@@ -58,6 +71,7 @@ impl<'m, E: Env> Device<'m, E> {
             frames: FrameReader::new(),
             session,
             model,
+            passed,
             spare,
             upload: None,
         }
@@ -73,6 +87,14 @@ impl<'m, E: Env> Device<'m, E> {
             .map(Model::header)
             .map_err(|error| *error)
     }
+}
+
+/// What a model is judged by, where it lies.
+#[derive(Debug, Clone, Copy)]
+struct Flash<'i, 's> {
+    /// The identity page, with the publisher's key.
+    identity: &'i [u8],
+    slot: &'s [u8],
 }
 
 /// What a slot's model is brought up for.
@@ -112,6 +134,7 @@ impl<J: NorFlash> Session<J> {
     /// Tries the model in the spare slot if this boot is to do so. Whether its slot is the active one now.
     fn try_spare<M: Encrypted>(
         &mut self,
+        identity: &[u8],
         spare: &[u8],
         model_ram: &mut [u8],
         log: &mut impl Log,
@@ -121,8 +144,13 @@ impl<J: NorFlash> Session<J> {
         }
         let slot = self.journal.slots().active.other();
         log.event(Event::Trying { slot });
+        let flash = Flash {
+            identity,
+            slot: spare,
+        };
+        let mut passed = Passed::nothing();
         let failed = self
-            .bring_up::<M>(spare, &mut *model_ram, Role::Trial, log)
+            .bring_up::<M>(flash, &mut *model_ram, Role::Trial, &mut passed, log)
             .err();
         model_ram.zeroize();
         if let Some(error) = failed {
@@ -133,12 +161,14 @@ impl<J: NorFlash> Session<J> {
         failed.is_none()
     }
 
-    /// The chain of proofs, and then the journal: the security counter, for a trial the active slot as well.
+    /// The chain of proofs, every check again, and then the journal: the security counter, for a trial the active
+    /// slot as well.
     fn bring_up<'s, M: Encrypted>(
         &mut self,
-        slot: &'s [u8],
+        flash: Flash<'_, 's>,
         model_ram: &'s mut [u8],
         role: Role,
+        passed: &mut Passed,
         log: &mut impl Log,
     ) -> Result<Model<'s, M>, BootError> {
         let Self {
@@ -151,6 +181,7 @@ impl<J: NorFlash> Session<J> {
             journal,
             ..
         } = self;
+        let slot = flash.slot;
         let stored = journal.counters().security;
         if slot.iter().take(BLANK.len()).eq(&BLANK) {
             return Err(BootError::EmptySlot);
@@ -160,10 +191,16 @@ impl<J: NorFlash> Session<J> {
             Role::Active => sealed.verify(publisher, stored)?,
             Role::Trial => verify_newer(sealed, publisher, stored)?,
         };
+        let hashed = verified.hashed();
         // Before it is opened: a body of another shape may not fit the RAM, which would be said in its place.
         fits(verified.header())?;
         let accept = |header: &Header| {
-            let counter = header.security_counter;
+            passed.proofs();
+            let counter = check_again(flash, journal, &hashed)?;
+            if counter != header.security_counter {
+                return Err(BootError::Skipped);
+            }
+            passed.checks();
             match role {
                 Role::Active => journal.raise_security(counter)?,
                 Role::Trial => {
@@ -185,6 +222,21 @@ impl<J: NorFlash> Session<J> {
             (BodyEncoding::Fernet { .. }, None) => Err(BootError::NoModelKey),
         }
     }
+}
+
+/// Makes every check of a model again whose outcome decides, from what is read from flash anew; see
+/// [`passed`](super::passed). Gives the model's security counter.
+#[inline(never)]
+fn check_again<J: NorFlash>(
+    flash: Flash<'_, '_>,
+    journal: &mut Journal<J>,
+    hashed: &Hashed,
+) -> Result<u32, BootError> {
+    let Provisioned { identity, .. } = Provisioned::read(flash.identity)?;
+    let stored = journal.read_again()?.security;
+    let sealed = Sealed::parse_prefix(flash.slot)?;
+    sealed.verify_again(&identity.publisher, stored, hashed)?;
+    Ok(sealed.untrusted_header().security_counter)
 }
 
 /// The publisher's model, and newer than every one that was served.

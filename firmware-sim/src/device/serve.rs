@@ -59,6 +59,7 @@ impl<E: Env> Device<'_, E> {
             frames,
             session,
             model,
+            passed,
             spare,
             upload,
         } = self;
@@ -67,8 +68,8 @@ impl<E: Env> Device<'_, E> {
                 continue;
             };
             let mut out = [0; SEND_LEN];
-            let (session, model) = (session.as_mut(), model.as_ref().ok());
-            let answer = respond(frame, session, model, spare, upload, &mut out);
+            let served = model.as_ref().ok().filter(|_| passed.everything());
+            let answer = respond(frame, session.as_mut(), served, spare, upload, &mut out);
             if let Some(event) = answer.event {
                 log.event(event);
             }

@@ -87,9 +87,12 @@ impl UpdateError {
                 | ArtefactError::ModelKey { .. } => RefusalCode::ModelUnfit,
                 _ => RefusalCode::ModelMalformed,
             },
-            Self::Model(BootError::Journal(_) | BootError::Identity(_) | BootError::EmptySlot) => {
-                RefusalCode::NotReady
-            }
+            Self::Model(
+                BootError::Journal(_)
+                | BootError::Identity(_)
+                | BootError::EmptySlot
+                | BootError::Skipped,
+            ) => RefusalCode::NotReady,
         }
     }
 }

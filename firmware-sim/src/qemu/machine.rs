@@ -21,14 +21,14 @@ use crate::layout::FLASH_LEN;
 /// A board in QEMU, from power-on until it is dropped.
 #[derive(Debug)]
 pub struct Machine {
-    qemu: Child,
-    monitor: Monitor,
-    wire: UnixStream,
+    pub(super) qemu: Child,
+    pub(super) monitor: Monitor,
+    pub(super) wire: UnixStream,
     log: Option<JoinHandle<()>>,
     timeout: Duration,
-    memory: File,
+    pub(super) memory: File,
     /// Flash images and sockets: for this user alone, and gone with the machine.
-    _folder: TempDir,
+    pub(super) folder: TempDir,
 }
 
 impl Machine {
@@ -42,7 +42,20 @@ impl Machine {
         image: &Image,
         flash: &[u8],
         timeout: Duration,
+        log: impl FnMut(&str) + Send + 'static,
+    ) -> Result<Self, QemuError> {
+        let mut machine = Self::prepare(image, flash, timeout, log, &[])?;
+        machine.monitor.run("cont", json!({}))?;
+        Ok(machine)
+    }
+
+    /// As [`power_on`](Self::power_on), but the core does not run yet; with more arguments for QEMU.
+    pub(super) fn prepare(
+        image: &Image,
+        flash: &[u8],
+        timeout: Duration,
         mut log: impl FnMut(&str) + Send + 'static,
+        arguments: &[&str],
     ) -> Result<Self, QemuError> {
         let folder = tempfile::Builder::new()
             .prefix("sealnet-qemu-")
@@ -77,6 +90,7 @@ impl Machine {
             .args(["-chardev", "socket,id=log,path=log,server=on,wait=off"])
             .args(["-serial", "chardev:log"])
             .args(["-qmp", "unix:qmp,server=on,wait=off"])
+            .args(arguments)
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -97,17 +111,15 @@ impl Machine {
             }
         };
         let log = thread::spawn(move || table.run(log_stream, &mut log));
-        let mut machine = Self {
+        Ok(Self {
             monitor: Monitor::new(monitor)?,
             qemu,
             wire,
             log: Some(log),
             timeout,
             memory,
-            _folder: folder,
-        };
-        machine.monitor.run("cont", json!({}))?;
-        Ok(machine)
+            folder,
+        })
     }
 
     /// The flash as it is now.
@@ -120,6 +132,11 @@ impl Machine {
             .read_exact_at(&mut flash, 0)
             .map_err(QemuError::io("read the flash image"))?;
         Ok(flash)
+    }
+
+    /// Whether QEMU has ended.
+    pub(crate) fn ended(&mut self) -> bool {
+        matches!(self.qemu.try_wait(), Ok(Some(_)))
     }
 
     /// Resets the board; flash stays as it is.
@@ -165,7 +182,7 @@ impl Drop for Machine {
 }
 
 /// Connects to a socket that QEMU is about to open.
-fn connect(
+pub(super) fn connect(
     qemu: &mut Child,
     path: &Path,
     deadline: Instant,
@@ -202,4 +219,4 @@ const FLASH: &str = "flash.bin";
 /// What the boards have at [`Board::storage`](super::Board::storage).
 const MEMORY_LEN: u64 = 16 << 20;
 /// Until QEMU has opened its sockets.
-const START_TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const START_TIMEOUT: Duration = Duration::from_secs(20);

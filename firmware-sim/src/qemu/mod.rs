@@ -5,7 +5,9 @@
 
 mod board;
 mod build;
+mod debug;
 mod defmt_log;
+mod gdb;
 mod machine;
 mod monitor;
 
@@ -15,6 +17,8 @@ use std::time::Duration;
 
 pub use board::{Board, Mode};
 pub use build::{Image, build};
+pub(crate) use debug::Debugged;
+pub(crate) use gdb::Stop;
 pub use machine::Machine;
 
 /// Why a board in QEMU could not do what it was asked.
@@ -75,7 +79,7 @@ impl QemuError {
         }
     }
 
-    fn io(action: &'static str) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, source }
     }
 }

@@ -11,6 +11,8 @@ use super::QemuError;
 #[derive(Debug)]
 pub(super) struct Monitor {
     lines: BufReader<UnixStream>,
+    /// Names of the events that came between answers.
+    events: Vec<String>,
 }
 
 impl Monitor {
@@ -18,6 +20,7 @@ impl Monitor {
     pub(super) fn new(stream: UnixStream) -> Result<Self, QemuError> {
         let mut monitor = Self {
             lines: BufReader::new(stream),
+            events: Vec::new(),
         };
         // The greeting.
         monitor.line()?;
@@ -25,15 +28,17 @@ impl Monitor {
         Ok(monitor)
     }
 
-    /// Runs a command and waits for its answer; events in between are passed over.
+    /// Runs a command and waits for its answer.
     pub(super) fn run(&mut self, command: &str, arguments: Value) -> Result<Value, QemuError> {
         let text = json!({"execute": command, "arguments": arguments}).to_string() + "\n";
         self.lines
             .get_mut()
             .write_all(text.as_bytes())
             .map_err(QemuError::io("write to QEMU's monitor"))?;
+        self.events.clear();
         loop {
             let mut answer = self.line()?;
+            self.note(&answer);
             if let Some(error) = answer.get("error") {
                 return Err(QemuError::Machine(format!("{command}: {error}")));
             }
@@ -41,6 +46,20 @@ impl Monitor {
                 return Ok(value.take());
             }
         }
+    }
+
+    /// Waits for an event after the last command.
+    pub(super) fn event(&mut self, name: &str) -> Result<(), QemuError> {
+        while !self.events.iter().any(|event| event == name) {
+            let line = self.line()?;
+            self.note(&line);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, line: &Value) {
+        let event = line.get("event").and_then(Value::as_str);
+        self.events.extend(event.map(str::to_owned));
     }
 
     fn line(&mut self) -> Result<Value, QemuError> {

@@ -15,7 +15,7 @@
 //! - [`SimFlash::attach`] writes each operation through to a file, so that killing the process is a
 //!   power cut too.
 
-mod region;
+pub(crate) mod region;
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -183,6 +183,13 @@ impl SimFlash {
     /// The contents.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Flips a bit of the byte at `offset`, as radiation or an attacker with a laser would, rules or not.
+    pub fn flip(&mut self, offset: usize, bit: usize) {
+        if let Some(byte) = self.bytes.get_mut(offset) {
+            *byte ^= 1 << (bit % 8);
+        }
     }
 
     /// Words programmed and pages erased so far.

@@ -1,0 +1,167 @@
+//! One trial: a boot in which one instruction is not executed.
+
+use std::time::Duration;
+
+use super::code::Code;
+use super::plan::Point;
+use crate::client::Client;
+use crate::identity::Identity;
+use crate::qemu::{Debugged, Image, QemuError, Stop};
+
+/// What a device that skipped an instruction became.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Outcome {
+    /// It says that it serves no model.
+    Refused,
+    /// Its core faulted, and stands in the handler or is locked up.
+    Faulted,
+    /// It neither waits for requests nor faults, or does not answer.
+    Hung,
+    /// It serves the forged model.
+    Accepted,
+    /// The boot never got to the instruction: the plan does not fit the boot.
+    Missed,
+}
+
+/// A board, and what is tried on it.
+#[derive(Debug)]
+pub(super) struct Bench<'c> {
+    image: &'c Image,
+    code: &'c Code,
+    identity: &'c Identity,
+    board: Option<Debugged>,
+}
+
+impl<'c> Bench<'c> {
+    pub(super) fn new(image: &'c Image, code: &'c Code, identity: &'c Identity) -> Self {
+        Self {
+            image,
+            code,
+            identity,
+            board: None,
+        }
+    }
+
+    /// Boots with this flash and sees what comes of it.
+    pub(super) fn boot(&mut self, flash: &[u8]) -> Result<Outcome, QemuError> {
+        self.trial(flash, |_| Ok(true))
+    }
+
+    /// Boots, skips the instruction at `point` (and the one after it), and sees what comes of it.
+    pub(super) fn skip(
+        &mut self,
+        flash: &[u8],
+        point: &Point,
+        neighbour: bool,
+    ) -> Result<Outcome, QemuError> {
+        let code = self.code;
+        self.trial(flash, |board| {
+            if !reach(board, point)? {
+                return Ok(false);
+            }
+            let next = point.address + code.len(point.address);
+            let both = [Some(point.address), neighbour.then_some(next)];
+            for address in both.into_iter().flatten() {
+                // An instruction that does nothing takes the place in an IT block, which a jump would not.
+                let nop: &[u8] = match code.len(address) {
+                    4 => &[0xAF, 0xF3, 0x00, 0x80],
+                    _ => &[0x00, 0xBF],
+                };
+                board.gdb.write(address, nop)?;
+                board.gdb.step()?;
+                board.gdb.write(address, code.instruction(address))?;
+            }
+            Ok(true)
+        })
+    }
+
+    fn trial(
+        &mut self,
+        flash: &[u8],
+        strike: impl FnOnce(&mut Debugged) -> Result<bool, QemuError>,
+    ) -> Result<Outcome, QemuError> {
+        let mut board = match self.board.take() {
+            Some(board) => board,
+            None => Debugged::power_on(self.image, flash, ANSWER_TIMEOUT, &[])?,
+        };
+        board.restart(flash)?;
+        let outcome = match strike(&mut board) {
+            Ok(false) => Ok(Outcome::Missed),
+            Ok(true) => self.outcome(&mut board),
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(outcome) => {
+                self.board = Some(board);
+                Ok(outcome)
+            }
+            // A core that locks up ends QEMU, or leaves it deaf. The next trial gets another one.
+            Err(_) if ended(&mut board) => Ok(Outcome::Faulted),
+            Err(QemuError::Timeout(_)) => Ok(Outcome::Hung),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Runs the core to its decision and asks the device for it.
+    fn outcome(&self, board: &mut Debugged) -> Result<Outcome, QemuError> {
+        let ends = self.code.ends();
+        for end in &ends {
+            board.gdb.set(*end)?;
+        }
+        let stop = board.gdb.run(BOOT_TIMEOUT)?;
+        let outcome = match stop {
+            Stop::Timeout(_) => Outcome::Hung,
+            Stop::At(pc) if self.code.is_fault(pc) => Outcome::Faulted,
+            Stop::At(_) => {
+                board.gdb.start()?;
+                let status = Client::new(self.identity).status(&mut board.machine);
+                board.gdb.stop()?;
+                match status {
+                    Ok(status) if status.model.is_some() => Outcome::Accepted,
+                    Ok(_) => Outcome::Refused,
+                    Err(_) => Outcome::Hung,
+                }
+            }
+        };
+        for end in ends {
+            board.gdb.clear(end)?;
+        }
+        Ok(outcome)
+    }
+}
+
+/// Runs the core to a point.
+fn reach(board: &mut Debugged, point: &Point) -> Result<bool, QemuError> {
+    for (address, hits) in point
+        .marker
+        .into_iter()
+        .chain([(point.address, point.hits)])
+    {
+        board.gdb.set(address)?;
+        // At the reset the core stands at the first instruction of all. A marker is behind it.
+        let there = u32::from(board.gdb.pc()? == address);
+        for _ in there..hits {
+            if board.gdb.run(BOOT_TIMEOUT)? != Stop::At(address) {
+                board.gdb.clear(address)?;
+                return Ok(false);
+            }
+        }
+        board.gdb.clear(address)?;
+    }
+    Ok(true)
+}
+
+fn ended(board: &mut Debugged) -> bool {
+    // It takes a moment to write its core.
+    for _ in 0..100 {
+        if board.machine.ended() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
+}
+
+/// Many times what a boot takes.
+const BOOT_TIMEOUT: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
