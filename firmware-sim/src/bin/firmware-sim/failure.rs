@@ -3,11 +3,18 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use sealnet_firmware::campaign::frames::FuzzError;
+use sealnet_firmware::campaign::power::SetupError;
+#[cfg(unix)]
+use sealnet_firmware::campaign::skip::SkipError;
 use sealnet_firmware::client::ClientError;
 use sealnet_firmware::device::BootError;
 use sealnet_firmware::keyfile::{Exposed, KeyFileError};
 use sealnet_firmware::layout::FLASH_LEN;
 use sealnet_firmware::provision::ProvisionError;
+#[cfg(unix)]
+use sealnet_firmware::qemu::QemuError;
+use sealnet_firmware::sample::SampleError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +39,22 @@ pub(crate) enum Failure {
     Update(ClientError),
     #[error("the model is no newer one: security counter {found}, the device is at {stored}")]
     NotNewer { found: u32, stored: u32 },
+    #[cfg(unix)]
+    #[error(transparent)]
+    Qemu(#[from] QemuError),
+    #[cfg(unix)]
+    #[error(transparent)]
+    Skip(#[from] SkipError),
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    #[error(transparent)]
+    Fuzz(#[from] FuzzError),
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+    #[error("the report {} cannot be gone on from: {what}", path.display())]
+    Report { path: PathBuf, what: String },
+    #[error("{0} faults were not withstood")]
+    Faults(u64),
     #[error("{} exists", .0.display())]
     Exists(PathBuf),
     #[error("{} {exposed}", path.display())]
@@ -46,6 +69,11 @@ impl Failure {
     pub(crate) fn hint(&self) -> String {
         match self {
             Self::Provision(error) => error.hint(),
+            #[cfg(unix)]
+            Self::Qemu(error) | Self::Skip(SkipError::Qemu(error)) => error.hint(),
+            #[cfg(unix)]
+            Self::Skip(_) => String::new(),
+            Self::Report { .. } => "name another file, or delete this one".into(),
             Self::Exists(_) => {
                 "to give its device a newer model, use `firmware-sim update`; to provision it anew, --force"
                     .into()
@@ -59,6 +87,10 @@ impl Failure {
             ),
             Self::NoImage { .. } => "make one with `firmware-sim provision`".into(),
             Self::Io { .. }
+            | Self::Setup(_)
+            | Self::Fuzz(_)
+            | Self::Sample(_)
+            | Self::Faults(_)
             | Self::Frames(..)
             | Self::Model(_)
             | Self::Update(_)
@@ -70,7 +102,7 @@ impl Failure {
         match self {
             Self::NoModel(error) | Self::Refused(error) if error.is_verification() => 1,
             Self::Update(error) if error.is_verification() => 1,
-            Self::NotNewer { .. } => 1,
+            Self::NotNewer { .. } | Self::Faults(_) => 1,
             _ => 2,
         }
     }

@@ -5,6 +5,8 @@
 //! Exit codes are `sealnet`'s: 0 done; 1 verification failed; 2 usage, input or environment.
 #![forbid(unsafe_code)]
 
+#[cfg(unix)]
+mod campaign;
 mod failure;
 mod files;
 mod info;
@@ -88,6 +90,9 @@ enum Command {
         #[arg(long)]
         streamed: bool,
     },
+    /// Attack the device with faults at every place, and say what came of it
+    #[cfg(unix)]
+    Campaign(campaign::CampaignArgs),
     /// Say what a flash image holds, secrets aside
     Info {
         /// The flash image
@@ -112,6 +117,8 @@ fn main() -> ExitCode {
         }
         Command::Update { flash, model } => update(&flash, &model),
         Command::Run { flash, streamed } => run(&flash, streamed),
+        #[cfg(unix)]
+        Command::Campaign(args) => campaign::campaign(&args),
         Command::Info { flash } => info(&flash),
     };
     match done {
