@@ -1,5 +1,6 @@
 //! The runner `firmware-sim`: the device as a process, its flash as a file.
 
+mod campaigns;
 mod files;
 mod lives;
 mod provision;

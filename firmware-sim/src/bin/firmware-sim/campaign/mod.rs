@@ -1,26 +1,27 @@
 //! `campaign`: faults at every place, and what came of them.
 
-use std::collections::BTreeMap;
+mod progress;
+mod report;
+
 use std::fs;
-use std::io::{IsTerminal as _, Write as _};
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use sealnet_firmware::campaign::power::PowerCuts;
-use sealnet_firmware::campaign::skip::{self, Extent, Forgery, Recorded, Skips};
+use sealnet_firmware::campaign::skip::{self, Extent, Forgery, Recorded};
 use sealnet_firmware::campaign::{Tally, flips, frames};
 use sealnet_firmware::journal::Counters;
 use sealnet_firmware::provision::flash_image;
 use sealnet_firmware::qemu::{Board, Machine, Mode, build};
 use sealnet_firmware::sample::{self, Sealing};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::text::say;
+use progress::Bar;
+use report::Report;
 
 /// What to try, and how much of it.
 #[derive(Debug, Args)]
@@ -72,213 +73,29 @@ fn share(text: &str) -> Result<Share, String> {
     }
 }
 
-/// What has been found so far; kept between runs with `--report`.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Report {
-    /// Whether it is of the sample.
-    quick: bool,
-    /// SHA-512 of the firmware's image: what was found of one says nothing of another.
-    image: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    bit_flips: Option<Value>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    power_cuts: Option<Value>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    frames: Option<Value>,
-    /// By forgery.
-    #[serde(default)]
-    skips: BTreeMap<String, SkipsOfOne>,
-}
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SkipsOfOne {
-    /// Instructions that the boot executes, and at how many addresses; how many trials there are.
-    instructions: usize,
-    addresses: usize,
-    all_trials: usize,
-    /// Parts that are done.
-    parts: BTreeMap<usize, Skips>,
-}
-
-impl SkipsOfOne {
-    fn sum(&self) -> Skips {
-        let mut sum = Skips::default();
-        self.parts.values().cloned().for_each(|part| sum.add(part));
-        sum
-    }
-}
-
 pub(crate) fn campaign(args: &CampaignArgs) -> Result<(), Failure> {
     let image = build(Board::CortexM4, Mode::Clear)?;
     let elf = fs::read(&image.path).map_err(Failure::io("read", &image.path))?;
     let digest = sealnet_core::sign::sha512(&[&elf]);
     let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut report = Report {
-        quick: args.quick,
-        image: digest,
-        ..Report::default()
-    };
-    if let Some(path) = &args.report
-        && path.exists()
-    {
-        let text = fs::read(path).map_err(Failure::io("read", path))?;
-        let old: Report =
-            serde_json::from_slice(&text).map_err(|error| unusable(path, &error.to_string()))?;
-        if (old.quick, &old.image) != (report.quick, &report.image) {
-            let what = "it is of another firmware, or of the sample and not of everything";
-            return Err(unusable(path, what));
-        }
-        report = old;
-    }
+    let mut report = Report::open(args.report.as_deref(), args.quick, digest)?;
     let asked = |kind| args.only.is_empty() || args.only.contains(&kind);
     if asked(FaultKind::Flips) && report.bit_flips.is_none() {
         report.bit_flips = Some(bit_flips(args.quick)?);
-        keep(args, &report)?;
+        report.keep(args.report.as_deref())?;
     }
     if asked(FaultKind::Cuts) && report.power_cuts.is_none() {
         report.power_cuts = Some(power_cuts(args.quick)?);
-        keep(args, &report)?;
+        report.keep(args.report.as_deref())?;
     }
     if asked(FaultKind::Frames) && report.frames.is_none() {
         report.frames = Some(wire_frames(args.quick)?);
-        keep(args, &report)?;
+        report.keep(args.report.as_deref())?;
     }
     if asked(FaultKind::Skips) {
         skips(args, &mut report)?;
     }
-    conclude(args, &report)
-}
-
-fn unusable(path: &Path, what: &str) -> Failure {
-    Failure::Report {
-        path: path.into(),
-        what: what.into(),
-    }
-}
-
-/// Prints what was found; a failure if anything was.
-fn conclude(args: &CampaignArgs, report: &Report) -> Result<(), Failure> {
-    let mut document = json!({"quick": report.quick, "image": report.image});
-    let mut bad = 0;
-    let parts = [
-        ("bit_flips", &report.bit_flips),
-        ("power_cuts", &report.power_cuts),
-        ("frames", &report.frames),
-    ];
-    for (name, part) in parts {
-        if let Some(part) = part {
-            bad += FAILURES
-                .iter()
-                .filter_map(|key| part.get(key).and_then(Value::as_u64))
-                .sum::<u64>();
-            document[name] = part.clone();
-        }
-    }
-    if !report.skips.is_empty() {
-        let mut all = Skips::default();
-        let mut forgeries = serde_json::Map::new();
-        let (mut executed, mut covered) = (0, 0);
-        for (forgery, found) in &report.skips {
-            let sum = found.sum();
-            executed += found.addresses;
-            covered += sum.covered.len();
-            forgeries.insert(
-                forgery.clone(),
-                json!({
-                    "instructions": found.instructions,
-                    "addresses_executed": found.addresses,
-                    "addresses_covered": sum.covered.len(),
-                    "all_trials": found.all_trials,
-                    "trials": sum.trials,
-                    "refused": sum.refused,
-                    "faulted": sum.faulted,
-                    "hung": sum.hung,
-                    "accepted": sum.accepted,
-                    "places": sum.places,
-                }),
-            );
-            all.add(sum);
-        }
-        bad += all.accepted as u64;
-        document["instruction_skips"] = json!({
-            "trials": all.trials,
-            "accepted": all.accepted,
-            "addresses_executed": executed,
-            "addresses_covered": covered,
-            "forgeries": forgeries,
-        });
-    }
-    let text = match args.json {
-        true => document.to_string() + "\n",
-        false => table(&document),
-    };
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Failure::Frames("print", error))?;
-    match bad {
-        0 => Ok(()),
-        bad => Err(Failure::Faults(bad)),
-    }
-}
-
-/// The same for people.
-fn table(document: &Value) -> String {
-    let mut text = String::new();
-    let names = [
-        ("bit_flips", "bit flips"),
-        ("power_cuts", "power cuts"),
-        ("frames", "frames"),
-        ("instruction_skips", "skipped instructions"),
-    ];
-    for (key, name) in names {
-        let Some(Value::Object(part)) = document.get(key) else {
-            continue;
-        };
-        let figures: Vec<String> = part
-            .iter()
-            .filter(|(_, value)| value.is_u64())
-            .map(|(key, value)| format!("{} {value}", key.replace('_', " ")))
-            .collect();
-        text += &format!("{name:<21} {}\n", figures.join(", "));
-        if let Some(Value::Object(forgeries)) = part.get("forgeries") {
-            for (forgery, figures) in forgeries {
-                let count = |key: &str| figures.get(key).cloned().unwrap_or_default();
-                text += &format!(
-                    "  {forgery:<19} {} of {} addresses, {} of {} trials: {} refused, {} faulted, {} hung, {} accepted\n",
-                    count("addresses_covered"),
-                    count("addresses_executed"),
-                    count("trials"),
-                    count("all_trials"),
-                    count("refused"),
-                    count("faulted"),
-                    count("hung"),
-                    count("accepted"),
-                );
-            }
-        }
-        for place in examples(part) {
-            text += &format!("  {place}\n");
-        }
-    }
-    text
-}
-
-fn examples(part: &serde_json::Map<String, Value>) -> Vec<String> {
-    let own = part.get("examples");
-    let places = part
-        .get("forgeries")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flat_map(|forgeries| forgeries.values().map(|found| found.get("places")));
-    places
-        .chain([own])
-        .flatten()
-        .filter_map(Value::as_array)
-        .flatten()
-        .filter_map(|place| place.as_str().map(str::to_owned))
-        .collect()
+    report.conclude(args.json)
 }
 
 fn bit_flips(quick: bool) -> Result<Value, Failure> {
@@ -399,73 +216,12 @@ fn skips(args: &CampaignArgs, report: &mut Report) -> Result<(), Failure> {
             known.addresses = recorded.addresses();
             known.all_trials = recorded.trials();
             known.parts.insert(part, found);
-            keep(args, report)?;
+            report.keep(args.report.as_deref())?;
         }
     }
     Ok(())
 }
 
-/// Writes the report whole or not at all.
-fn keep(args: &CampaignArgs, report: &Report) -> Result<(), Failure> {
-    let Some(path) = &args.report else {
-        return Ok(());
-    };
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let text =
-        serde_json::to_vec_pretty(report).map_err(|error| unusable(path, &error.to_string()))?;
-    let mut file =
-        tempfile::NamedTempFile::new_in(folder).map_err(Failure::io("write in", folder))?;
-    file.write_all(&text)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(Failure::io("write", path))?;
-    file.persist(path)
-        .map_err(|error| Failure::io("write", path)(error.error))?;
-    Ok(())
-}
-
-/// Says how far it is: on a terminal each second, elsewhere each minute.
-struct Bar {
-    what: String,
-    started: Instant,
-    last: std::sync::Mutex<Instant>,
-}
-
-impl Bar {
-    fn new(what: String) -> Self {
-        let now = Instant::now();
-        Self {
-            what,
-            started: now,
-            last: std::sync::Mutex::new(now),
-        }
-    }
-
-    fn at(&self, done: u64, of: u64) {
-        let pause = match std::io::stderr().is_terminal() {
-            true => Duration::from_secs(1),
-            false => Duration::from_secs(60),
-        };
-        let Ok(mut last) = self.last.try_lock() else {
-            return;
-        };
-        if done < of && last.elapsed() < pause {
-            return;
-        }
-        *last = Instant::now();
-        let elapsed = self.started.elapsed().as_secs_f64();
-        let left = elapsed * (of - done.min(of)) as f64 / done.max(1) as f64;
-        say(format_args!(
-            "{}: {done} of {of}, {elapsed:.0} s, {left:.0} s left",
-            self.what
-        ));
-    }
-}
-
-/// Keys under which a part says what went wrong.
-const FAILURES: [&str; 4] = ["accepted", "bad_boots", "accepted_forgeries", "panics"];
 /// Parts into which the trials with one forgery are divided: after each the report is kept.
 const PARTS: usize = 64;
 const EVERY: NonZero<usize> = NonZero::<usize>::MIN;
@@ -481,7 +237,7 @@ const QUICK_QEMU_FLIPS: NonZero<usize> = prime(887);
 const QEMU_FLIPS: NonZero<usize> = prime(97);
 const QUICK_FRAMES: u64 = 100_000;
 const QUICK_QEMU_FRAMES: u64 = 1_000;
-const QUICK_SKIPS: usize = 101;
+const QUICK_SKIPS: usize = 37;
 
 const fn prime(number: usize) -> NonZero<usize> {
     match NonZero::new(number) {
