@@ -1,7 +1,7 @@
 //! Builds the image, with whichever toolchain this machine has. Cargo keeps it between runs.
 
-use std::env;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
+use std::{env, fs};
 use std::process::Command;
 
 use super::{Board, Mode, QemuError};
@@ -23,15 +23,8 @@ pub struct Image {
 /// # Errors
 /// [`QemuError`].
 pub fn build(board: Board, mode: Mode) -> Result<Image, QemuError> {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("firmware");
-    if !sources.join("Cargo.toml").is_file() {
-        return Err(QemuError::Sources(sources));
-    }
-    let target = match env::var_os("CARGO_TARGET_DIR") {
-        Some(folder) => PathBuf::from(folder),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
-    }
-    .join("firmware");
+    let sources = sources()?;
+    let (target, path) = places(board, mode)?;
     let mut cargo = toolchain(board.triple())?;
     let features: Vec<&str> = [Some(board.machine()), mode.feature()]
         .into_iter()
@@ -41,7 +34,7 @@ pub fn build(board: Board, mode: Mode) -> Result<Image, QemuError> {
         .current_dir(&sources)
         .args(["--release", "--locked", "--target", board.triple()])
         .args(["--features", &features.join(",")])
-        .env("CARGO_TARGET_DIR", target.join(mode_folder(mode)))
+        .env("CARGO_TARGET_DIR", target)
         .env("DEFMT_LOG", "info")
         .env("SEALNET_SHAPE", SHAPE.to_string())
         // The flags are the image's own, in its .cargo/config.toml.
@@ -56,11 +49,61 @@ pub fn build(board: Board, mode: Mode) -> Result<Image, QemuError> {
             String::from_utf8_lossy(&output.stderr).into_owned(),
         ));
     }
-    let path = target
-        .join(mode_folder(mode))
+    Ok(Image { path, board, mode })
+}
+
+/// Whether [`build`] has nothing to do: the image is there and none of what it was made of is newer.
+pub fn is_current(board: Board, mode: Mode) -> bool {
+    let Ok((_, path)) = places(board, mode) else {
+        return false;
+    };
+    let changed = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
+    // Cargo's own list, as for make: the image, a colon, and what it was made of, spaces escaped.
+    let list = fs::read_to_string(path.with_extension("d")).unwrap_or_default();
+    let Some((built, (_, parts))) = changed(&path).zip(list.trim_end().split_once(": ")) else {
+        return false;
+    };
+    let parts = parts.replace("\\ ", "\0");
+    parts
+        .split(' ')
+        .map(|part| part.replace('\0', " "))
+        .all(|part| changed(Path::new(&part)).is_some_and(|changed| changed <= built))
+}
+
+/// The image's sources.
+///
+/// # Errors
+/// [`QemuError::Sources`] if they are not there.
+pub fn sources() -> Result<PathBuf, QemuError> {
+    let sources = repository().join("firmware-sim/firmware");
+    match sources.join("Cargo.toml").is_file() {
+        true => Ok(sources),
+        false => Err(QemuError::Sources(sources)),
+    }
+}
+
+/// Where the repository lies: where this program was built, unless the environment names another place.
+fn repository() -> PathBuf {
+    match env::var_os("SEALNET_SOURCES") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
+    }
+}
+
+/// Cargo's target folder for an image, and the image.
+fn places(board: Board, mode: Mode) -> Result<(PathBuf, PathBuf), QemuError> {
+    let target = match env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => repository().join("target"),
+    };
+    let target = absolute(target)
+        .map_err(QemuError::io("name the folder of the firmware"))?
+        .join("firmware")
+        .join(mode_folder(mode));
+    let image = target
         .join(board.triple())
         .join("release/sealnet-image");
-    Ok(Image { path, board, mode })
+    Ok((target, image))
 }
 
 /// Images of different features must not overwrite each other.
@@ -68,17 +111,43 @@ fn mode_folder(mode: Mode) -> &'static str {
     mode.feature().unwrap_or("clear")
 }
 
-/// `cargo build` for a target: rustup's, else Debian's compiler, which builds `core` itself.
-fn toolchain(triple: &'static str) -> Result<Command, QemuError> {
-    // Asked first, since adding a target that is there asks the network too.
-    if installed(triple) || runs(Command::new("rustup").args(["target", "add", triple])) {
-        let mut cargo = Command::new("cargo");
-        cargo.arg("build");
-        return Ok(cargo);
+/// What builds an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Toolchain {
+    /// Rustup's, with the target.
+    Rustup,
+    /// Debian's compiler, which builds `core` itself.
+    Debian,
+}
+
+impl Toolchain {
+    /// What this machine has for a target. Installs nothing.
+    pub fn found(triple: &str) -> Option<Self> {
+        if installed(triple) {
+            Some(Self::Rustup)
+        } else {
+            (runs(Command::new(DEBIAN_RUSTC).arg("--version")) && linker().is_some())
+                .then_some(Self::Debian)
+        }
     }
-    let linker = linker();
-    match (runs(Command::new(DEBIAN_RUSTC).arg("--version")), linker) {
-        (true, Some(linker)) => {
+}
+
+/// `cargo build` for a target, which rustup is asked for where it is missing.
+fn toolchain(triple: &'static str) -> Result<Command, QemuError> {
+    let mut found = Toolchain::found(triple);
+    // Asked last, since it asks the network.
+    if found != Some(Toolchain::Rustup)
+        && runs(Command::new("rustup").args(["target", "add", triple]))
+    {
+        found = Some(Toolchain::Rustup);
+    }
+    match (found, linker()) {
+        (Some(Toolchain::Rustup), _) => {
+            let mut cargo = Command::new("cargo");
+            cargo.arg("build");
+            Ok(cargo)
+        }
+        (Some(Toolchain::Debian), Some(linker)) => {
             let variable = triple.replace(['-', '.'], "_").to_uppercase();
             let mut cargo = Command::new("/usr/bin/cargo");
             cargo

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::mem;
-use std::os::unix::fs::FileExt as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -49,10 +48,7 @@ impl Debugged {
         let machine = &mut self.machine;
         machine.reset()?;
         machine.monitor.event("RESET")?;
-        machine
-            .memory
-            .write_all_at(flash, 0)
-            .map_err(QemuError::io("write the flash image"))?;
+        machine.memory.write(flash)?;
         // What the device was about to say before is not what it says now.
         let drained = machine.wire.set_nonblocking(true).and_then(|()| {
             let mut piece = [0; 4096];

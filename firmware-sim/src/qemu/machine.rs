@@ -1,11 +1,10 @@
 //! A board that runs.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -13,10 +12,10 @@ use serde_json::json;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
+use super::memory::MEMORY_LEN;
 use super::monitor::Monitor;
-use super::{Image, QemuError, defmt_log};
+use super::{Image, Memory, QemuError, defmt_log, supervisor};
 use crate::client::Link;
-use crate::layout::FLASH_LEN;
 
 /// A board in QEMU, from power-on until it is dropped.
 #[derive(Debug)]
@@ -26,7 +25,7 @@ pub struct Machine {
     pub(super) wire: UnixStream,
     log: Option<JoinHandle<()>>,
     timeout: Duration,
-    pub(super) memory: File,
+    pub(super) memory: Memory,
     /// Flash images and sockets: for this user alone, and gone with the machine.
     pub(super) folder: TempDir,
 }
@@ -49,33 +48,56 @@ impl Machine {
         Ok(machine)
     }
 
+    /// The same for flash that lies in a file of its own, which stays.
+    ///
+    /// # Errors
+    /// [`QemuError`].
+    pub fn power_on_with(
+        image: &Image,
+        memory: Memory,
+        timeout: Duration,
+        log: impl FnMut(&str) + Send + 'static,
+    ) -> Result<Self, QemuError> {
+        let folder = folder()?;
+        // A name without commas, which QEMU takes for the end of one.
+        symlink(memory.path(), folder.path().join(FLASH))
+            .map_err(QemuError::io("link the flash image"))?;
+        let mut machine = Self::prepare_in(folder, image, memory, timeout, log, &[])?;
+        machine.monitor.run("cont", json!({}))?;
+        Ok(machine)
+    }
+
     /// As [`power_on`](Self::power_on), but the core does not run yet; with more arguments for QEMU.
     pub(super) fn prepare(
         image: &Image,
         flash: &[u8],
         timeout: Duration,
+        log: impl FnMut(&str) + Send + 'static,
+        arguments: &[&str],
+    ) -> Result<Self, QemuError> {
+        let folder = folder()?;
+        let memory = Memory::create(&folder.path().join(FLASH), flash)?;
+        Self::prepare_in(folder, image, memory, timeout, log, arguments)
+    }
+
+    fn prepare_in(
+        folder: TempDir,
+        image: &Image,
+        memory: Memory,
+        timeout: Duration,
         mut log: impl FnMut(&str) + Send + 'static,
         arguments: &[&str],
     ) -> Result<Self, QemuError> {
-        let folder = tempfile::Builder::new()
-            .prefix("sealnet-qemu-")
-            .tempdir()
-            .map_err(QemuError::io("make a temporary folder"))?;
         let table = defmt_log::Decoder::read(&image.path)?;
         let at = |name: &str| folder.path().join(name);
-        let memory = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(at(FLASH))
-            .and_then(|file| {
-                file.set_len(MEMORY_LEN)?;
-                file.write_all_at(flash, 0)?;
-                Ok(file)
-            })
-            .map_err(QemuError::io("write the flash image"))?;
-        let mut qemu = Command::new(QEMU);
+        let program = |source| QemuError::Program {
+            program: QEMU,
+            source,
+        };
+        let held = memory
+            .held()
+            .map_err(QemuError::io("lock the flash image"))?;
+        let mut qemu = supervisor::command(QEMU, folder.path(), held).map_err(program)?;
         qemu.args(["-display", "none", "-monitor", "none", "-S", "-machine"])
             .arg(format!("{},memory-backend=flash", image.board.machine()))
             .arg("-object")
@@ -90,22 +112,15 @@ impl Machine {
             .args(["-chardev", "socket,id=log,path=log,server=on,wait=off"])
             .args(["-serial", "chardev:log"])
             .args(["-qmp", "unix:qmp,server=on,wait=off"])
-            .args(arguments)
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let mut qemu = qemu.spawn().map_err(|source| QemuError::Program {
-            program: QEMU,
-            source,
-        })?;
+            .args(arguments);
+        let mut qemu = qemu.spawn().map_err(program)?;
         let deadline = Instant::now() + START_TIMEOUT;
         let mut connect = |name: &str| connect(&mut qemu, &at(name), deadline, timeout);
         let sockets = (|| Ok((connect("qmp")?, connect("wire")?, connect("log")?)))();
         let (monitor, wire, log_stream) = match sockets {
             Ok(sockets) => sockets,
             Err(error) => {
-                let _ = qemu.kill();
+                // Its standard input ends, and so does it.
                 let _ = qemu.wait();
                 return Err(error);
             }
@@ -127,11 +142,26 @@ impl Machine {
     /// # Errors
     /// [`QemuError`].
     pub fn flash(&self) -> Result<Zeroizing<Vec<u8>>, QemuError> {
-        let mut flash = Zeroizing::new(vec![0; FLASH_LEN]);
-        self.memory
-            .read_exact_at(&mut flash, 0)
-            .map_err(QemuError::io("read the flash image"))?;
-        Ok(flash)
+        self.memory.flash()
+    }
+
+    /// The wire, for bytes of any kind.
+    ///
+    /// # Errors
+    /// [`QemuError`].
+    pub fn wire(&self) -> Result<UnixStream, QemuError> {
+        self.wire
+            .try_clone()
+            .map_err(QemuError::io("share the wire"))
+    }
+
+    /// Switches the board off. Nothing writes to its flash any more.
+    pub fn power_off(&mut self) {
+        // Its standard input ends, and so does QEMU.
+        let _ = self.qemu.wait();
+        if let Some(log) = self.log.take() {
+            let _ = log.join();
+        }
     }
 
     /// Whether QEMU has ended.
@@ -151,34 +181,55 @@ impl Machine {
 
 impl Link for Machine {
     fn exchange(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
-        self.wire.write_all(bytes)?;
+        self.wire
+            .write_all(bytes)
+            .map_err(|error| self.said(error))?;
         let mut answer = Vec::new();
         let mut piece = [0; 4096];
         let deadline = Instant::now() + self.timeout;
         // A frame ends with a zero, and the device sends one for each that it gets.
         while answer.last() != Some(&0) {
             match self.wire.read(&mut piece) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(0) => return Err(self.said(io::ErrorKind::UnexpectedEof.into())),
                 Ok(read) => answer.extend(piece.iter().take(read)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.said(error)),
             }
             if Instant::now() > deadline {
-                return Err(io::ErrorKind::TimedOut.into());
+                return Err(self.said(io::ErrorKind::TimedOut.into()));
             }
         }
         Ok(answer)
     }
 }
 
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _ = self.qemu.kill();
-        let _ = self.qemu.wait();
-        if let Some(log) = self.log.take() {
-            let _ = log.join();
+impl Machine {
+    /// What a failure of the wire means.
+    fn said(&self, error: io::Error) -> io::Error {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, TimedOut, UnexpectedEof, WouldBlock};
+        match error.kind() {
+            TimedOut | WouldBlock => {
+                io::Error::new(TimedOut, QemuError::Timeout(self.timeout).to_string())
+            }
+            BrokenPipe | ConnectionReset | UnexpectedEof => {
+                io::Error::new(UnexpectedEof, "QEMU ended")
+            }
+            _ => error,
         }
     }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.power_off();
+    }
+}
+
+fn folder() -> Result<TempDir, QemuError> {
+    tempfile::Builder::new()
+        .prefix("sealnet-qemu-")
+        .tempdir()
+        .map_err(QemuError::io("make a temporary folder"))
 }
 
 /// Connects to a socket that QEMU is about to open.
@@ -193,6 +244,7 @@ pub(super) fn connect(
             Ok(stream) => {
                 stream
                     .set_read_timeout(Some(timeout))
+                    .and_then(|()| stream.set_write_timeout(Some(timeout)))
                     .map_err(QemuError::io("set a timeout"))?;
                 return Ok(stream);
             }
@@ -214,9 +266,8 @@ pub(super) fn connect(
     }
 }
 
-const QEMU: &str = "qemu-system-arm";
+/// The program.
+pub(super) const QEMU: &str = "qemu-system-arm";
 const FLASH: &str = "flash.bin";
-/// What the boards have at [`Board::storage`](super::Board::storage).
-const MEMORY_LEN: u64 = 16 << 20;
 /// Until QEMU has opened its sockets.
 pub(super) const START_TIMEOUT: Duration = Duration::from_secs(20);

@@ -9,17 +9,20 @@ mod debug;
 mod defmt_log;
 mod gdb;
 mod machine;
+mod memory;
 mod monitor;
+mod supervisor;
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use board::{Board, Mode};
-pub use build::{Image, build};
+pub use build::{Image, Toolchain, build, is_current, sources};
 pub(crate) use debug::Debugged;
 pub(crate) use gdb::Stop;
 pub use machine::Machine;
+pub use memory::Memory;
 
 /// Why a board in QEMU could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -68,12 +71,12 @@ impl QemuError {
                 program: "qemu-system-arm",
                 ..
             } => "install QEMU for Arm, such as: apt-get install qemu-system-arm".into(),
-            Self::Program { .. } => String::new(),
+            Self::Program { .. } => "install Rust from https://rustup.rs".into(),
             Self::Toolchain { triple } => format!(
                 "rustup target add {triple}; on Debian: apt-get install rustc-web cargo-web rust-web-src"
             ),
             Self::Sources(_) => {
-                "build and run it from a clone of the repository, which holds them".into()
+                "say where a clone of the repository is: SEALNET_SOURCES=FOLDER in the environment".into()
             }
             _ => String::new(),
         }
