@@ -212,11 +212,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn status(&mut self, link: &mut impl Link) -> Result<Status, ClientError> {
-        let response = link.exchange(&frame(Kind::StatusQuery, &[])?)?;
-        let status = read_frame(&response, |frame| match frame.kind {
-            Kind::Status => Ok(Status::parse(frame.payload)?),
-            kind => Err(ClientError::Unexpected(kind)),
-        })?;
+        let status = status(link)?;
         self.counter = self.counter.max(status.highest_counter);
         self.nonce = Some(status.nonce);
         Ok(status)
@@ -329,6 +325,18 @@ fn now() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs()
+}
+
+/// Asks a device who it is, whoever that may be: the answer is not authentic.
+///
+/// # Errors
+/// [`ClientError`].
+pub fn status(link: &mut impl Link) -> Result<Status, ClientError> {
+    let response = link.exchange(&frame(Kind::StatusQuery, &[])?)?;
+    read_frame(&response, |frame| match frame.kind {
+        Kind::Status => Ok(Status::parse(frame.payload)?),
+        kind => Err(ClientError::Unexpected(kind)),
+    })
 }
 
 fn frame(kind: Kind, payload: &[u8]) -> Result<Vec<u8>, MessageError> {

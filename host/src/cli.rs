@@ -10,7 +10,8 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use args::*;
 pub(crate) use choices::{
-    GranularityArg, KnownData, PartArg, Place, Profile, Recipe, ReplyArg, SchemeArg, TagSchemeArg,
+    BoardArg, GranularityArg, KnownData, PartArg, Place, Profile, Recipe, ReplyArg, SchemeArg,
+    TagSchemeArg,
 };
 pub(crate) use options::{DataOptions, KeysOption, StoreOptions};
 pub(crate) use receipt::{ReceiptArgs, ReceiptCommand, ReceiptVerifyArgs};
@@ -64,7 +65,7 @@ pub(crate) enum Command {
     Train(TrainArgs),
     /// Quantise, verify, sign and seal a trained model
     Export(ExportArgs),
-    /// Run a sealed model on the host or on a simulated device
+    /// Run a sealed model on the host, on a simulated device, or on a Cortex-M in QEMU
     Infer(InferArgs),
     /// Verify receipts: a device's for its answers, the owner's for a training
     Receipt(ReceiptArgs),
@@ -95,7 +96,7 @@ Data:
 Models:
   train        Train on verified records (Phase 3)
   export       Quantise, verify, sign and seal a trained model
-  infer        Run a sealed model on the host or on a simulated device
+  infer        Run a sealed model on the host, on a simulated device, or on a Cortex-M in QEMU
   receipt      Verify receipts: a device's for its answers, the owner's for a training
 
 Keys and tokens:

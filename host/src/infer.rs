@@ -1,11 +1,15 @@
-//! A sealed model over many records: on the host, or on a simulated device.
+//! A sealed model over many records: on the host, on a simulated device, or on boards in QEMU.
+
+#[cfg(unix)]
+mod qemu;
 
 use std::collections::HashSet;
 
 use sealnet_core::artefact::{DeployedAny, Encrypted, NameList};
-use sealnet_core::mlp::argmax;
+use sealnet_core::mlp::{Shape, argmax};
 use sealnet_core::protocol::RECEIPT_LEN;
 use sealnet_firmware::client::{Client, ClientError};
+use sealnet_firmware::device::BootError;
 use sealnet_firmware::identity::Identity;
 use sealnet_firmware::sim::Machine;
 
@@ -14,6 +18,8 @@ use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::quantise::integer_logits;
 use crate::train::Records;
+#[cfg(unix)]
+pub use qemu::{Emulation, on_qemu};
 
 /// What came out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,15 +115,7 @@ pub fn on_simulator(
 ) -> Result<Inferred> {
     let expected = logits(model, records, which)?;
     let shape = model.network().shape();
-    if shape != sealnet_firmware::shape::SHAPE {
-        return Err(Error::input(
-            format!(
-                "the model is {shape}; this build's simulated device runs {} only",
-                sealnet_firmware::shape::SHAPE
-            ),
-            format!("use --on host, or build with SEALNET_SHAPE={shape} in the environment"),
-        ));
-    }
+    takes_shape(shape)?;
     let machine = Machine::provision(identity, artefact, min_counter)
         .map_err(|e| Error::input(e.to_string(), e.hint()))?;
     let asked = (model, expected.as_slice(), identity);
@@ -137,14 +135,9 @@ fn ask<M: Encrypted>(
 ) -> Result<Inferred> {
     let classes = usize::from(model.network().shape().output());
     let mut device = machine.boot(|_| ());
-    device.model().map_err(|e| {
-        let what = format!("the simulated device serves no model: {e}");
-        if e.is_verification() {
-            let hint = "use the keys of a device that the model was made for";
-            return Error::verification(what, hint);
-        }
-        Error::input(what, e.hint())
-    })?;
+    device
+        .model()
+        .map_err(|e| serves_no_model("the simulated device", &e))?;
     let mut client = Client::new(identity);
     client.expect_model(*model.model_digest());
     progress.start("simulated device", which.len() as u64);
@@ -154,7 +147,7 @@ fn ask<M: Encrypted>(
     for (&index, expected) in which.iter().zip(expected.chunks_exact(classes)) {
         let answer = client
             .infer(&mut device, records.features_of(index))
-            .map_err(|e| unanswered(index, &e))?;
+            .map_err(|e| unanswered(index, &e, ""))?;
         predictions.push(answer.label);
         receipts.push(answer.receipt_bytes);
         agree += u64::from(answer.computed(expected));
@@ -193,7 +186,28 @@ fn logits(model: &DeployedAny<'_>, records: Records<'_>, which: &[u32]) -> Resul
     integer_logits(model.network(), records, which)
 }
 
-fn unanswered(index: u32, error: &ClientError) -> Error {
+/// The device of this build takes one shape alone.
+fn takes_shape(shape: Shape) -> Result<()> {
+    let taken = sealnet_firmware::shape::SHAPE;
+    if shape == taken {
+        return Ok(());
+    }
+    Err(Error::input(
+        format!("the model is {shape}; this build's simulated device runs {taken} only"),
+        format!("use --on host, or build with SEALNET_SHAPE={shape} in the environment"),
+    ))
+}
+
+fn serves_no_model(who: &str, error: &BootError) -> Error {
+    let what = format!("{who} serves no model: {error}");
+    if error.is_verification() {
+        let hint = "use the keys of a device that the model was made for";
+        return Error::verification(what, hint);
+    }
+    Error::input(what, error.hint())
+}
+
+fn unanswered(index: u32, error: &ClientError, hint: &str) -> Error {
     let what = format!("record {index}: {error}");
     if error.is_verification() {
         Error::verification(
@@ -201,6 +215,6 @@ fn unanswered(index: u32, error: &ClientError) -> Error {
             "device and host must have the keys of one `device-ID` folder",
         )
     } else {
-        Error::input(what, "")
+        Error::input(what, hint)
     }
 }

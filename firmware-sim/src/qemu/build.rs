@@ -1,8 +1,8 @@
 //! Builds the image, with whichever toolchain this machine has. Cargo keeps it between runs.
 
 use std::path::{Path, PathBuf, absolute};
-use std::{env, fs};
 use std::process::Command;
+use std::{env, fs};
 
 use super::{Board, Mode, QemuError};
 use crate::shape::SHAPE;
@@ -100,9 +100,7 @@ fn places(board: Board, mode: Mode) -> Result<(PathBuf, PathBuf), QemuError> {
         .map_err(QemuError::io("name the folder of the firmware"))?
         .join("firmware")
         .join(mode_folder(mode));
-    let image = target
-        .join(board.triple())
-        .join("release/sealnet-image");
+    let image = target.join(board.triple()).join("release/sealnet-image");
     Ok((target, image))
 }
 

@@ -1,6 +1,7 @@
 //! A board that runs.
 
 use std::io::{self, Read as _, Write as _};
+use std::mem;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -16,6 +17,9 @@ use super::memory::MEMORY_LEN;
 use super::monitor::Monitor;
 use super::{Image, Memory, QemuError, defmt_log, supervisor};
 use crate::client::Link;
+use crate::device::BootError;
+use crate::env::Event;
+use crate::sim::{self, flash::SimFlash};
 
 /// A board in QEMU, from power-on until it is dropped.
 #[derive(Debug)]
@@ -167,6 +171,17 @@ impl Machine {
     /// Whether QEMU has ended.
     pub(crate) fn ended(&mut self) -> bool {
         matches!(self.qemu.try_wait(), Ok(Some(_)))
+    }
+
+    /// Why a device in this process serves no model from the same flash, if it serves none: the reason in words,
+    /// which the device's own log gives in short.
+    ///
+    /// # Errors
+    /// [`QemuError`].
+    pub fn boot_error(&self) -> Result<Option<BootError>, QemuError> {
+        let flash = SimFlash::new(mem::take(&mut *self.flash()?));
+        let mut copy = sim::Machine::new(flash);
+        Ok(copy.boot(|_: Event| {}).model().err())
     }
 
     /// Resets the board; flash stays as it is.

@@ -30,8 +30,7 @@ impl Memory {
     /// [`QemuError::Io`].
     pub fn create(path: &Path, flash: &[u8]) -> Result<Self, QemuError> {
         let path = std::path::absolute(path).map_err(QemuError::io("name the flash image"))?;
-        Self::create_at(path, flash)
-            .map_err(QemuError::io("write the running board's flash image"))
+        Self::create_at(path, flash).map_err(QemuError::io("write the running board's flash image"))
     }
 
     fn create_at(path: PathBuf, flash: &[u8]) -> io::Result<Self> {

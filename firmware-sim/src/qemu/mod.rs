@@ -15,6 +15,7 @@ mod supervisor;
 
 use std::io;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 pub use board::{Board, Mode};
@@ -23,6 +24,23 @@ pub(crate) use debug::Debugged;
 pub(crate) use gdb::Stop;
 pub use machine::Machine;
 pub use memory::Memory;
+
+/// The version of the QEMU that is installed, as it says itself.
+///
+/// # Errors
+/// [`QemuError::Program`] if there is none.
+pub fn installed() -> Result<String, QemuError> {
+    let said = Command::new(machine::QEMU)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|source| QemuError::Program {
+            program: machine::QEMU,
+            source,
+        })?;
+    let said = String::from_utf8_lossy(&said.stdout);
+    Ok(said.lines().next().unwrap_or_default().trim().to_owned())
+}
 
 /// Why a board in QEMU could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +69,7 @@ pub enum QemuError {
     #[error("QEMU failed: {0}")]
     Machine(String),
     /// QEMU or the device did not answer in time.
-    #[error("no answer within {} s", .0.as_secs())]
+    #[error("the device in QEMU gave no answer within {} s", .0.as_secs())]
     Timeout(Duration),
     /// A file or socket failed.
     #[error("cannot {action}: {source}")]
@@ -76,7 +94,8 @@ impl QemuError {
                 "rustup target add {triple}; on Debian: apt-get install rustc-web cargo-web rust-web-src"
             ),
             Self::Sources(_) => {
-                "say where a clone of the repository is: SEALNET_SOURCES=FOLDER in the environment".into()
+                "say where a clone of the repository is: SEALNET_SOURCES=FOLDER in the environment"
+                    .into()
             }
             _ => String::new(),
         }

@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 use super::options::{DataOptions, KeysOption, StoreOptions};
 use super::values::{self, HexBytes, Hidden};
 use super::{
-    GranularityArg, KnownData, PartArg, Place, Profile, Recipe, ReplyArg, SchemeArg, TagSchemeArg,
+    BoardArg, GranularityArg, KnownData, PartArg, Place, Profile, Recipe, ReplyArg, SchemeArg,
+    TagSchemeArg,
 };
 
 /// `sealnet demo`
@@ -269,6 +270,7 @@ pub(crate) struct InspectArgs {
   sealnet infer model.sealed vault --on host --keys keys
   sealnet infer model.sealed vault --on sim --keys keys --limit 100 --receipts receipts.bin
   sealnet infer model.sealed vault --on sim --streamed --keys keys --limit 100
+  sealnet infer model.sealed vault --on qemu --board cortex-m3 --keys keys --limit 100
   sealnet infer model.sealed vault --on sim --keys keys --device 0002 --min-counter 2")]
 pub(crate) struct InferArgs {
     /// The sealed model
@@ -280,10 +282,19 @@ pub(crate) struct InferArgs {
     /// Where to run
     #[arg(long, value_enum, default_value_t = Place::Host)]
     pub(crate) on: Place,
-    /// With --on sim and an encrypted model: the device has no RAM for it and leaves it encrypted in flash; each
+    /// With --on sim or qemu and an encrypted model: the device has no RAM for it and leaves it encrypted in flash; each
     /// answer decrypts it in pieces
     #[arg(long)]
     pub(crate) streamed: bool,
+    /// With --on qemu: the core; its firmware is built if need be, and kept
+    #[arg(long, value_enum, default_value_t = BoardArg::CortexM4)]
+    pub(crate) board: BoardArg,
+    /// With --on qemu: how long an answer may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) timeout: u64,
+    /// With --on qemu: tell all that the devices log
+    #[arg(long)]
+    pub(crate) device_log: bool,
     #[command(flatten)]
     pub(crate) keys: KeysOption,
     /// Which device's keys

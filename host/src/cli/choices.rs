@@ -70,6 +70,30 @@ pub(crate) enum Place {
     Host,
     /// A simulated device with its own flash, through sealed requests and replies
     Sim,
+    /// The same device as a Cortex-M image, on boards in QEMU
+    Qemu,
+}
+
+/// Which core a board in QEMU has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BoardArg {
+    /// With DSP extension and FPU
+    CortexM4,
+    /// Without either
+    CortexM3,
+    /// Armv8-M, with both
+    CortexM33,
+}
+
+impl BoardArg {
+    /// As it is written.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::CortexM4 => "cortex-m4",
+            Self::CortexM3 => "cortex-m3",
+            Self::CortexM33 => "cortex-m33",
+        }
+    }
 }
 
 /// Which records of a data set.

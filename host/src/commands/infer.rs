@@ -1,4 +1,6 @@
-//! `sealnet infer`: a sealed model over records, on the host or on a simulated device.
+//! `sealnet infer`: a sealed model over records, on the host, on a simulated device, or on boards in QEMU.
+
+mod boards;
 
 use std::fmt::Write;
 use std::path::Path;
@@ -22,6 +24,7 @@ use serde_json::json;
 use super::{Outcome, source};
 use crate::cli::{InferArgs, PartArg, Place};
 use crate::ui::{Ui, visible};
+use boards::Boards;
 
 pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
     let keys = KeyFolder::open(&args.keys.dir)?;
@@ -58,6 +61,7 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
     let on = match args.on {
         Place::Host => "host",
         Place::Sim => "sim",
+        Place::Qemu => "qemu",
     };
     ui.say(format!(
         "{:.2} % of {count} {} records correct, on {on}{}, in {:.2} s",
@@ -65,7 +69,7 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
         answered.part,
         match args.on {
             Place::Host => String::new(),
-            Place::Sim => format!(" ({})", answered.mode),
+            Place::Sim | Place::Qemu => format!(" ({})", answered.mode),
         },
         answered.seconds,
     ));
@@ -77,6 +81,7 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
     ui.document(&json!({
         "on": on,
         "mode": answered.mode,
+        "board": (args.on == Place::Qemu).then(|| args.board.name()),
         "model": args.model,
         "model_digest": answered.digest,
         "security_counter": answered.counter,
@@ -169,10 +174,20 @@ fn answer(
     }
     let records = Records::from(data);
     let (part, which) = which(data, args)?;
+    let boards = (args.on == Place::Qemu)
+        .then(|| Boards::ready(args, deployed, ui.progress()))
+        .transpose()?;
     let started = Instant::now();
-    let inferred = match args.on {
-        Place::Host => infer::on_host(deployed, records, &which)?,
-        Place::Sim => infer::on_simulator(
+    let inferred = match (&boards, args.on) {
+        (Some(boards), _) => boards.run(
+            deployed,
+            (model.bytes(), min_counter),
+            device,
+            (records, &which),
+            ui.progress(),
+        )?,
+        (None, Place::Host) => infer::on_host(deployed, records, &which)?,
+        (None, _) => infer::on_simulator(
             deployed,
             model.bytes(),
             device,

@@ -61,6 +61,12 @@ pub(crate) enum Failure {
     Exposed { path: PathBuf, exposed: Exposed },
     #[error("{} is in use by another firmware-sim", .0.display())]
     InUse(PathBuf),
+    /// What a run in QEMU left behind is not this image's.
+    #[error("{} is not what a run of {} left behind", running.display(), path.display())]
+    Strange { running: PathBuf, path: PathBuf },
+    #[cfg(not(unix))]
+    #[error("--on qemu needs Unix")]
+    NeedsUnix,
     #[error("{} is no flash image of this firmware: {len} bytes, not {FLASH_LEN}", path.display())]
     NoImage { path: PathBuf, len: u64 },
 }
@@ -86,6 +92,11 @@ impl Failure {
                 stored.saturating_add(1)
             ),
             Self::NoImage { .. } => "make one with `firmware-sim provision`".into(),
+            Self::Strange { running, .. } => {
+                format!("if no device of yours ran from it, remove {}", running.display())
+            }
+            #[cfg(not(unix))]
+            Self::NeedsUnix => "leave it out: the device then runs in this process".into(),
             Self::Io { .. }
             | Self::Setup(_)
             | Self::Fuzz(_)

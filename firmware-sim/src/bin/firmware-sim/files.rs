@@ -4,13 +4,25 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::mem;
 use std::path::Path;
+#[cfg(unix)]
+use std::{
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
 
 use sealnet_firmware::keyfile::{self, Guard};
 use sealnet_firmware::layout::FLASH_LEN;
+#[cfg(unix)]
+use sealnet_firmware::layout::{IDENTITY, JOURNAL};
+#[cfg(unix)]
+use sealnet_firmware::qemu::Memory;
 use sealnet_firmware::sim::flash::SimFlash;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+#[cfg(unix)]
+use crate::text::say;
 
 pub(crate) fn read_model(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
@@ -63,10 +75,73 @@ pub(crate) fn open(path: &Path) -> Result<(SimFlash, File), Failure> {
     loop {
         let opened = open_once(path)?;
         // Whoever had it before may have put another in its place, whose counters are ahead of this one's.
-        if is_at(&opened.1, path).map_err(Failure::io("read", path))? {
-            return Ok(opened);
+        if !is_at(&opened.1, path).map_err(Failure::io("read", path))? {
+            continue;
         }
+        #[cfg(unix)]
+        if recover(path, &opened.0)? {
+            continue;
+        }
+        return Ok(opened);
     }
+}
+
+/// Where the flash lies while the device runs in QEMU.
+#[cfg(unix)]
+pub(crate) fn running(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".running");
+    name.into()
+}
+
+/// If a run in QEMU was killed, writes the state that it left behind into the flash image, whose counters are
+/// behind that one's. The image is locked, and `flash` is what it holds.
+#[cfg(unix)]
+fn recover(path: &Path, flash: &SimFlash) -> Result<bool, Failure> {
+    let left = running(path);
+    let strange = || Failure::Strange {
+        running: left.clone(),
+        path: path.to_owned(),
+    };
+    let deadline = Instant::now() + QEMU_ENDS;
+    let newer = loop {
+        let file = match File::open(&left) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            opened => opened.map_err(Failure::io("open", &left))?,
+        };
+        let metadata = file.metadata().map_err(Failure::io("read", &left))?;
+        Guard::Secret
+            .check(&metadata)
+            .map_err(|exposed| Failure::Exposed {
+                path: left.clone(),
+                exposed,
+            })?;
+        match Memory::left_behind(&file) {
+            // Held until it is removed.
+            Ok(newer) if is_at(&file, &left).unwrap_or(false) => break (newer, file),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if Instant::now() > deadline {
+                    return Err(Failure::InUse(left));
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(strange()),
+            Err(error) => return Err(Failure::io("read", &left)(error)),
+        }
+    };
+    let (newer, _locked) = newer;
+    // Another provisioning has another nonce there.
+    if newer.get(IDENTITY..JOURNAL) != flash.bytes().get(IDENTITY..JOURNAL) {
+        return Err(strange());
+    }
+    write_new(path, &newer, true)?;
+    std::fs::remove_file(&left).map_err(Failure::io("remove", &left))?;
+    say(format_args!(
+        "{}: the device was cut off in QEMU; its flash is as that left it",
+        path.display()
+    ));
+    Ok(true)
 }
 
 /// Whether the file that was opened is the one that has the name now.
@@ -109,6 +184,10 @@ fn open_once(path: &Path) -> Result<(SimFlash, File), Failure> {
         .map_err(Failure::io("read", path))?;
     Ok((SimFlash::new(mem::take(&mut bytes)), file))
 }
+
+/// Whoever started QEMU is dead: it is about to end.
+#[cfg(unix)]
+const QEMU_ENDS: Duration = Duration::from_secs(5);
 
 /// Bounds what is read of a file that is no model.
 const MODEL_FILE_LEN_MAX: u64 = 256 << 20;

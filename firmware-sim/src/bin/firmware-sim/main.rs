@@ -7,6 +7,8 @@
 
 #[cfg(unix)]
 mod campaign;
+#[cfg(unix)]
+mod emulated;
 mod failure;
 mod files;
 mod info;
@@ -89,6 +91,12 @@ enum Command {
         /// Without RAM for a model: leave an encrypted one encrypted in flash; each answer decrypts it in pieces
         #[arg(long)]
         streamed: bool,
+        /// Where the device runs
+        #[arg(long, value_enum, default_value_t = Place::Sim)]
+        on: Place,
+        #[cfg(unix)]
+        #[command(flatten)]
+        emulated: emulated::Emulated,
     },
     /// Attack the device with faults at every place, and say what came of it
     #[cfg(unix)]
@@ -99,6 +107,15 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         flash: PathBuf,
     },
+}
+
+/// Where the device runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Place {
+    /// In this process
+    Sim,
+    /// As a Cortex-M image in QEMU; Unix alone
+    Qemu,
 }
 
 fn main() -> ExitCode {
@@ -116,7 +133,21 @@ fn main() -> ExitCode {
             provision(&keys, &model, &flash, min_counter, force, check)
         }
         Command::Update { flash, model } => update(&flash, &model),
-        Command::Run { flash, streamed } => run(&flash, streamed),
+        Command::Run {
+            flash,
+            streamed,
+            on: Place::Sim,
+            ..
+        } => run(&flash, streamed),
+        #[cfg(unix)]
+        Command::Run {
+            flash,
+            streamed,
+            emulated,
+            ..
+        } => emulated.run(&flash, streamed),
+        #[cfg(not(unix))]
+        Command::Run { .. } => Err(Failure::NeedsUnix),
         #[cfg(unix)]
         Command::Campaign(args) => campaign::campaign(&args),
         Command::Info { flash } => info(&flash),

@@ -1,0 +1,170 @@
+//! `run --on qemu`: the device as a Cortex-M image, behind the same standard input and output.
+//!
+//! While it runs its flash is QEMU's memory, the file `FILE.running`. A clean end writes that back; if there was
+//! none, whoever opens FILE next does: see [`files`](crate::files).
+
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use sealnet_core::protocol::{FrameReader, MAX_PAYLOAD};
+use sealnet_firmware::client::status;
+use sealnet_firmware::qemu::{Board, Machine, Memory, Mode, QemuError, build, is_current};
+
+use crate::failure::Failure;
+use crate::files::{open, running, write_new};
+use crate::text::say;
+
+/// How the device runs in QEMU.
+#[derive(Debug, Args)]
+pub(crate) struct Emulated {
+    /// With --on qemu: the core
+    #[arg(long, value_enum, default_value_t = Board::CortexM4)]
+    board: Board,
+    /// With --on qemu: how many seconds an answer may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    timeout: u64,
+}
+
+impl Emulated {
+    /// Boots the board and passes frames on until standard input ends and all are answered.
+    pub(crate) fn run(&self, path: &Path) -> Result<(), Failure> {
+        // The board with RAM for a model takes one of either kind, as the device in this process does.
+        let mode = Mode::Confidential;
+        if !is_current(self.board, mode) {
+            say(format_args!(
+                "building the firmware for a {}...",
+                self.board
+            ));
+        }
+        let image = build(self.board, mode)?;
+        let (flash, _locked) = open(path)?;
+        let memory = Memory::create(&running(path), flash.bytes())?;
+        drop(flash);
+        let timeout = Duration::from_secs(self.timeout);
+        let log = |line: &str| say(format_args!("{line}"));
+        let mut machine = Machine::power_on_with(&image, memory, timeout, log)?;
+
+        let passed_on = pass_on(&machine, timeout);
+        let model = passed_on.and_then(|()| model(&mut machine));
+        machine.power_off();
+        write_new(path, &machine.flash()?, true)?;
+        std::fs::remove_file(running(path)).map_err(Failure::io("remove", &running(path)))?;
+        model
+    }
+}
+
+/// Fails if the device serves no model.
+fn model(machine: &mut Machine) -> Result<(), Failure> {
+    let status = status(machine).map_err(|error| QemuError::Machine(error.to_string()))?;
+    match (status.model, machine.boot_error()?) {
+        (Some(_), _) => Ok(()),
+        (None, Some(error)) => Err(Failure::NoModel(error)),
+        (None, None) => {
+            let what = "the device serves no model, and says why in its log";
+            Err(QemuError::Machine(what.into()).into())
+        }
+    }
+}
+
+/// What the reader of standard input tells.
+enum Asked {
+    /// So many frames are on their way to the device.
+    Frames(u64),
+    /// Nothing more will come.
+    Ended(io::Result<()>),
+}
+
+/// Standard input to the wire and the wire to standard output. The device sends a frame for each that it gets.
+fn pass_on(machine: &Machine, timeout: Duration) -> Result<(), Failure> {
+    let (tell, hear) = channel();
+    let wire = machine.wire()?;
+    // Not waited for: it may be reading when the machine has failed.
+    thread::spawn(move || {
+        let ended = ask(wire, &tell);
+        let _ = tell.send(Asked::Ended(ended));
+    });
+    match answers(machine.wire()?, &hear, timeout)? {
+        // Whoever asked has gone; there is nobody left to answer.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Frames("pass on", error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn ask(mut wire: UnixStream, tell: &Sender<Asked>) -> io::Result<()> {
+    let mut frames = FrameReader::<{ 1 + MAX_PAYLOAD }>::new();
+    let (mut input, mut piece) = (io::stdin().lock(), [0; 4096]);
+    loop {
+        let read = match input.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(read) => piece.get(..read).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let whole = read.iter().filter(|byte| frames.push(**byte).is_some());
+        let _ = tell.send(Asked::Frames(whole.count() as u64));
+        // If the device takes nothing, no answer comes either, and that is noticed.
+        if wire.write_all(read).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// The outer error is the machine's, the inner one that of a stream of this process.
+fn answers(
+    mut wire: UnixStream,
+    hear: &Receiver<Asked>,
+    timeout: Duration,
+) -> Result<io::Result<()>, Failure> {
+    wire.set_read_timeout(Some(GLANCE))
+        .map_err(|error| Failure::Frames("pass on", error))?;
+    let (mut pending, mut since, mut ended) = (0_u64, Instant::now(), None);
+    let (mut output, mut piece) = (io::stdout().lock(), [0; 4096]);
+    loop {
+        for asked in hear.try_iter() {
+            match asked {
+                Asked::Frames(frames) => {
+                    if pending == 0 {
+                        since = Instant::now();
+                    }
+                    pending += frames;
+                }
+                Asked::Ended(how) => ended = Some(how),
+            }
+        }
+        match ended.take() {
+            Some(how) if pending == 0 || how.is_err() => return Ok(how),
+            how => ended = how,
+        }
+        let answer = match wire.read(&mut piece) {
+            Ok(0) => return Err(QemuError::Machine("it ended".into()).into()),
+            Ok(read) => piece.get(..read).unwrap_or_default(),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted if pending == 0 => continue,
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {
+                    if since.elapsed() > timeout {
+                        return Err(QemuError::Timeout(timeout).into());
+                    }
+                    continue;
+                }
+                _ => return Err(QemuError::Machine(format!("it ended: {error}")).into()),
+            },
+        };
+        let frames = answer.iter().filter(|byte| **byte == 0).count() as u64;
+        if frames > 0 {
+            (pending, since) = (pending.saturating_sub(frames), Instant::now());
+        }
+        if let Err(error) = output.write_all(answer).and_then(|()| output.flush()) {
+            return Ok(Err(error));
+        }
+    }
+}
+
+/// How long a wait for the device lasts before standard input is looked at.
+const GLANCE: Duration = Duration::from_millis(20);
