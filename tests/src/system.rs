@@ -1,10 +1,13 @@
 //! The system around the program: signals, small disks, other users.
 
+use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+use std::{env, iter, thread};
 
 use crate::{Ran, binary, sealnet};
 
@@ -127,6 +130,47 @@ impl User {
             command.uid(NOBODY).gid(NOBODY);
         }
         Ran::new(&mut command)
+    }
+}
+
+/// A `PATH` with a `qemu-system-arm` in `folder` that runs this piece of shell, and then becomes the real one with
+/// the arguments that it leaves.
+pub fn qemu_after(folder: &Path, script: &str) -> OsString {
+    let path = env::var_os("PATH").expect("there is a PATH");
+    let name = "qemu-system-arm";
+    let real = env::split_paths(&path).map(|folder| folder.join(name));
+    let real = real.into_iter().find(|program| program.is_file());
+    let real = real.expect("QEMU is installed: `tests/run setup`");
+    fs::create_dir_all(folder).expect("the folder can be made");
+    let script = format!("#!/bin/sh\n{script}\nexec {} \"$@\"\n", real.display());
+    // Through a shell, since another test that forks meanwhile would keep a file that is open here busy.
+    let written = Command::new("sh")
+        .args(["-c", r#"printf %s "$1" > "$0" && chmod 755 "$0""#])
+        .arg(folder.join(name))
+        .arg(script)
+        .status();
+    assert!(written.is_ok_and(|status| status.success()));
+    let folders = iter::once(folder.to_owned()).chain(env::split_paths(&path));
+    env::join_paths(folders).expect("they were joined before")
+}
+
+/// For [`qemu_after`]: the device's wire leads nowhere.
+pub const DEAF: &str = r#"for argument; do
+  shift
+  [ "$argument" = chardev:wire ] && argument=null
+  set -- "$@" "$argument"
+done"#;
+
+/// Waits until nothing in `folder` has a name with this beginning.
+pub fn gone(folder: &Path, prefix: &str) {
+    let begun = Instant::now();
+    while names(folder).iter().any(|name| name.starts_with(prefix)) {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "{prefix}* stays in {}",
+            folder.display()
+        );
+        thread::sleep(Duration::from_millis(10));
     }
 }
 

@@ -57,6 +57,40 @@ fn the_whole_story_on_mnist() {
     assert!(model.len() <= 56_825, "{}", model.len());
     assert_eq!(report["device"]["images"], 10_000);
     assert_eq!(report["device"]["agree"], 10_000);
+    let qemu = &report["device"]["qemu"];
+    assert_eq!(qemu["board"], "cortex-m4");
+    assert_eq!(
+        (&qemu["images"], &qemu["agree"]),
+        (&500.into(), &500.into())
+    );
+    assert!(report["device"]["qemu_missing"].is_null());
+
+    // Without QEMU the story is told all the same, and says so in a line.
+    let empty = home.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let without = Ran::new(
+        sealnet(home.path())
+            .args(["demo", "--dir", "without", "--from"])
+            .arg(&mnist.folder)
+            .env("PATH", &empty),
+    );
+    assert_eq!(without.code, 0, "{}", without.stderr);
+    let said = without
+        .stderr
+        .lines()
+        .filter(|line| line.contains("QEMU") || line.contains("qemu"));
+    let said: Vec<_> = said.collect();
+    assert!(
+        matches!(said.as_slice(), [line] if line.contains("in process only") && line.contains("doctor")),
+        "{said:?}"
+    );
+    assert!(
+        without
+            .stdout
+            .contains("10000 of 10000 images, bit for bit, in process only"),
+        "{}",
+        without.stdout
+    );
 
     // It overwrites nothing: a second story needs another folder.
     let again = Ran::new(sealnet(home.path()).args(["demo", "--dir"]).arg(&story));

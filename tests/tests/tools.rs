@@ -276,6 +276,25 @@ fn doctor_names_the_tools_that_are_missing() {
         assert!(people.stdout.contains(advice));
     }
     assert_eq!(check(&document, "mnist")["status"], "note");
+
+    // Installed without its sources.
+    let [people, programs] = doctor(home.path(), |command| {
+        command.env("SEALNET_SOURCES", &empty);
+    });
+    assert_eq!(people.code, 0);
+    let image = check(&programs.json(), "firmware image");
+    assert_eq!(image["status"], "note");
+    let advice = image["advice"].as_str().unwrap();
+    assert!(advice.contains("SEALNET_SOURCES="), "{advice}");
+    let qemu = check(&programs.json(), "qemu-system-arm");
+    assert_eq!(qemu["status"], "ok");
+    assert!(
+        qemu["found"]
+            .as_str()
+            .unwrap()
+            .starts_with("QEMU emulator version ")
+    );
+    assert_eq!(check(&programs.json(), "cortex-m target")["status"], "ok");
     assert!(people.stdout.ends_with("the demo can run: sealnet demo\n"));
 }
 

@@ -196,6 +196,8 @@ impl Machine {
 
 impl Link for Machine {
     fn exchange(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        // Whoever shares the wire may have set another.
+        self.wire.set_read_timeout(Some(self.timeout))?;
         self.wire
             .write_all(bytes)
             .map_err(|error| self.said(error))?;

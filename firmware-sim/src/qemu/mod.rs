@@ -62,8 +62,8 @@ pub enum QemuError {
     /// The image's sources are not where this program was built.
     #[error("the firmware's sources are not at {}", .0.display())]
     Sources(PathBuf),
-    /// The image did not build.
-    #[error("the firmware did not build:\n{0}")]
+    /// The image did not build; all that cargo said.
+    #[error("the firmware did not build: {}", brief(.0))]
     Build(String),
     /// QEMU ended, or said something unexpected.
     #[error("QEMU failed: {0}")]
@@ -97,6 +97,10 @@ impl QemuError {
                 "say where a clone of the repository is: SEALNET_SOURCES=FOLDER in the environment"
                     .into()
             }
+            Self::Build(_) => {
+                "build it by hand to see all that is wrong (`tests/run thumb`); the first build fetches crates"
+                    .into()
+            }
             _ => String::new(),
         }
     }
@@ -104,4 +108,12 @@ impl QemuError {
     pub(crate) fn io(action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, source }
     }
+}
+
+/// The first error of what cargo said.
+fn brief(said: &str) -> &str {
+    let mut lines = said.lines().map(str::trim);
+    lines
+        .find(|line| line.starts_with("error"))
+        .unwrap_or(said.trim())
 }

@@ -43,12 +43,14 @@ pub(super) fn on_path(program: &str) -> bool {
 const SCRIPT: &str = r#"
 folder=$1
 shift
+# Whoever would hear of the end may be gone.
+trap '' PIPE
 exec 3<&0 </dev/null
 "$@" 3<&- >/dev/null &
 program=$!
 { read -r _ <&3; kill -9 $program; } 2>/dev/null &
 watch=$!
-wait $program
+wait $program 2>/dev/null
 code=$?
 kill $watch 2>/dev/null
 rm -rf -- "$folder"

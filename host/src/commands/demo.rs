@@ -40,6 +40,11 @@ fn whole(report: &Report) -> bool {
     tamper.detected == tamper.trials
         && tamper.false_alarms == 0
         && report.device.agree == report.device.images
+        && report
+            .device
+            .qemu
+            .as_ref()
+            .is_none_or(|qemu| qemu.agree == qemu.images)
 }
 
 fn table(report: &Report, seconds: f64, ui: &Ui) -> Result<()> {
@@ -75,10 +80,16 @@ fn table(report: &Report, seconds: f64, ui: &Ui) -> Result<()> {
         ),
         (
             "device equals host",
-            format!(
-                "{} of {} images, bit for bit ({})",
-                device.agree, device.images, device.on
-            ),
+            match &device.qemu {
+                Some(qemu) => format!(
+                    "{} of {} images on a Cortex-M4 in QEMU, {} of {} in process, bit for bit",
+                    qemu.agree, qemu.images, device.agree, device.images
+                ),
+                None => format!(
+                    "{} of {} images, bit for bit, in process only",
+                    device.agree, device.images
+                ),
+            },
         ),
         ("whole story", format!("{seconds:.1} s")),
     ];

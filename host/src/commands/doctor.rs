@@ -1,5 +1,7 @@
 //! `sealnet doctor`: what this machine has, and whether the demo can run.
 
+mod firmware;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -28,7 +30,7 @@ pub(crate) fn run(_args: &DoctorArgs, ui: &Ui) -> Result<Outcome> {
         processor(),
     ];
     checks.extend(TOOLS.iter().map(tool));
-    checks.push(microcontroller());
+    checks.extend(firmware::checks());
 
     let ready = checks.iter().all(|check| check.status != Status::Missing);
     for check in &checks {
@@ -272,26 +274,6 @@ fn tool(tool: &Tool) -> Check {
     }
 }
 
-/// Whether firmware can be built for the Cortex-M: a rustup target, or Debian's source of the library.
-fn microcontroller() -> Check {
-    let name = "cortex-m target";
-    let targets = output("rustup", &["target", "list", "--installed"]).unwrap_or_default();
-    if targets.lines().any(|line| line.trim() == CORTEX_M) {
-        return Check::ok(name, format!("{CORTEX_M}, by rustup"));
-    }
-    let root = first_line("rustc", &["--print", "sysroot"]).map(PathBuf::from);
-    let has = |path: &str| root.as_ref().is_some_and(|root| root.join(path).is_dir());
-    if has(&format!("lib/rustlib/{CORTEX_M}/lib")) {
-        Check::ok(name, format!("{CORTEX_M}, in the compiler's folder"))
-    } else if has("lib/rustlib/src/rust/library/core") {
-        Check::ok(name, "the library's source, to be built")
-    } else {
-        Check::ok(name, "not found").note(format!(
-            "only to build for real devices: rustup target add {CORTEX_M}"
-        ))
-    }
-}
-
 fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
     let text = output(program, arguments)?;
     let line = text.lines().next().unwrap_or_default().trim();
@@ -309,7 +291,7 @@ fn output(program: &str, arguments: &[&str]) -> Option<String> {
     ran.status.success().then_some(text)
 }
 
-const TOOLS: [Tool; 4] = [
+const TOOLS: [Tool; 3] = [
     Tool {
         name: "npm",
         version: "--version",
@@ -325,14 +307,7 @@ const TOOLS: [Tool; 4] = [
         version: "version",
         used_for: "only for the tests, and to check signatures without sealnet",
     },
-    Tool {
-        name: "qemu-system-arm",
-        version: "--version",
-        used_for: "only to run firmware on an emulated Cortex-M",
-    },
 ];
-
-const CORTEX_M: &str = "thumbv7em-none-eabihf";
 
 /// The four files, twice: while they are written the old ones are kept.
 const CACHE_SPACE: u64 = 120_000_000;

@@ -1,10 +1,15 @@
 //! The device: it refuses what was touched, and answers every test record.
 
+#[cfg(unix)]
+use std::time::Duration;
 use std::time::Instant;
 
+use sealnet_core::artefact::DeployedAny;
 use sealnet_core::sign::{Ed25519SigningKey, SigningKey};
 use sealnet_firmware::client::{Client, ClientError, Link};
 use sealnet_firmware::identity::Identity;
+#[cfg(unix)]
+use sealnet_firmware::qemu::Board;
 use sealnet_firmware::sim::Machine;
 use serde::Serialize;
 
@@ -15,6 +20,8 @@ use crate::dataset::Dataset;
 use crate::dataset::split::Split;
 use crate::error::{Error, Result};
 use crate::infer;
+#[cfg(unix)]
+use crate::infer::Emulation;
 use crate::model::ModelFile;
 use crate::train::Records;
 
@@ -29,6 +36,32 @@ pub struct DeviceReport {
     pub agree: u64,
     /// Seconds taken, sealed requests and verified receipts included.
     pub seconds: f64,
+    /// The same on boards in QEMU, where this machine can have some.
+    pub qemu: Option<QemuReport>,
+    /// Why there are none, and what to do about it.
+    pub qemu_missing: Option<Missing>,
+}
+
+/// The answers of boards in QEMU.
+#[derive(Debug, Clone, Serialize)]
+pub struct QemuReport {
+    /// Their core.
+    pub board: &'static str,
+    /// Test records they answered: the first ones.
+    pub images: u64,
+    /// Of those, how many have all logits equal to the host's, bit for bit.
+    pub agree: u64,
+    /// Seconds taken, boots included.
+    pub seconds: f64,
+}
+
+/// What a machine lacks.
+#[derive(Debug, Clone, Serialize)]
+pub struct Missing {
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub hint: String,
 }
 
 impl Stage<'_> {
@@ -68,37 +101,104 @@ impl Stage<'_> {
 
         let start = Instant::now();
         let file = ModelFile::from_bytes("the model".into(), exported.sealed.clone());
-        let inferred = file.deployed(
+        let records = Records::from(data);
+        let (inferred, seconds, qemu) = trials.clean(file.deployed(
             &identity.publisher,
             identity.model.as_ref(),
             COUNTER,
             |deployed| {
-                infer::on_simulator(
+                let inferred = infer::on_simulator(
                     deployed,
                     file.bytes(),
                     &identity,
                     (COUNTER, false),
-                    (Records::from(data), &split.test),
+                    (records, &split.test),
                     self.progress,
-                )
+                )?;
+                let seconds = start.elapsed().as_secs_f64();
+                let which = split.test.get(..QEMU_IMAGES).unwrap_or(&split.test);
+                let qemu = self.boards(deployed, file.bytes(), &identity, (records, which))?;
+                Ok((inferred, seconds, qemu))
             },
-        );
-        let inferred = trials.clean(inferred)?;
-        let report = DeviceReport {
+        ))?;
+        let agree = inferred.agree.unwrap_or(0);
+        let images = split.test.len();
+        self.progress.note(&format!(
+            "device  self-tested the model; {agree} of {images} sealed requests answered as the host does, bit for \
+             bit, {:.2} % correct: {seconds:.1} s",
+            100.0 * inferred.accuracy(),
+        ));
+        match &qemu {
+            Ok(qemu) => self.progress.note(&format!(
+                "qemu    {} of {} images on a Cortex-M4 in QEMU with the host's logits: {:.1} s",
+                qemu.agree, qemu.images, qemu.seconds
+            )),
+            Err(Missing { what, .. }) => self.progress.note(&format!(
+                "qemu    no Cortex-M here, the device ran in process only: {what} (sealnet doctor says what to install)"
+            )),
+        }
+        let (qemu, qemu_missing) = match qemu {
+            Ok(qemu) => (Some(qemu), None),
+            Err(missing) => (None, Some(missing)),
+        };
+        Ok(DeviceReport {
             on: "sim",
-            images: split.test.len() as u64,
+            images: images as u64,
+            agree,
+            seconds,
+            qemu,
+            qemu_missing,
+        })
+    }
+
+    /// The same on boards in QEMU. The inner error: there can be none.
+    #[cfg(unix)]
+    fn boards(
+        &self,
+        model: &DeployedAny<'_>,
+        artefact: &[u8],
+        identity: &Identity,
+        (records, which): (Records<'_>, &[u32]),
+    ) -> Result<Result<QemuReport, Missing>> {
+        let emulation = Emulation::ready(model, Board::CortexM4, false, TIMEOUT, self.progress);
+        let emulation = match emulation {
+            Ok(emulation) => emulation,
+            Err(error) => {
+                return Ok(Err(Missing {
+                    what: error.to_string(),
+                    hint: error.hint(),
+                }));
+            }
+        };
+        let start = Instant::now();
+        let inferred = infer::on_qemu(
+            model,
+            (artefact, COUNTER),
+            identity,
+            (records, which),
+            &emulation,
+            self.progress,
+        )?;
+        Ok(Ok(QemuReport {
+            board: "cortex-m4",
+            images: which.len() as u64,
             agree: inferred.agree.unwrap_or(0),
             seconds: start.elapsed().as_secs_f64(),
-        };
-        self.progress.note(&format!(
-            "device  self-tested the model; {} of {} sealed requests answered as the host does, bit for bit, \
-             {:.2} % correct: {:.1} s",
-            report.agree,
-            report.images,
-            100.0 * inferred.accuracy(),
-            report.seconds
-        ));
-        Ok(report)
+        }))
+    }
+
+    #[cfg(not(unix))]
+    fn boards(
+        &self,
+        _model: &DeployedAny<'_>,
+        _artefact: &[u8],
+        _identity: &Identity,
+        _asked: (Records<'_>, &[u32]),
+    ) -> Result<Result<QemuReport, Missing>> {
+        Ok(Err(Missing {
+            what: "boards in QEMU need Unix".into(),
+            hint: String::new(),
+        }))
     }
 }
 
@@ -164,3 +264,10 @@ fn random_seed() -> Result<[u8; 32]> {
     })?;
     Ok(seed)
 }
+
+/// Images that boards in QEMU answer: an emulated core takes its time.
+const QEMU_IMAGES: usize = 500;
+
+/// How long one of their answers may take.
+#[cfg(unix)]
+const TIMEOUT: Duration = Duration::from_secs(60);

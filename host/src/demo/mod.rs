@@ -22,7 +22,7 @@ use crate::progress::Progress;
 use crate::state::SerialMemory;
 use crate::vault::{OpenKeys, SealKeys};
 
-pub use answers::DeviceReport;
+pub use answers::{DeviceReport, Missing, QemuReport};
 pub use model::{ExportReport, TrainReport};
 pub use records::{OpenReport, SealReport};
 pub use trials::{Trial, Trials};

@@ -1,6 +1,7 @@
 //! The runner `firmware-sim`: the device as a process, its flash as a file.
 
 mod campaigns;
+mod emulated;
 mod files;
 mod lives;
 mod provision;
@@ -88,18 +89,7 @@ impl Desk {
     }
 
     fn boot(&self) -> Process {
-        let mut child = self
-            .command("run --flash flash.bin")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Process {
-            input: child.stdin.take(),
-            output: BufReader::new(child.stdout.take().unwrap()),
-            child,
-        }
+        Process::start(&mut self.command("run --flash flash.bin"))
     }
 }
 
@@ -111,6 +101,20 @@ struct Process {
 }
 
 impl Process {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Process {
+            input: child.stdin.take(),
+            output: BufReader::new(child.stdout.take().unwrap()),
+            child,
+        }
+    }
+
     /// Closes its input and waits for its exit code.
     fn end(mut self) -> i32 {
         drop(self.input.take());

@@ -2,6 +2,8 @@
 
 mod counters;
 mod device_receipts;
+#[cfg(target_os = "linux")]
+mod emulated;
 mod export;
 mod infer;
 mod interrupted;

@@ -13,10 +13,12 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use sealnet_core::protocol::{FrameReader, MAX_PAYLOAD};
 use sealnet_firmware::client::status;
-use sealnet_firmware::qemu::{Board, Machine, Memory, Mode, QemuError, build, is_current};
+use sealnet_firmware::qemu::{
+    Board, Machine, Memory, Mode, QemuError, build, installed, is_current,
+};
 
 use crate::failure::Failure;
-use crate::files::{open, running, write_new};
+use crate::files::{open, recover, running, write_new};
 use crate::text::say;
 
 /// How the device runs in QEMU.
@@ -35,6 +37,7 @@ impl Emulated {
     pub(crate) fn run(&self, path: &Path) -> Result<(), Failure> {
         // The board with RAM for a model takes one of either kind, as the device in this process does.
         let mode = Mode::Confidential;
+        installed()?;
         if !is_current(self.board, mode) {
             say(format_args!(
                 "building the firmware for a {}...",
@@ -44,11 +47,16 @@ impl Emulated {
         let image = build(self.board, mode)?;
         let (flash, _locked) = open(path)?;
         let memory = Memory::create(&running(path), flash.bytes())?;
-        drop(flash);
         let timeout = Duration::from_secs(self.timeout);
         let log = |line: &str| say(format_args!("{line}"));
-        let mut machine = Machine::power_on_with(&image, memory, timeout, log)?;
-
+        let mut machine = match Machine::power_on_with(&image, memory, timeout, log) {
+            Ok(machine) => machine,
+            Err(error) => {
+                recover(path, &flash)?;
+                return Err(error.into());
+            }
+        };
+        drop(flash);
         let passed_on = pass_on(&machine, timeout);
         let model = passed_on.and_then(|()| model(&mut machine));
         machine.power_off();

@@ -80,6 +80,10 @@ pub(crate) fn open(path: &Path) -> Result<(SimFlash, File), Failure> {
         }
         #[cfg(unix)]
         if recover(path, &opened.0)? {
+            say(format_args!(
+                "{}: the device was cut off in QEMU; its flash is as that left it",
+                path.display()
+            ));
             continue;
         }
         return Ok(opened);
@@ -94,10 +98,10 @@ pub(crate) fn running(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// If a run in QEMU was killed, writes the state that it left behind into the flash image, whose counters are
-/// behind that one's. The image is locked, and `flash` is what it holds.
+/// If a run in QEMU came to no clean end, writes the state that it left behind into the flash image, whose
+/// counters are behind that one's. The image is locked, and `flash` is what it holds.
 #[cfg(unix)]
-fn recover(path: &Path, flash: &SimFlash) -> Result<bool, Failure> {
+pub(crate) fn recover(path: &Path, flash: &SimFlash) -> Result<bool, Failure> {
     let left = running(path);
     let strange = || Failure::Strange {
         running: left.clone(),
@@ -137,10 +141,6 @@ fn recover(path: &Path, flash: &SimFlash) -> Result<bool, Failure> {
     }
     write_new(path, &newer, true)?;
     std::fs::remove_file(&left).map_err(Failure::io("remove", &left))?;
-    say(format_args!(
-        "{}: the device was cut off in QEMU; its flash is as that left it",
-        path.display()
-    ));
     Ok(true)
 }
 

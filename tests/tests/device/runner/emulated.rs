@@ -1,0 +1,192 @@
+//! The same device as a Cortex-M image in QEMU, behind the same pipe.
+
+use sealnet_firmware::qemu::{Board, Mode, build};
+use sealnet_tests::system::{DEAF, gone, mode, names, qemu_after};
+
+use super::*;
+
+/// A desk whose device runs in QEMU. What QEMU needs for a run lies in the desk too.
+fn emulated(desk: &Desk) -> Command {
+    // In time: a test that waits for an answer should not wait for a compiler.
+    build(Board::CortexM4, Mode::Confidential)
+        .unwrap_or_else(|error| panic!("{error}\n{}", error.hint()));
+    let mut command = desk.command("run --flash flash.bin --on qemu");
+    command.env("TMPDIR", desk.root.path());
+    command
+}
+
+const LEFT: &str = "flash.bin: the device was cut off in QEMU; its flash is as that left it\n";
+
+#[test]
+fn counters_never_go_back_whoever_is_killed() {
+    let desk = Desk::new();
+    assert_eq!(desk.provision("model.sealed", "").code, 0);
+    let mut client = Client::new(&desk.identity);
+    let features = [9; 784];
+    let logits = network(1).oracle(&features);
+
+    let mut device = Process::start(&mut emulated(&desk));
+    let answer = client.infer(&mut device, &features).unwrap();
+    assert!(answer.computed(&logits));
+    let replayed = client.seal(&features).unwrap();
+    let response = device.exchange(&replayed.frame).unwrap();
+    client.open(&replayed, &response).unwrap();
+    assert_eq!(mode(&desk.path("flash.bin.running")), 0o600);
+    for command in [
+        "info --flash flash.bin",
+        "run --flash flash.bin",
+        "run --flash flash.bin --on qemu",
+    ] {
+        let in_use = desk.ran(command);
+        assert_eq!(
+            (in_use.code, in_use.stderr.as_str()),
+            (2, "error: flash.bin is in use by another firmware-sim\n")
+        );
+    }
+    assert_eq!(device.end(), 0);
+    assert!(!desk.path("flash.bin.running").exists());
+    assert!(counters(&desk).contains("counters   1 boots, security counter 3"));
+
+    // Killed in QEMU, then opened by each of those who open a flash image.
+    let mut boot = 1;
+    for (next, boots) in [
+        ("info --flash flash.bin", 0),
+        ("run --flash flash.bin --on qemu", 1),
+        ("run --flash flash.bin", 1),
+        (
+            "provision --keys keys/device-0001 --model model.sealed --flash flash.bin --force",
+            0,
+        ),
+    ] {
+        let mut device = Process::start(&mut emulated(&desk));
+        boot += 1;
+        assert_eq!(client.status(&mut device).unwrap().boot, boot);
+        assert_eq!(refused(&mut device, &replayed.frame), RefusalCode::Replay);
+        let answer = client.infer(&mut device, &features).unwrap();
+        assert_eq!(answer.receipt.boot, boot);
+        device.kill();
+        assert!(desk.path("flash.bin.running").exists());
+        let ran = desk.ran(next);
+        boot += boots;
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert!(ran.stderr.contains(LEFT), "{}", ran.stderr);
+        assert_eq!(mode(&desk.path("flash.bin")), 0o600);
+        assert!(!desk.path("flash.bin.running").exists());
+        let counted = counters(&desk);
+        assert!(counted.contains(&format!(" {boot} boots,")), "{counted}");
+        // QEMU ended with the runner, and with it went what it had in the folder for temporary files.
+        gone(desk.root.path(), "sealnet-qemu-");
+    }
+}
+
+#[test]
+fn what_is_left_of_another_device_is_not_taken() {
+    let desk = Desk::new();
+    assert_eq!(desk.provision("model.sealed", "").code, 0);
+    let mut device = Process::start(&mut emulated(&desk));
+    Client::new(&desk.identity).status(&mut device).unwrap();
+    device.kill();
+    gone(desk.root.path(), "sealnet-qemu-");
+    fs::remove_file(desk.path("flash.bin")).unwrap();
+    assert_eq!(desk.provision("model.sealed", "").code, 0);
+    let before = fs::read(desk.path("flash.bin")).unwrap();
+    for left in [None, Some(&before)] {
+        if let Some(bytes) = left {
+            desk.write("flash.bin.running", bytes);
+        }
+        let ran = desk.ran("info --flash flash.bin");
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains(
+                "flash.bin.running is not what a run of flash.bin left behind\n  hint: if no device of yours"
+            ),
+            "{}",
+            ran.stderr
+        );
+        assert!(fs::read(desk.path("flash.bin")).unwrap() == before);
+    }
+    fs::remove_file(desk.path("flash.bin.running")).unwrap();
+    assert_eq!(desk.ran("info --flash flash.bin").code, 0);
+}
+
+#[test]
+fn a_device_that_serves_no_model_says_why() {
+    let desk = Desk::new();
+    let mut forged = desk.model(&network(1), 9);
+    forged[1000] ^= 1;
+    desk.write("forged.sealed", &forged);
+    assert_eq!(desk.provision("forged.sealed", " --no-check").code, 0);
+    let in_process = desk.ran("run --flash flash.bin");
+    let ran = Ran::new(emulated(&desk).stdin(Stdio::null()));
+    assert_eq!((in_process.code, ran.code), (1, 1), "{}", ran.stderr);
+    let said = ran.stderr.find("error: ").unwrap();
+    assert!(in_process.stderr.ends_with(&ran.stderr[said..]));
+    assert!(
+        ran.stderr.contains("warn  NoModel(Model(Signature))\n"),
+        "{}",
+        ran.stderr
+    );
+}
+
+/// Runs with a changed environment and one request that is never answered; exit code 2, and what it says.
+fn fails(desk: &Desk, command: &mut Command) -> String {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // Who fails before it reads does not hear it.
+    let _ = input.write_all(&frame(Kind::StatusQuery, &[]));
+    // The input stays open: it is not its end that ends the run.
+    let output = child.wait_with_output().unwrap();
+    drop(input);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(!desk.path("flash.bin.running").exists());
+    let left = names(desk.root.path());
+    assert!(
+        !left.iter().any(|name| name.starts_with("sealnet-qemu-")),
+        "{left:?}"
+    );
+    said
+}
+
+#[test]
+fn what_is_missing_and_what_hangs_is_said() {
+    let desk = Desk::new();
+    assert_eq!(desk.provision("model.sealed", "").code, 0);
+    fs::create_dir(desk.path("empty")).unwrap();
+
+    let said = fails(&desk, emulated(&desk).env("PATH", desk.path("empty")));
+    assert!(said.contains("error: cannot run qemu-system-arm"), "{said}");
+    assert!(said.contains("hint: install QEMU for Arm"), "{said}");
+
+    let sources = desk.path("empty");
+    let said = fails(&desk, emulated(&desk).env("SEALNET_SOURCES", sources));
+    assert!(said.contains("the firmware's sources are not at"), "{said}");
+    assert!(said.contains("hint: say where a clone"), "{said}");
+
+    let path = qemu_after(&desk.path("deaf"), DEAF);
+    let mut command = emulated(&desk);
+    let said = fails(&desk, command.args(["--timeout", "2"]).env("PATH", path));
+    assert!(said.contains("Serving"), "{said}");
+    assert!(
+        said.contains("error: the device in QEMU gave no answer within 2 s\n"),
+        "{said}"
+    );
+
+    let path = qemu_after(&desk.path("dying"), "(sleep 2; kill -9 $$) &");
+    let mut command = emulated(&desk);
+    let mut device = Process::start(command.env("PATH", path));
+    Client::new(&desk.identity).status(&mut device).unwrap();
+    assert_eq!(device.child.wait().unwrap().code(), Some(2));
+    // And its flash is as QEMU's end left it.
+    assert!(!desk.path("flash.bin.running").exists());
+    assert!(counters(&desk).contains("boots, security counter 3"));
+
+    let path = qemu_after(&desk.path("refusing"), "set -- -no-such-option");
+    let said = fails(&desk, emulated(&desk).env("PATH", path));
+    assert!(said.contains("no-such-option"), "{said}");
+}

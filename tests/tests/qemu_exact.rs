@@ -1,0 +1,63 @@
+//! Bit-exactness on the real instruction set: MNIST's test images through Cortex-M boards in QEMU, every logit
+//! equal to the host's. A target of its own: it takes minutes and both cores, so nothing runs beside it.
+#![cfg(unix)]
+
+use sealnet::dataset::fetch;
+use sealnet::progress::Silent;
+use sealnet_tests::{Ran, sealnet};
+use tempfile::TempDir;
+
+/// Model, options, images.
+const CASES: [(&str, &str, u64); 4] = [
+    // The default mode on the default core: every test image.
+    ("clear.sealed", "--board cortex-m4", 10_000),
+    // Decrypted into RAM.
+    ("model.sealed", "--board cortex-m4", 1_000),
+    // The kernel without the DSP extension.
+    ("clear.sealed", "--board cortex-m3", 1_000),
+    ("clear.sealed", "--board cortex-m33", 1_000),
+];
+
+#[test]
+fn every_logit_is_the_hosts_on_every_board_and_in_every_mode() {
+    let home = TempDir::new().unwrap();
+    let mnist = fetch::mnist(None, None, &Silent).expect("MNIST is cached or can be fetched");
+    let mnist = mnist.folder.to_str().unwrap();
+    let run = |line: &str| {
+        let words = line.split(' ').map(|word| match word {
+            "DATA" => mnist,
+            word => word,
+        });
+        let mut command = sealnet(home.path());
+        Ran::new(
+            command
+                .env("SEALNET_KEYS", "keys")
+                .arg("--json")
+                .args(words),
+        )
+        .json()
+    };
+    run("keygen keys");
+    run("train DATA -o model.safetensors --epochs 1");
+    // The device gives nothing away but the label; its receipt has the digest of all logits.
+    run("export model.safetensors -o model.sealed --data DATA");
+    run("export model.safetensors -o clear.sealed --data DATA --clear");
+    for (model, options, images) in CASES {
+        let line = format!("infer {model} DATA --part test --limit {images}");
+        let host = run(&line);
+        let qemu = run(&format!("{line} --on qemu {options}"));
+        println!(
+            "{model} {options}: {} of {images} images, {} s",
+            qemu["agree"], qemu["seconds"]
+        );
+        assert_eq!(
+            (&qemu["records"], &qemu["agree"]),
+            (&images.into(), &images.into())
+        );
+        assert_eq!(qemu["predictions"], host["predictions"]);
+        assert!(
+            host["accuracy"].as_f64().unwrap() > 0.9,
+            "the network knows nothing"
+        );
+    }
+}
