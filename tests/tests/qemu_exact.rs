@@ -8,11 +8,13 @@ use sealnet_tests::{Ran, sealnet};
 use tempfile::TempDir;
 
 /// Model, options, images.
-const CASES: [(&str, &str, u64); 4] = [
+const CASES: [(&str, &str, u64); 5] = [
     // The default mode on the default core: every test image.
     ("clear.sealed", "--board cortex-m4", 10_000),
     // Decrypted into RAM.
     ("model.sealed", "--board cortex-m4", 1_000),
+    // Left encrypted in flash.
+    ("model.sealed", "--board cortex-m4 --streamed", 1_000),
     // The kernel without the DSP extension.
     ("clear.sealed", "--board cortex-m3", 1_000),
     ("clear.sealed", "--board cortex-m33", 1_000),

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::memory::MEMORY_LEN;
 use super::monitor::Monitor;
-use super::{Image, Memory, QemuError, defmt_log, supervisor};
+use super::{Image, Memory, Mode, QemuError, defmt_log, supervisor};
 use crate::client::Link;
 use crate::device::BootError;
 use crate::env::Event;
@@ -29,6 +29,7 @@ pub struct Machine {
     pub(super) wire: UnixStream,
     log: Option<JoinHandle<()>>,
     timeout: Duration,
+    mode: Mode,
     pub(super) memory: Memory,
     /// Flash images and sockets: for this user alone, and gone with the machine.
     pub(super) folder: TempDir,
@@ -136,6 +137,7 @@ impl Machine {
             wire,
             log: Some(log),
             timeout,
+            mode: image.mode,
             memory,
             folder,
         })
@@ -180,8 +182,14 @@ impl Machine {
     /// [`QemuError`].
     pub fn boot_error(&self) -> Result<Option<BootError>, QemuError> {
         let flash = SimFlash::new(mem::take(&mut *self.flash()?));
-        let mut copy = sim::Machine::new(flash);
-        Ok(copy.boot(|_: Event| {}).model().err())
+        let copy = sim::Machine::new(flash);
+        Ok(match self.mode {
+            Mode::Confidential => {
+                let mut copy = copy;
+                copy.boot(|_: Event| {}).model().err()
+            }
+            Mode::Clear | Mode::Streamed => copy.streamed().boot(|_: Event| {}).model().err(),
+        })
     }
 
     /// Resets the board; flash stays as it is.

@@ -29,7 +29,7 @@ use boards::Boards;
 pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
     let keys = KeyFolder::open(&args.keys.dir)?;
     let device = keys.device(&keys::device_name(&args.device)?)?;
-    if args.streamed && args.on != Place::Sim {
+    if args.streamed && args.on == Place::Host {
         return Err(Error::input(
             "--streamed is for a device",
             "add --on sim, or leave --streamed out",

@@ -33,19 +33,21 @@ pub struct Emulation {
 }
 
 impl Emulation {
-    /// Boards for this model. Says so if their image has to be built first.
+    /// Boards for this model; where `streamed`, without RAM for an encrypted one. Says so if their image has to be built first.
     ///
     /// # Errors
     /// [`QemuError`]: what is missing on this machine.
     pub fn ready(
         model: &DeployedAny<'_>,
         board: Board,
+        streamed: bool,
         timeout: Duration,
         progress: &dyn Progress,
     ) -> Result<Self, QemuError> {
-        let mode = match model.header().encoding {
-            BodyEncoding::Clear => Mode::Clear,
-            BodyEncoding::Fernet { .. } => Mode::Confidential,
+        let mode = match (model.header().encoding, streamed) {
+            (BodyEncoding::Clear, _) => Mode::Clear,
+            (BodyEncoding::Fernet { .. }, false) => Mode::Confidential,
+            (BodyEncoding::Fernet { .. }, true) => Mode::Streamed,
         };
         qemu::installed()?;
         if !qemu::is_current(board, mode) {
@@ -176,9 +178,8 @@ impl Task<'_> {
             asked
         });
         // Of several failures, the first is the one that says something.
-        if asked.is_err() && !self.failed.swap(true, Ordering::Relaxed) {
-            self.tell(number, &log, true);
-        }
+        let first = asked.is_err() && !self.failed.swap(true, Ordering::Relaxed);
+        self.tell(number, &log, first || self.emulation.log);
         asked
     }
 

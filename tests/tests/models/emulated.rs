@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sealnet_tests::Ran;
 use sealnet_tests::system::{DEAF, gone, heeding, names, qemu_after, send};
+use sealnet_tests::{Ran, sealnet};
 
 use super::workspace::Workspace;
 
@@ -24,7 +24,10 @@ fn workspace() -> Workspace {
 
 /// A command line whose temporary files lie in the workspace.
 fn command(workspace: &Workspace, line: &str) -> Command {
-    let mut command = heeding(&workspace.path(""));
+    prepared(heeding(&workspace.path("")), workspace, line)
+}
+
+fn prepared(mut command: Command, workspace: &Workspace, line: &str) -> Command {
     command
         .args(line.split(' '))
         .env("SEALNET_KEYS", "keys")
@@ -33,7 +36,8 @@ fn command(workspace: &Workspace, line: &str) -> Command {
 }
 
 fn refused(workspace: &Workspace, set: (&str, &OsStr), line: &str) -> String {
-    let ran = Ran::new(command(workspace, line).env(set.0, set.1));
+    let command = sealnet(&workspace.path(""));
+    let ran = Ran::new(prepared(command, workspace, line).env(set.0, set.1));
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{}", ran.stderr);
     gone(&workspace.path("tmp"), "sealnet-qemu-");
     ran.stderr
@@ -44,6 +48,7 @@ fn boards_compute_the_hosts_logits() {
     let workspace = workspace();
     for (model, options, board) in [
         ("model.sealed", "", "cortex-m4"),
+        ("model.sealed", " --streamed", "cortex-m4"),
         ("clear.sealed", " --board cortex-m3", "cortex-m3"),
         ("clear.sealed", " --board cortex-m33", "cortex-m33"),
     ] {
@@ -83,7 +88,7 @@ fn boards_compute_the_hosts_logits() {
 #[test]
 fn what_is_missing_and_what_hangs_is_said() {
     let workspace = workspace();
-    let line = "infer model.sealed noise --on qemu --timeout 2";
+    let line = "infer model.sealed noise --on qemu --timeout 5";
     workspace.done("infer model.sealed noise --on qemu --limit 1");
     let empty = workspace.path("empty");
 
@@ -96,8 +101,8 @@ fn what_is_missing_and_what_hangs_is_said() {
 
     let path = qemu_after(&workspace.path("deaf"), DEAF);
     let said = refused(&workspace, ("PATH", &path), line);
-    assert!(said.contains("Serving {"), "{said}");
-    assert!(said.contains("gave no answer within 2 s"), "{said}");
+    assert!(said.contains("Booting {"), "{said}");
+    assert!(said.contains("gave no answer within 5 s"), "{said}");
     assert!(said.contains("hint: the device's last words"), "{said}");
 
     let path = qemu_after(&workspace.path("refusing"), "set -- -no-such-option");

@@ -34,9 +34,12 @@ pub(crate) struct Emulated {
 
 impl Emulated {
     /// Boots the board and passes frames on until standard input ends and all are answered.
-    pub(crate) fn run(&self, path: &Path) -> Result<(), Failure> {
-        // The board with RAM for a model takes one of either kind, as the device in this process does.
-        let mode = Mode::Confidential;
+    pub(crate) fn run(&self, path: &Path, streamed: bool) -> Result<(), Failure> {
+        // Either takes clear models too, as the device in this process does.
+        let mode = match streamed {
+            true => Mode::Streamed,
+            false => Mode::Confidential,
+        };
         installed()?;
         if !is_current(self.board, mode) {
             say(format_args!(

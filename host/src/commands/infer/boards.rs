@@ -37,7 +37,7 @@ mod here {
                 BoardArg::CortexM33 => Board::CortexM33,
             };
             let timeout = Duration::from_secs(args.timeout);
-            let mut emulation = Emulation::ready(model, board, timeout, progress)?;
+            let mut emulation = Emulation::ready(model, board, args.streamed, timeout, progress)?;
             emulation.log = args.device_log;
             Ok(Boards(emulation))
         }

@@ -170,10 +170,10 @@ fn what_is_missing_and_what_hangs_is_said() {
 
     let path = qemu_after(&desk.path("deaf"), DEAF);
     let mut command = emulated(&desk);
-    let said = fails(&desk, command.args(["--timeout", "2"]).env("PATH", path));
-    assert!(said.contains("Serving"), "{said}");
+    let said = fails(&desk, command.args(["--timeout", "5"]).env("PATH", path));
+    assert!(said.contains("Booting"), "{said}");
     assert!(
-        said.contains("error: the device in QEMU gave no answer within 2 s\n"),
+        said.contains("error: the device in QEMU gave no answer within 5 s\n"),
         "{said}"
     );
 
