@@ -29,6 +29,7 @@
 //! counter, but not made from bytes (outside test vectors, feature `hazmat`), and each is used once.
 
 mod base64url;
+mod cbc;
 mod key;
 mod keyring;
 mod stream;

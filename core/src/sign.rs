@@ -21,7 +21,7 @@
 mod domain;
 mod hmac512;
 
-#[cfg(feature = "ed25519")]
+#[cfg(feature = "ed25519-verify")]
 mod ed25519;
 
 use core::fmt;
@@ -31,7 +31,9 @@ use subtle::ConstantTimeEq;
 
 pub use domain::{Domain, Message};
 #[cfg(feature = "ed25519")]
-pub use ed25519::{BadPublicKey, Ed25519PublicKey, Ed25519SigningKey};
+pub use ed25519::Ed25519SigningKey;
+#[cfg(feature = "ed25519-verify")]
+pub use ed25519::{BadPublicKey, Ed25519PublicKey};
 pub use hmac512::HmacKey;
 pub(crate) use hmac512::keyed_sha512;
 
@@ -50,6 +52,12 @@ pub fn sha512(parts: &[&[u8]]) -> Digest512 {
     for part in parts {
         hash.update(part);
     }
+    finish512(hash)
+}
+
+/// The digest of what was hashed. Once in the image, and not wherever something is hashed.
+#[inline(never)]
+pub(crate) fn finish512(hash: Sha512) -> Digest512 {
     hash.finalize().into()
 }
 
@@ -157,6 +165,7 @@ impl KeyId {
         self.0
     }
 
+    #[inline(never)]
     pub(crate) fn of(kind: KeyKind, key: &[u8]) -> Self {
         let digest = sha512(&[KEY_ID_LABEL, &[0, kind as u8], key]);
         let mut id = [0; 8];
@@ -182,7 +191,7 @@ impl fmt::Debug for KeyId {
 #[repr(u8)]
 pub(crate) enum KeyKind {
     Hmac = 1,
-    #[cfg(feature = "ed25519")]
+    #[cfg(feature = "ed25519-verify")]
     Ed25519 = 2,
     Fernet = 3,
     RecordTag = 4,
@@ -248,7 +257,7 @@ pub enum TrustedKey {
     /// Checks HMAC-SHA-512.
     Hmac(HmacKey),
     /// Checks Ed25519, strictly.
-    #[cfg(feature = "ed25519")]
+    #[cfg(feature = "ed25519-verify")]
     Ed25519(Ed25519PublicKey),
 }
 
@@ -258,7 +267,7 @@ impl TrustedKey {
     pub const fn scheme(&self) -> Scheme {
         match self {
             Self::Hmac(_) => Scheme::HmacSha512,
-            #[cfg(feature = "ed25519")]
+            #[cfg(feature = "ed25519-verify")]
             Self::Ed25519(_) => Scheme::Ed25519,
         }
     }
@@ -268,7 +277,7 @@ impl TrustedKey {
     pub fn key_id(&self) -> KeyId {
         match self {
             Self::Hmac(key) => key.key_id(),
-            #[cfg(feature = "ed25519")]
+            #[cfg(feature = "ed25519-verify")]
             Self::Ed25519(key) => key.key_id(),
         }
     }
@@ -313,7 +322,7 @@ impl TrustedKey {
     ) -> Result<(), BadSignature> {
         match self {
             Self::Hmac(key) => key.verify(message.bytes(), signature),
-            #[cfg(feature = "ed25519")]
+            #[cfg(feature = "ed25519-verify")]
             Self::Ed25519(key) => key.verify(message.bytes(), signature),
         }
     }

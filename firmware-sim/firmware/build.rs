@@ -17,8 +17,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo gives OUT_DIR")?);
     fs::write(out.join("memory.x"), script)?;
+    // Handlers of interrupts by name: none.
+    fs::write(out.join("device.x"), "")?;
     println!("cargo:rustc-link-search={}", out.display());
-    for argument in ["--nmagic", "-Tlink.x", "-Tdefmt.x"] {
+    // Functions that compile to the same code are one.
+    for argument in ["--icf=all", "--nmagic", "-Tlink.x", "-Tdefmt.x"] {
         println!("cargo:rustc-link-arg-bins={argument}");
     }
     println!("cargo:rerun-if-changed=build.rs");

@@ -335,6 +335,8 @@ pub fn status(link: &mut impl Link) -> Result<Status, ClientError> {
     let response = link.exchange(&frame(Kind::StatusQuery, &[])?)?;
     read_frame(&response, |frame| match frame.kind {
         Kind::Status => Ok(Status::parse(frame.payload)?),
+        // A query that lost bytes, to a board that was resetting for one.
+        Kind::Refused => Err(ClientError::Refused(Refusal::parse(frame.payload)?)),
         kind => Err(ClientError::Unexpected(kind)),
     })
 }

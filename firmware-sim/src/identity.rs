@@ -29,8 +29,10 @@ mod name;
 use core::fmt;
 
 use sealnet_core::fernet::{DerivationKey, FernetKey, NONCE_LEN};
+#[cfg(feature = "ed25519-verify")]
+use sealnet_core::sign::Ed25519PublicKey;
 #[cfg(feature = "ed25519")]
-use sealnet_core::sign::{Ed25519PublicKey, Ed25519SigningKey};
+use sealnet_core::sign::Ed25519SigningKey;
 use sealnet_core::sign::{HmacKey, Scheme, SigningKey, TrustedKey};
 use sealnet_core::wire::{Reader, WireError, Writer};
 use zeroize::Zeroizing;
@@ -172,7 +174,7 @@ impl Provisioned {
         }
         match &identity.publisher {
             TrustedKey::Hmac(key) => fields.bytes(key.as_bytes())?,
-            #[cfg(feature = "ed25519")]
+            #[cfg(feature = "ed25519-verify")]
             TrustedKey::Ed25519(key) => {
                 fields.bytes(&key.to_bytes())?;
                 fields.zeros(32)?;
@@ -201,12 +203,12 @@ fn field<'p, const N: usize>(fields: &mut Reader<'p>) -> Result<&'p [u8; N], Ide
 fn trusted(scheme: Scheme, key: &[u8; 64]) -> Result<TrustedKey, IdentityError> {
     match scheme {
         Scheme::HmacSha512 => Ok(TrustedKey::Hmac(HmacKey::from_bytes(*key))),
-        #[cfg(feature = "ed25519")]
+        #[cfg(feature = "ed25519-verify")]
         Scheme::Ed25519 => match Ed25519PublicKey::from_bytes(half(key)?) {
             Ok(key) => Ok(TrustedKey::Ed25519(key)),
             Err(_) => Err(IdentityError::Damaged),
         },
-        #[cfg(not(feature = "ed25519"))]
+        #[cfg(not(feature = "ed25519-verify"))]
         Scheme::Ed25519 => Err(IdentityError::Unknown),
     }
 }
@@ -224,7 +226,7 @@ fn signing(scheme: Scheme, key: &[u8; 64]) -> Result<SigningKey, IdentityError> 
 }
 
 /// The first 32 bytes of a key field whose other 32 must be zero.
-#[cfg(feature = "ed25519")]
+#[cfg(feature = "ed25519-verify")]
 fn half(field: &[u8; 64]) -> Result<&[u8; 32], IdentityError> {
     match field.as_chunks().0 {
         [key, rest] if *rest == [0; 32] => Ok(key),

@@ -21,6 +21,7 @@
 //! | [`keyfile`] | key files: who may reach them, and what they look like |
 //! | [`provision`] | key files, and the flash image made from them |
 //! | [`sample`] | a device and models to measure and attack with |
+//! | `budget` | what the device costs, measured on that board (Unix) |
 //! | `qemu` | a Cortex-M board in QEMU: builds the image, boots it, talks to it (Unix) |
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
@@ -35,6 +36,8 @@
     )
 )]
 
+#[cfg(all(feature = "std", unix))]
+pub mod budget;
 #[cfg(feature = "std")]
 pub mod campaign;
 #[cfg(feature = "std")]

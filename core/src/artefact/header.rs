@@ -131,6 +131,8 @@ impl fmt::Display for Name {
 impl Header {
     /// Reads the header at the start of `file` and checks every field, and that the lengths it
     /// states are exactly the file's.
+    // A function of its own: where it is inlined, a large struct is copied field by field.
+    #[inline(never)]
     pub(super) fn parse(file: &[u8]) -> Result<Self, ArtefactError> {
         let mut r = Reader::new(file);
         if r.array()? != MAGIC {
@@ -140,79 +142,75 @@ impl Header {
             FORMAT_VERSION => {}
             other => return Err(ArtefactError::Version(other)),
         }
-        let scheme = Scheme::try_from(r.u8()?).map_err(|e| ArtefactError::Scheme(e.0))?;
-        let encoding = r.u8()?;
+        // The rest at its offsets, which the compiler checks against the length.
+        let (header, after_header) = file.split_first_chunk().ok_or(ArtefactError::Truncated)?;
+        let f = Fields(header);
+        let scheme = Scheme::try_from(f.u8::<10>()).map_err(|e| ArtefactError::Scheme(e.0))?;
+        let encoding = f.u8::<11>();
         if encoding != CLEAR && encoding != FERNET {
             return Err(ArtefactError::Encoding(encoding));
         }
-        match r.u32()? {
+        match f.u32::<12>() {
             0 => {}
             flags => return Err(ArtefactError::Flags(flags)),
         }
-        let signing_key = KeyId::from_bytes(r.array()?);
-        let encoding = match (encoding, r.array()?) {
+        let encoding = match (encoding, *f.array::<24, 8>()) {
             (CLEAR, NO_KEY) => BodyEncoding::Clear,
             (FERNET, id) if id != NO_KEY => BodyEncoding::Fernet {
                 key: KeyId::from_bytes(id),
             },
             _ => return Err(ArtefactError::ModelKeyField),
         };
-        let security_counter = r.u32()?;
-        let shape = Shape::new(r.u16()?, r.u16()?, r.u16()?, r.u16()?)
+        let shape = Shape::new(f.u16::<36>(), f.u16::<38>(), f.u16::<40>(), f.u16::<42>())
             .map_err(|_| ArtefactError::ZeroWidth)?;
-        match r.u8()? {
+        match f.u8::<44>() {
             INT8 => {}
             INT4 => return Err(ArtefactError::ReservedWeightType(INT4)),
             other => return Err(ArtefactError::WeightType(other)),
         }
-        let granularity = match r.u8()? {
+        let granularity = match f.u8::<45>() {
             1 => Granularity::PerTensor,
             2 => Granularity::PerOutput,
             other => return Err(ArtefactError::Granularity(other)),
         };
-        match r.u8()? {
+        match f.u8::<46>() {
             HALF_UP => {}
             other => return Err(ArtefactError::Rounding(other)),
         }
         let feature_type =
-            FeatureType::try_from(r.u8()?).map_err(|e| ArtefactError::FeatureType(e.0))?;
-        match r.u32()? {
+            FeatureType::try_from(f.u8::<47>()).map_err(|e| ArtefactError::FeatureType(e.0))?;
+        match f.u32::<48>() {
             len if len as usize == HEADER_LEN => {}
             other => return Err(ArtefactError::HeaderLength(other)),
         }
-        let body_len = r.u32()?;
-        let plaintext_len = r.u32()?;
-        let provenance = r.u8()?;
-        if !(SEALED_DATA..=UNVERIFIED).contains(&provenance) {
-            return Err(ArtefactError::Provenance(provenance));
-        }
-        reserved::<3>(&mut r)?;
-        let model_digest = r.array()?;
-        let provenance = match (provenance, r.array()?) {
-            (UNVERIFIED, NO_DIGEST) => Provenance::Unverified,
-            (SEALED_DATA, digest) if digest != NO_DIGEST => Provenance::SealedData(digest),
-            (UNSEALED_DATA, digest) if digest != NO_DIGEST => Provenance::UnsealedData(digest),
-            _ => return Err(ArtefactError::ReceiptDigest),
+        let receipt = f.array::<128, 64>();
+        let vouched = !all_zero(receipt);
+        let provenance = match (f.u8::<60>(), vouched) {
+            (UNVERIFIED, false) => Provenance::Unverified,
+            (SEALED_DATA, true) => Provenance::SealedData(*receipt),
+            (UNSEALED_DATA, true) => Provenance::UnsealedData(*receipt),
+            (SEALED_DATA..=UNVERIFIED, _) => return Err(ArtefactError::ReceiptDigest),
+            (other, _) => return Err(ArtefactError::Provenance(other)),
         };
-        let created = r.u64()?;
-        let name = Name::from_bytes(r.array()?).ok_or(ArtefactError::Name)?;
-        reserved::<24>(&mut r)?;
+        reserved::<61>(f.array::<61, 3>())?;
+        let name = Name::from_bytes(*f.array::<200, NAME_LEN>()).ok_or(ArtefactError::Name)?;
+        reserved::<232>(f.array::<232, 24>())?;
         let header = Self {
             scheme,
             encoding,
-            signing_key,
-            security_counter,
+            signing_key: KeyId::from_bytes(*f.array::<16, 8>()),
+            security_counter: f.u32::<32>(),
             shape,
             granularity,
             feature_type,
-            body_len,
-            plaintext_len,
+            body_len: f.u32::<52>(),
+            plaintext_len: f.u32::<56>(),
             provenance,
-            model_digest,
-            created,
+            model_digest: *f.array::<64, 64>(),
+            created: u64::from_le_bytes(*f.array::<192, 8>()),
             name,
         };
-        header.check_lengths(r.remaining())?;
+        header.check_lengths(after_header.len())?;
         Ok(header)
     }
 
@@ -281,14 +279,40 @@ impl Header {
     }
 }
 
-/// Reads `N` bytes that must be zero.
-fn reserved<const N: usize>(r: &mut Reader<'_>) -> Result<(), ArtefactError> {
-    // The header is 256 bytes long, so its offsets fit.
-    let offset = r.position() as u16;
-    if r.array()? == [0; N] {
+/// Bytes at an `OFFSET` that must be zero.
+fn reserved<const OFFSET: u16>(bytes: &[u8]) -> Result<(), ArtefactError> {
+    if all_zero(bytes) {
         Ok(())
     } else {
-        Err(ArtefactError::ReservedBytes { offset })
+        Err(ArtefactError::ReservedBytes { offset: OFFSET })
+    }
+}
+
+fn all_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+/// A header's fields, little-endian.
+struct Fields<'f>(&'f [u8; HEADER_LEN]);
+
+impl<'f> Fields<'f> {
+    fn array<const OFFSET: usize, const N: usize>(&self) -> &'f [u8; N] {
+        const { assert!(OFFSET + N <= HEADER_LEN) };
+        let field = self.0.get(OFFSET..).and_then(|rest| rest.first_chunk());
+        // Never missing, by the assertion.
+        field.unwrap_or(&[0; N])
+    }
+
+    fn u8<const OFFSET: usize>(&self) -> u8 {
+        u8::from_le_bytes(*self.array::<OFFSET, 1>())
+    }
+
+    fn u16<const OFFSET: usize>(&self) -> u16 {
+        u16::from_le_bytes(*self.array::<OFFSET, 2>())
+    }
+
+    fn u32<const OFFSET: usize>(&self) -> u32 {
+        u32::from_le_bytes(*self.array::<OFFSET, 4>())
     }
 }
 

@@ -75,9 +75,10 @@ impl<'a> Sealed<'a> {
                 found: header.scheme,
             });
         }
-        if header.signing_key != trusted.key_id() {
+        let trusted_id = trusted.key_id();
+        if header.signing_key != trusted_id {
             return Err(ArtefactError::SigningKey {
-                trusted: trusted.key_id(),
+                trusted: trusted_id,
                 found: header.signing_key,
             });
         }

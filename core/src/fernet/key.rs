@@ -207,7 +207,6 @@ const _: () = {
     wiped_on_drop::<Sha256>();
     wiped_on_drop::<Aes128Dec>();
     wiped_on_drop::<cbc::Encryptor<Aes128Enc>>();
-    wiped_on_drop::<cbc::Decryptor<Aes128Dec>>();
 };
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use core::fmt;
 
 use aes::Aes128Dec;
-use aes::cipher::{Array, BlockModeDecrypt, InnerIvInit, consts::U16};
+use aes::cipher::Array;
 use zeroize::Zeroizing;
 
 use super::token::{BLOCK, Parts};
-use super::{FernetError, FernetKey, Ttl};
+use super::{FernetError, FernetKey, Ttl, cbc};
 use crate::wire::copy;
 
 /// A binary token whose MAC, time and padding have been found right, and whose plaintext can be read any
@@ -77,7 +77,8 @@ impl<'a> VerifiedToken<'a> {
         let (before, ciphertext) = self.ciphertext.split_at_checked(block).unwrap_or_default();
         let iv = before.last().unwrap_or(&self.iv);
         let mut reader = PlaintextReader {
-            cbc: cbc::Decryptor::inner_iv_init(&self.cipher, iv.into()),
+            cipher: &self.cipher,
+            previous: *iv,
             ciphertext,
             // Of the block's plaintext too what is skipped; `position` is not below `offset`.
             remaining: (self.plaintext_len - position) + offset,
@@ -110,7 +111,9 @@ impl fmt::Debug for VerifiedToken<'_> {
 
 /// Decrypts a verified token piece by piece, from front to back. What it buffers is wiped when dropped.
 pub struct PlaintextReader<'t> {
-    cbc: cbc::Decryptor<&'t Aes128Dec>,
+    cipher: &'t Aes128Dec,
+    /// The block before those, or the IV.
+    previous: [u8; BLOCK],
     /// Blocks not yet decrypted.
     ciphertext: &'t [[u8; BLOCK]],
     /// Bytes of plaintext not yet read.
@@ -129,22 +132,22 @@ impl PlaintextReader<'_> {
             return 0;
         };
         let buf = self.take_buffered(buf);
-        let (whole, rest) = Array::<u8, U16>::slice_as_chunks_mut(buf);
+        let (whole, rest) = cbc::Block::slice_as_chunks_mut(buf);
         let (now, later) = self
             .ciphertext
             .split_at_checked(whole.len())
             .unwrap_or_default();
         self.ciphertext = later;
-        for (to, from) in whole.iter_mut().zip(now) {
-            *to = Array::from(*from);
-        }
-        self.cbc.decrypt_blocks(whole);
+        cbc::copy(whole, now);
+        cbc::decrypt(self.cipher, &mut self.previous, whole);
         if !rest.is_empty()
             && let Some((next, later)) = self.ciphertext.split_first()
         {
             self.ciphertext = later;
-            *self.block = *next;
-            self.cbc.decrypt_block((&mut *self.block).into());
+            let mut block = [Array::from(*next)];
+            cbc::decrypt(self.cipher, &mut self.previous, &mut block);
+            let [block] = block;
+            copy(self.block.as_mut_slice(), &block);
             self.used = 0;
             self.take_buffered(rest);
         }

@@ -1,9 +1,9 @@
 //! Tokens in a caller's buffer: encrypt into it, decrypt in place.
 
-use aes::cipher::{Array, BlockCipherDecrypt, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit};
+use aes::cipher::{Array, BlockModeEncrypt, InnerIvInit};
 use hmac::Mac;
 
-use super::{FernetError, FernetKey, Iv, Ttl, base64url};
+use super::{FernetError, FernetKey, Iv, Ttl, base64url, cbc};
 use crate::wire::copy;
 
 /// Length in bytes of the binary token of a plaintext of `plaintext_len` bytes; `usize::MAX` if it cannot
@@ -235,12 +235,10 @@ impl<'a> Parts<'a> {
     /// Length of the plaintext, if the PKCS#7 padding is right in every byte (RFC 5652, section 6.3).
     fn plaintext_len(&self, cipher: &aes::Aes128Dec) -> Option<usize> {
         let (last, before) = self.ciphertext.split_last()?;
-        let previous = before.last().unwrap_or(self.iv);
-        let mut block = Array::from(*last);
-        cipher.decrypt_block(&mut block);
-        for (byte, previous) in block.iter_mut().zip(previous) {
-            *byte ^= previous;
-        }
+        let mut previous = *before.last().unwrap_or(self.iv);
+        let mut block = [Array::from(*last)];
+        cbc::decrypt(cipher, &mut previous, &mut block);
+        let [block] = block;
         let padding = *block.last()?;
         let padding_len = usize::from(padding);
         let text = BLOCK.checked_sub(padding_len)?;
@@ -258,14 +256,14 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    pub(super) fn apply(self, token: &mut [u8]) -> Result<Decrypted<'_>, FernetError> {
+    pub(super) fn apply(mut self, token: &mut [u8]) -> Result<Decrypted<'_>, FernetError> {
         // The form was checked, so neither `get_mut` fails.
         let end = token.len().saturating_sub(MAC);
         let body = token
             .get_mut(HEADER..end)
             .ok_or(FernetError::InvalidToken)?;
         let (blocks, _) = Array::slice_as_chunks_mut(body);
-        cbc::Decryptor::inner_iv_init(self.cipher, (&self.iv).into()).decrypt_blocks(blocks);
+        cbc::decrypt(&self.cipher, &mut self.iv, blocks);
         let plaintext = body
             .get_mut(..self.plaintext_len)
             .ok_or(FernetError::InvalidToken)?;
@@ -307,7 +305,7 @@ pub(super) fn seal_in_place(
         .take(padding)
         .for_each(|byte| *byte = padding as u8);
     let (blocks, _) = Array::slice_as_chunks_mut(body);
-    cbc::Encryptor::inner_iv_init(key.encryptor(), iv.as_bytes().into()).encrypt_blocks(blocks);
+    ::cbc::Encryptor::inner_iv_init(key.encryptor(), iv.as_bytes().into()).encrypt_blocks(blocks);
 
     *mac = key.mac(signed).finalize().into_bytes().into();
     Ok(())

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha512};
 
 use crate::fernet::NONCE_LEN;
 use crate::sign::{
-    Digest512, Domain, SIGNATURE_LEN, Scheme, Signature, SigningKey, TrustedKey, hex,
+    Digest512, Domain, SIGNATURE_LEN, Scheme, Signature, SigningKey, TrustedKey, finish512, hex,
 };
 use crate::wire::{Reader, WireError, Writer};
 
@@ -255,7 +255,7 @@ pub fn logits_digest(logits: impl IntoIterator<Item = i32>) -> Digest512 {
     for logit in logits {
         hash.update(logit.to_le_bytes());
     }
-    hash.finalize().into()
+    finish512(hash)
 }
 
 /// Why a receipt was refused.

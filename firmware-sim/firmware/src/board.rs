@@ -45,7 +45,18 @@ mod at {
     pub(super) const UART1: usize = 0x4020_1000;
 }
 
+/// The interrupts' part of the vector table, as far as the one that is enabled and never taken. `cortex-m-rt`
+/// would bind all 240 that a core may have.
+#[used]
+#[unsafe(link_section = ".vector_table.interrupts")]
+#[unsafe(no_mangle)]
+static __INTERRUPTS: [unsafe extern "C" fn(); at::UART0_RECEIVE.0 as usize + 1] =
+    [DefaultHandler; at::UART0_RECEIVE.0 as usize + 1];
+
 unsafe extern "C" {
+    /// The runtime's, for what has no handler.
+    safe fn DefaultHandler();
+
     /// Where the flash map of [`layout`](sealnet_firmware::layout) begins; its address is the value.
     static _storage: u8;
 }

@@ -5,6 +5,7 @@
 mod board;
 mod flash;
 mod log;
+mod memory;
 mod panic;
 mod uart;
 

@@ -59,14 +59,24 @@ impl Gdb {
 
     /// The program counter.
     pub(crate) fn pc(&mut self) -> Result<u32, QemuError> {
+        self.register(PC)
+    }
+
+    /// Where the function that was just entered returns to.
+    pub(crate) fn link(&mut self) -> Result<u32, QemuError> {
+        // The lowest bit says that it is Thumb code.
+        Ok(self.register(LR)? & !1)
+    }
+
+    fn register(&mut self, number: usize) -> Result<u32, QemuError> {
         // All registers, since QEMU gives single ones only to who has read its description of them.
         let bytes = unhex(&self.ask("g")?)?;
         bytes
             .as_chunks()
             .0
-            .get(PC)
+            .get(number)
             .map(|bytes| u32::from_le_bytes(*bytes))
-            .ok_or_else(|| unexpected("no program counter"))
+            .ok_or_else(|| unexpected("no such register"))
     }
 
     /// Executes one instruction, breakpoint or not.
@@ -204,8 +214,9 @@ fn failed(source: io::Error) -> QemuError {
     }
 }
 
-/// Its number.
+/// Numbers of registers.
 const PC: usize = 15;
+const LR: usize = 14;
 /// What stops a core that runs.
 const INTERRUPT: u8 = 3;
 /// For an answer that takes no work.

@@ -1,7 +1,9 @@
 //! A board that runs.
 
+use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::mem;
+use std::ops::Range;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -192,6 +194,18 @@ impl Machine {
         })
     }
 
+    /// What the board's memory holds at these addresses.
+    ///
+    /// # Errors
+    /// [`QemuError`].
+    pub fn memory(&mut self, addresses: Range<u32>) -> Result<Zeroizing<Vec<u8>>, QemuError> {
+        let arguments = json!({"val": addresses.start, "size": addresses.len(), "filename": DUMP});
+        self.monitor.run("pmemsave", arguments)?;
+        fs::read(self.folder.path().join(DUMP))
+            .map(Zeroizing::new)
+            .map_err(QemuError::io("read the board's memory"))
+    }
+
     /// Resets the board; flash stays as it is.
     ///
     /// # Errors
@@ -294,5 +308,6 @@ pub(super) fn connect(
 /// The program.
 pub(super) const QEMU: &str = "qemu-system-arm";
 const FLASH: &str = "flash.bin";
+const DUMP: &str = "memory.bin";
 /// Until QEMU has opened its sockets.
 pub(super) const START_TIMEOUT: Duration = Duration::from_secs(20);

@@ -5,6 +5,7 @@
 
 mod board;
 mod build;
+mod counted;
 mod debug;
 mod defmt_log;
 mod gdb;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use board::{Board, Mode};
 pub use build::{Image, Toolchain, build, is_current, sources};
+pub use counted::Counted;
 pub(crate) use debug::Debugged;
 pub(crate) use gdb::Stop;
 pub use machine::Machine;

@@ -2,6 +2,7 @@
 //! refused, across resets, power cuts and hostile frames.
 
 mod boot;
+mod budget;
 #[path = "../model_fixture/mod.rs"]
 mod model_fixture;
 mod qemu;

@@ -55,6 +55,9 @@ pub(crate) enum Failure {
     Report { path: PathBuf, what: String },
     #[error("{0} faults were not withstood")]
     Faults(u64),
+    #[cfg(unix)]
+    #[error(transparent)]
+    Budget(#[from] sealnet_firmware::budget::BudgetError),
     #[error("{} exists", .0.display())]
     Exists(PathBuf),
     #[error("{} {exposed}", path.display())]
@@ -80,6 +83,8 @@ impl Failure {
             #[cfg(unix)]
             Self::Skip(_) => String::new(),
             Self::Report { .. } => "name another file, or delete this one".into(),
+            #[cfg(unix)]
+            Self::Budget(error) => error.hint(),
             Self::Exists(_) => {
                 "to give its device a newer model, use `firmware-sim update`; to provision it anew, --force"
                     .into()

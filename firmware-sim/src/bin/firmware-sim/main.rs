@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 #[cfg(unix)]
+mod budget;
+#[cfg(unix)]
 mod campaign;
 #[cfg(unix)]
 mod emulated;
@@ -29,6 +31,8 @@ use sealnet_firmware::provision;
 use sealnet_firmware::sim::Machine;
 use sealnet_firmware::sim::flash::SimFlash;
 
+#[cfg(unix)]
+use budget::budget;
 use failure::Failure;
 use files::{open, read_model, write_new};
 use info::info;
@@ -101,6 +105,13 @@ enum Command {
     /// Attack the device with faults at every place, and say what came of it
     #[cfg(unix)]
     Campaign(campaign::CampaignArgs),
+    /// Measure what the device costs on a Cortex-M4 in QEMU: flash, RAM with stack, instructions
+    #[cfg(unix)]
+    Budget {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
     /// Say what a flash image holds, secrets aside
     Info {
         /// The flash image
@@ -150,6 +161,8 @@ fn main() -> ExitCode {
         Command::Run { .. } => Err(Failure::NeedsUnix),
         #[cfg(unix)]
         Command::Campaign(args) => campaign::campaign(&args),
+        #[cfg(unix)]
+        Command::Budget { json } => budget(json),
         Command::Info { flash } => info(&flash),
     };
     match done {

@@ -1,0 +1,38 @@
+//! `firmware-sim budget`: what the device costs on a Cortex-M4, against what it may cost.
+
+use std::process::Command;
+
+use sealnet_tests::binary;
+use serde_json::Value;
+
+#[test]
+fn the_device_keeps_to_its_budget() {
+    let output = Command::new(binary("firmware-sim"))
+        .args(["budget", "--json"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let budget: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let kib = |n: u64| n * 1024;
+    // Sizes and instructions are the same at each run, but for a path that a random nonce takes. The limits are the
+    // issue's goals, but where those are not reached yet: flash (48 KiB), RAM clear and confidential (16 and 76
+    // KiB) and the boot of a clear model (18 million) must not grow.
+    for (figure, least, most) in [
+        ("/flash_bytes", kib(32), kib(52)),
+        ("/ram_bytes/clear", kib(4), kib(18)),
+        ("/ram_bytes/streamed", kib(4), kib(20)),
+        ("/verify_instructions", 4_000_000, 8_000_000),
+        ("/boot_instructions/clear", 8_000_000, 20_500_000),
+        ("/boot_instructions/confidential", 12_000_000, 45_000_000),
+        ("/ram_bytes/confidential", kib(56), kib(82)),
+        ("/stack_bytes", kib(2), u64::MAX),
+        ("/inference_instructions/clear", 10_000, u64::MAX),
+        ("/inference_instructions/confidential", 10_000, u64::MAX),
+        ("/inference_instructions/streamed", 1_000_000, u64::MAX),
+    ] {
+        let found = budget.pointer(figure).and_then(Value::as_u64);
+        let found = found.unwrap_or_else(|| panic!("{figure} is missing: {budget}"));
+        assert!((least..=most).contains(&found), "{figure}: {found}");
+    }
+}
