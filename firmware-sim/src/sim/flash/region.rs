@@ -11,7 +11,7 @@ use embedded_storage::nor_flash::{
 use super::{FaultKind, FlashError, Operation, PAGE_LEN, Supply, WORD_LEN, Word};
 use crate::env::Slot;
 
-/// A region of a [`SimFlash`].
+/// A region of a [`SimFlash`](super::SimFlash).
 #[derive(Debug)]
 pub struct NorRegion<'f> {
     bytes: &'f mut [u8],
