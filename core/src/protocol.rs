@@ -143,6 +143,7 @@
 //! | 0 | u8 | code | 1 bad frame, 2 not authentic, 3 replay, 4 wrong shape, 5 not ready, 6 another provisioning; of an update: 7 out of order, 8 too long for the slot, 9 flash failed, 10 no sealed model, 11 not the publisher's, 12 not newer, 13 for another firmware |
 //! | 1 | u64 | highest request counter | |
 
+mod command;
 mod frame;
 mod message;
 mod receipt;

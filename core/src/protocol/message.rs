@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use super::command::{AuthenticCommand, COMMAND_FIXED, Command, about_command};
 use super::frame::Kind;
 use super::receipt::{
     RECEIPT_LEN, ReceiptError, SignedReceipt, UnverifiedReceipt, VerifiedReceipt, logits_digest,
@@ -10,7 +11,7 @@ use super::{MessageError, VERSION};
 use crate::artefact::ReplyPolicy;
 use crate::fernet::{self, FernetKey, Iv, NONCE_LEN};
 use crate::mlp::argmax_of;
-use crate::sign::{Digest512, TrustedKey, sha512};
+use crate::sign::{Digest512, TrustedKey};
 use crate::wire::{Reader, Writer};
 
 /// The most features that a request carries.
@@ -21,7 +22,7 @@ pub const MAX_CLASSES: usize = 256;
 /// Length in bytes of a request's plaintext.
 #[must_use]
 pub const fn request_len(features: usize) -> usize {
-    REQUEST_FIXED + features
+    COMMAND_FIXED + features
 }
 
 /// Length in bytes of a reply's plaintext.
@@ -67,25 +68,21 @@ impl Request<'_> {
         if self.features.len() > MAX_FEATURES {
             return Err(MessageError::FeatureCount(count));
         }
-        let mut w = Writer::new(scratch);
-        w.u8(VERSION)?;
-        w.u8(Kind::Request as u8)?;
-        w.zeros(2)?;
-        w.u64(self.counter)?;
-        w.u32(count)?;
-        w.bytes(&self.nonce)?;
-        w.bytes(self.features)?;
-        seal(wire, time, iv, w.finish(), out)
+        let command = Command {
+            kind: Kind::Request,
+            counter: self.counter,
+            number: count,
+            nonce: self.nonce,
+            data: self.features,
+        };
+        command.seal(wire, time, iv, scratch, out)
     }
 }
 
 /// A request that came from a holder of the wire key. Only [`AuthenticRequest::open`] makes one.
+#[derive(Debug)]
 pub struct AuthenticRequest<'t> {
-    counter: u64,
-    nonce: [u8; NONCE_LEN],
-    features: &'t [u8],
-    time: u64,
-    digest: Digest512,
+    command: AuthenticCommand<'t>,
 }
 
 impl<'t> AuthenticRequest<'t> {
@@ -97,71 +94,20 @@ impl<'t> AuthenticRequest<'t> {
     /// [`MessageError::Unauthentic`] if the token is not one of `wire`; for a token that is, what is
     /// wrong with its contents: [`Direction`](MessageError::Direction) if it goes the other way.
     pub fn open(wire: &FernetKey, token: &'t mut [u8]) -> Result<Self, MessageError> {
-        let digest = sha512(&[token]);
-        let token = fernet::decrypt_in_place(wire, token, None)?;
-        let time = token.timestamp();
-        let plaintext: &'t [u8] = token.into_plaintext();
-        let mut r = Reader::new(plaintext);
-        version(&mut r)?;
-        direction(&mut r, Kind::Request)?;
-        if r.array()? != [0; 2] {
-            return Err(MessageError::ReservedBytes);
+        let command = AuthenticCommand::open(wire, Kind::Request, token)?;
+        let AuthenticCommand { number, data, .. } = command;
+        if number as usize > MAX_FEATURES || number as usize != data.len() {
+            return Err(MessageError::FeatureCount(number));
         }
-        let counter = r.u64()?;
-        let count = r.u32()?;
-        let nonce = r.array()?;
-        if count as usize > MAX_FEATURES || count as usize != r.remaining() {
-            return Err(MessageError::FeatureCount(count));
-        }
-        let features = r.bytes(count as usize)?;
-        r.finish()?;
-        Ok(Self {
-            counter,
-            nonce,
-            features,
-            time,
-            digest,
-        })
+        Ok(Self { command })
     }
 
-    /// The request's counter.
-    #[must_use]
-    pub const fn counter(&self) -> u64 {
-        self.counter
-    }
-
-    /// The nonce of the provisioning that the request is for.
-    #[must_use]
-    pub const fn nonce(&self) -> &[u8; NONCE_LEN] {
-        &self.nonce
-    }
+    about_command!();
 
     /// One byte a feature.
     #[must_use]
     pub const fn features(&self) -> &'t [u8] {
-        self.features
-    }
-
-    /// The token's time, seconds since the Unix epoch: data, not judged.
-    #[must_use]
-    pub const fn time(&self) -> u64 {
-        self.time
-    }
-
-    /// SHA-512 of the whole token, for the receipt.
-    #[must_use]
-    pub const fn digest(&self) -> &Digest512 {
-        &self.digest
-    }
-}
-
-/// Without the features: they are somebody's data.
-impl fmt::Debug for AuthenticRequest<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthenticRequest")
-            .field("counter", &self.counter)
-            .field("time", &self.time)
-            .finish_non_exhaustive()
+        self.command.data
     }
 }
 
@@ -404,7 +350,5 @@ pub(super) fn direction(r: &mut Reader<'_>, own: Kind) -> Result<(), MessageErro
     }
 }
 
-/// A request's bytes before its features.
-const REQUEST_FIXED: usize = 1 + 1 + 2 + 8 + 4 + NONCE_LEN;
 /// A reply's bytes before its receipt.
 const REPLY_FIXED: usize = 1 + 1 + 2 + 1 + 3;

@@ -3,11 +3,12 @@
 
 use core::fmt;
 
+use super::command::{AuthenticCommand, COMMAND_FIXED, Command, about_command};
 use super::frame::Kind;
 use super::message::{direction, seal, version};
 use super::{MessageError, VERSION};
 use crate::fernet::{self, FernetKey, Iv, NONCE_LEN};
-use crate::sign::{Digest512, sha512};
+use crate::sign::Digest512;
 use crate::wire::{Reader, Writer};
 
 /// The most bytes of a model that one message carries.
@@ -18,7 +19,7 @@ pub const ACKNOWLEDGEMENT_LEN: usize = 1 + 1 + 1 + 1 + 4 + size_of::<Digest512>(
 /// Length in bytes of an update message's plaintext.
 #[must_use]
 pub const fn update_len(data: usize) -> usize {
-    FIXED + data
+    COMMAND_FIXED + data
 }
 
 /// One of the two model slots.
@@ -171,26 +172,22 @@ impl Update<'_> {
             }
             UpdateStep::Chunk { offset, data } => (offset, data),
         };
-        let mut w = Writer::new(scratch);
-        w.u8(VERSION)?;
-        w.u8(self.step.kind() as u8)?;
-        w.zeros(2)?;
-        w.u64(self.counter)?;
-        w.u32(number)?;
-        w.bytes(&self.nonce)?;
-        w.bytes(data)?;
-        seal(wire, time, iv, w.finish(), out)
+        let command = Command {
+            kind: self.step.kind(),
+            counter: self.counter,
+            number,
+            nonce: self.nonce,
+            data,
+        };
+        command.seal(wire, time, iv, scratch, out)
     }
 }
 
 /// An update message that came from a holder of the wire key. Only [`AuthenticUpdate::open`] makes one.
 #[derive(Debug)]
 pub struct AuthenticUpdate<'t> {
-    counter: u64,
-    nonce: [u8; NONCE_LEN],
+    command: AuthenticCommand<'t>,
     step: UpdateStep<'t>,
-    time: u64,
-    digest: Digest512,
 }
 
 impl<'t> AuthenticUpdate<'t> {
@@ -203,20 +200,8 @@ impl<'t> AuthenticUpdate<'t> {
     /// wrong with its contents: [`Direction`](MessageError::Direction) if it goes the other way,
     /// [`Kind`](MessageError::Kind) if it is not what its frame says.
     pub fn open(wire: &FernetKey, kind: Kind, token: &'t mut [u8]) -> Result<Self, MessageError> {
-        let digest = sha512(&[token]);
-        let token = fernet::decrypt_in_place(wire, token, None)?;
-        let time = token.timestamp();
-        let plaintext: &'t [u8] = token.into_plaintext();
-        let mut r = Reader::new(plaintext);
-        version(&mut r)?;
-        direction(&mut r, kind)?;
-        if r.array()? != [0; 2] {
-            return Err(MessageError::ReservedBytes);
-        }
-        let counter = r.u64()?;
-        let number = r.u32()?;
-        let nonce = r.array()?;
-        let data = r.bytes(r.remaining())?;
+        let command = AuthenticCommand::open(wire, kind, token)?;
+        let AuthenticCommand { number, data, .. } = command;
         let step = match (kind, data.len()) {
             (Kind::UpdateBegin, 0) => UpdateStep::Begin { total: number },
             (Kind::UpdateFinish, 0) => UpdateStep::Finish { total: number },
@@ -229,43 +214,15 @@ impl<'t> AuthenticUpdate<'t> {
             }
             (other, _) => return Err(MessageError::Kind(other as u8)),
         };
-        Ok(Self {
-            counter,
-            nonce,
-            step,
-            time,
-            digest,
-        })
+        Ok(Self { command, step })
     }
 
-    /// The message's counter.
-    #[must_use]
-    pub const fn counter(&self) -> u64 {
-        self.counter
-    }
-
-    /// The nonce of the provisioning that the message is for.
-    #[must_use]
-    pub const fn nonce(&self) -> &[u8; NONCE_LEN] {
-        &self.nonce
-    }
+    about_command!();
 
     /// What it is.
     #[must_use]
     pub const fn step(&self) -> UpdateStep<'t> {
         self.step
-    }
-
-    /// The token's time, seconds since the Unix epoch: data, not judged.
-    #[must_use]
-    pub const fn time(&self) -> u64 {
-        self.time
-    }
-
-    /// SHA-512 of the whole token, for the acknowledgement.
-    #[must_use]
-    pub const fn digest(&self) -> &Digest512 {
-        &self.digest
     }
 }
 
@@ -360,6 +317,3 @@ impl AuthenticAcknowledgement {
         &self.0
     }
 }
-
-/// An update message's bytes before its data.
-const FIXED: usize = 1 + 1 + 2 + 8 + 4 + NONCE_LEN;

@@ -4,6 +4,7 @@ use std::fs;
 use std::ops::Range;
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+use rustc_demangle::demangle;
 
 use super::BudgetError;
 use crate::qemu::Image;
@@ -46,7 +47,11 @@ impl Footprint {
                 .ok_or_else(|| wrong(&format!("no symbol {wanted}")))
         };
         let inferences: Vec<u32> = symbols()
-            .filter(|(name, _)| name.contains(CORE) && name.contains(LOGITS))
+            .filter(|(name, _)| {
+                // In the two ways of mangling that compilers have; without the hash of the older one.
+                let name = format!("{:#}", demangle(name));
+                name.contains(CORE) && name.ends_with(LOGITS)
+            })
             // The lowest bit says that it is Thumb code.
             .map(|(_, address)| address & !1)
             .collect();
@@ -62,6 +67,6 @@ impl Footprint {
     }
 }
 
-/// Parts of the mangled names of the functions `logits` of the core crate.
+/// Parts of the names of the functions `logits` of the core crate.
 const CORE: &str = "sealnet_core";
-const LOGITS: &str = "6logits17h";
+const LOGITS: &str = "::logits";

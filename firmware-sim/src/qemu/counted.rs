@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::gdb::{Gdb, Stop};
-use super::machine::{START_TIMEOUT, connect};
+use super::debug::{DEBUGGER, attach};
+use super::gdb::Stop;
 use super::{Image, Machine, QemuError};
 
 /// A board in QEMU that counts instructions.
@@ -61,16 +61,8 @@ impl Counted {
         entries: &[u32],
         timeout: Duration,
     ) -> Result<u64, QemuError> {
-        let gdb = [
-            "-chardev",
-            "socket,id=gdb,path=gdb,server=on,wait=off",
-            "-gdb",
-            "chardev:gdb",
-        ];
-        let mut board = Self::prepare(image, flash, timeout, &gdb)?;
-        let path = board.machine.folder.path().join("gdb");
-        let deadline = Instant::now() + START_TIMEOUT;
-        let mut gdb = Gdb::new(connect(&mut board.machine.qemu, &path, deadline, timeout)?)?;
+        let mut board = Self::prepare(image, flash, timeout, &DEBUGGER)?;
+        let mut gdb = attach(&mut board.machine, timeout)?;
         for entry in entries {
             gdb.set(*entry)?;
         }

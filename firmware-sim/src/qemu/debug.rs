@@ -25,21 +25,9 @@ impl Debugged {
         timeout: Duration,
         arguments: &[&str],
     ) -> Result<Self, QemuError> {
-        let arguments: Vec<&str> = [
-            "-chardev",
-            "socket,id=gdb,path=gdb,server=on,wait=off",
-            "-gdb",
-            "chardev:gdb",
-        ]
-        .iter()
-        .chain(arguments)
-        .copied()
-        .collect();
+        let arguments = [&DEBUGGER, arguments].concat();
         let mut machine = Machine::prepare(image, flash, timeout, |_| {}, &arguments)?;
-        let path = machine.folder.path().join("gdb");
-        let deadline = Instant::now() + START_TIMEOUT;
-        let stream = connect(&mut machine.qemu, &path, deadline, timeout)?;
-        let gdb = Gdb::new(stream)?;
+        let gdb = attach(&mut machine, timeout)?;
         Ok(Self { machine, gdb })
     }
 
@@ -94,6 +82,21 @@ impl Debugged {
         }
     }
 }
+
+/// Takes over the core of a machine that was prepared with [`DEBUGGER`].
+pub(super) fn attach(machine: &mut Machine, timeout: Duration) -> Result<Gdb, QemuError> {
+    let path = machine.folder.path().join("gdb");
+    let deadline = Instant::now() + START_TIMEOUT;
+    Gdb::new(connect(&mut machine.qemu, &path, deadline, timeout)?)
+}
+
+/// QEMU's arguments for a debugger.
+pub(super) const DEBUGGER: [&str; 4] = [
+    "-chardev",
+    "socket,id=gdb,path=gdb,server=on,wait=off",
+    "-gdb",
+    "chardev:gdb",
+];
 
 /// What QEMU's log says of a run.
 #[derive(Debug, Default)]

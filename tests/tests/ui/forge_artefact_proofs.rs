@@ -15,8 +15,8 @@ fn authentic(bytes: &[u8]) -> Authentic<'_> {
     Authentic { bytes } //~ E0451
 }
 
-fn verified(header: Header, signed: Authentic<'_>) -> Verified<'_> {
-    Verified { header, signed } //~ E0451
+fn verified<'a>(header: Header, signed: &'a [u8], another: Verified<'a>) -> Verified<'a> {
+    Verified { header, signed, ..another } //~ E0451
 }
 
 fn opened<'b>(header: Header, another: Opened<'b>) -> Opened<'b> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
+use rustc_demangle::demangle;
 
 use crate::qemu::{Image, QemuError};
 
@@ -29,7 +30,7 @@ impl Code {
             .filter_map(|symbol| {
                 // The lowest bit says that it is Thumb code.
                 let address = u32::try_from(symbol.address()).ok()? & !1;
-                Some((address, symbol.name().ok()?.to_owned()))
+                Some((address, format!("{:#}", demangle(symbol.name().ok()?))))
             })
             .collect();
         Ok(Self {

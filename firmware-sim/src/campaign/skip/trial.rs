@@ -44,7 +44,7 @@ impl<'c> Bench<'c> {
 
     /// Boots with this flash and sees what comes of it.
     pub(super) fn boot(&mut self, flash: &[u8]) -> Result<Outcome, QemuError> {
-        self.trial(flash, |_| Ok(true))
+        self.trial(flash, PATIENCE, |_| Ok(true))
     }
 
     /// Boots, skips the instruction at `point` (and the one after it), and sees what comes of it.
@@ -55,7 +55,7 @@ impl<'c> Bench<'c> {
         neighbour: bool,
     ) -> Result<Outcome, QemuError> {
         let code = self.code;
-        self.trial(flash, |board| {
+        self.trial(flash, BOOT_TIMEOUT, |board| {
             if !reach(board, point)? {
                 return Ok(false);
             }
@@ -78,6 +78,7 @@ impl<'c> Bench<'c> {
     fn trial(
         &mut self,
         flash: &[u8],
+        timeout: Duration,
         strike: impl FnOnce(&mut Debugged) -> Result<bool, QemuError>,
     ) -> Result<Outcome, QemuError> {
         let mut board = match self.board.take() {
@@ -87,7 +88,7 @@ impl<'c> Bench<'c> {
         board.restart(flash)?;
         let outcome = match strike(&mut board) {
             Ok(false) => Ok(Outcome::Missed),
-            Ok(true) => self.outcome(&mut board),
+            Ok(true) => self.outcome(&mut board, timeout),
             Err(error) => Err(error),
         };
         match outcome {
@@ -103,12 +104,12 @@ impl<'c> Bench<'c> {
     }
 
     /// Runs the core to its decision and asks the device for it.
-    fn outcome(&self, board: &mut Debugged) -> Result<Outcome, QemuError> {
+    fn outcome(&self, board: &mut Debugged, timeout: Duration) -> Result<Outcome, QemuError> {
         let ends = self.code.ends();
         for end in &ends {
             board.gdb.set(*end)?;
         }
-        let stop = board.gdb.run(BOOT_TIMEOUT)?;
+        let stop = board.gdb.run(timeout)?;
         let outcome = match stop {
             Stop::Timeout(_) => Outcome::Hung,
             Stop::At(pc) if self.code.is_fault(pc) => Outcome::Faulted,
@@ -141,9 +142,14 @@ fn reach(board: &mut Debugged, point: &Point) -> Result<bool, QemuError> {
         // At the reset the core stands at the first instruction of all. A marker is behind it.
         let there = u32::from(board.gdb.pc()? == address);
         for _ in there..hits {
-            if board.gdb.run(BOOT_TIMEOUT)? != Stop::At(address) {
-                board.gdb.clear(address)?;
-                return Ok(false);
+            match board.gdb.run(PATIENCE)? {
+                Stop::At(pc) if pc == address => {}
+                Stop::At(_) => return Ok(false),
+                // No outcome of a fault, which was not made yet.
+                Stop::Timeout(pc) => {
+                    let what = format!("without a fault it stands at {pc:#x} for a minute");
+                    return Err(QemuError::Machine(what));
+                }
             }
         }
         board.gdb.clear(address)?;
@@ -162,6 +168,8 @@ fn ended(board: &mut Debugged) -> bool {
     false
 }
 
+/// Without a fault nothing hangs: a machine that is slow, because others use it too, is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Many times what a boot takes.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(1);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
