@@ -50,7 +50,9 @@ impl Footprint {
             .filter(|(name, _)| {
                 // In the two ways of mangling that compilers have; without the hash of the older one.
                 let name = format!("{:#}", demangle(name));
-                name.contains(CORE) && name.ends_with(LOGITS)
+                // The newer one names the numbers that it is made for as well.
+                let (path, _) = name.split_once("::<").unwrap_or((&name, ""));
+                path.contains(CORE) && path.ends_with(LOGITS)
             })
             // The lowest bit says that it is Thumb code.
             .map(|(_, address)| address & !1)

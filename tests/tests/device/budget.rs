@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use sealnet_firmware::qemu::Toolchain;
 use sealnet_tests::binary;
 use serde_json::Value;
 
@@ -16,10 +17,15 @@ fn the_device_keeps_to_its_budget() {
     let budget: Value = serde_json::from_slice(&output.stdout).unwrap();
     let kib = |n: u64| n * 1024;
     // Sizes and instructions are the same at each run, but for a path that a random nonce takes. The limits are the
-    // goals, but where those are not reached yet: flash (48 KiB), RAM clear and confidential (16 and 76
-    // KiB) and the boot of a clear model (18 million) must not grow.
+    // goals, but where those are not reached yet: flash (48 KiB), RAM clear and confidential (16 and 76 KiB) and the
+    // boot of a clear model (18 million) must not grow.
+    let flash = match Toolchain::found("thumbv7em-none-eabihf") {
+        Some(Toolchain::Rustup) => kib(52),
+        // Debian's compiler is another version, and makes more of the same code.
+        Some(Toolchain::Debian) | None => kib(54),
+    };
     for (figure, least, most) in [
-        ("/flash_bytes", kib(32), kib(52)),
+        ("/flash_bytes", kib(32), flash),
         ("/ram_bytes/clear", kib(4), kib(18)),
         ("/ram_bytes/streamed", kib(4), kib(20)),
         ("/verify_instructions", 4_000_000, 8_000_000),

@@ -26,7 +26,7 @@ use report::Report;
 /// What to try, and how much of it.
 #[derive(Debug, Args)]
 pub(crate) struct CampaignArgs {
-    /// A sample of some minutes instead of everything, which takes hours
+    /// A sample of some minutes instead of everything, which takes long
     #[arg(long)]
     quick: bool,
     /// Only these faults
