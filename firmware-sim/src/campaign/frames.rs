@@ -110,7 +110,9 @@ pub fn fuzz(
             corpus.refresh(link)?;
             found.honest += 1;
         }
-        let frame = corpus.frame();
+        let mut frame = corpus.frame();
+        // What is sent after it must not complete it.
+        frame.push(0);
         // Whole messages in it that the device has not had yet may be answered, once.
         let allowed = messages(&frame)
             .iter()
@@ -228,9 +230,9 @@ impl Corpus {
     }
 }
 
-/// Sends bytes, asks for the status, and gives all that came back up to the status.
+/// Sends bytes that end with a zero, asks for the status, and gives all that came back up to the status.
 fn settle(link: &mut impl Link, bytes: &[u8]) -> Result<Vec<(Kind, Vec<u8>)>, ClientError> {
-    let stream = [&[0], bytes, &[0], &STATUS_QUERY].concat();
+    let stream = [&[0], bytes, &STATUS_QUERY].concat();
     let mut response = link.exchange(&stream)?;
     // A frame in `bytes` may be a status query as well.
     let asked = 1 + messages(bytes)
@@ -286,6 +288,36 @@ mod tests {
         assert!(found.honest >= 12, "{}", found.honest);
     }
 
+    /// A device whose answers come one at a time, as over a slow wire.
+    struct Slow<'d, L> {
+        device: &'d mut L,
+        said: Vec<u8>,
+    }
+
+    impl<L: Link> Link for Slow<'_, L> {
+        fn exchange(&mut self, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+            self.said.extend(self.device.exchange(bytes)?);
+            let end = self.said.iter().position(|byte| *byte == 0);
+            Ok(self.said.drain(..end.map_or(0, |at| at + 1)).collect())
+        }
+    }
+
+    /// A frame without its end is completed by what follows, and is answered all the same.
+    #[test]
+    fn no_answer_is_left_on_the_wire() {
+        let identity = sample::identity().unwrap();
+        let model = sample::model(1, &Sealing::default()).unwrap();
+        let mut machine = Machine::provision(&identity, &model, 0).unwrap();
+        let mut device = machine.boot(|_| {});
+        let mut slow = Slow {
+            device: &mut device,
+            said: Vec::new(),
+        };
+        let found = fuzz(&mut slow, &identity, 20_000, 7, |_| {}).unwrap();
+        assert_eq!(found.forgeries.failures, 0, "{:?}", found.forgeries);
+        assert!(slow.said.is_empty());
+    }
+
     /// A device that answers whatever it gets, and one that dies.
     struct Gullible {
         reply: Vec<u8>,
@@ -326,7 +358,7 @@ mod tests {
                 status: status.clone(),
                 dies,
             };
-            let answered = catch_unwind(AssertUnwindSafe(|| settle(&mut device, &[1, 2, 3])));
+            let answered = catch_unwind(AssertUnwindSafe(|| settle(&mut device, &[1, 2, 3, 0])));
             match answered {
                 Ok(answers) => assert_eq!(answers.unwrap()[0].0, Kind::Reply),
                 Err(_) => assert!(dies),
