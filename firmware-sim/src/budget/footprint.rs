@@ -1,7 +1,6 @@
 //! What an image takes by itself: sections and symbols of its ELF file.
 
 use std::fs;
-use std::ops::Range;
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use rustc_demangle::demangle;
@@ -16,10 +15,10 @@ pub(super) struct Footprint {
     pub(super) flash: u64,
     /// Bytes of RAM without the stack.
     pub(super) variables: u64,
-    /// Addresses of the stack, which grows down from the end.
-    pub(super) stack: Range<u32>,
     /// Where the functions that run the network begin.
     pub(super) inferences: Vec<u32>,
+    /// Where the core may wait for an interrupt.
+    pub(super) waits: Vec<u32>,
 }
 
 impl Footprint {
@@ -35,18 +34,9 @@ impl Footprint {
                 .map(|section| section.size())
                 .sum()
         };
-        let symbols = || {
-            file.symbols().filter_map(|symbol| {
-                Some((symbol.name().ok()?, u32::try_from(symbol.address()).ok()?))
-            })
-        };
-        let address = |wanted: &str| {
-            let found = symbols().find(|(name, _)| *name == wanted);
-            found
-                .map(|(_, address)| address)
-                .ok_or_else(|| wrong(&format!("no symbol {wanted}")))
-        };
-        let inferences: Vec<u32> = symbols()
+        let inferences: Vec<u32> = file
+            .symbols()
+            .filter_map(|symbol| Some((symbol.name().ok()?, u32::try_from(symbol.address()).ok()?)))
             .filter(|(name, _)| {
                 // In the two ways of mangling that compilers have; without the hash of the older one.
                 let name = format!("{:#}", demangle(name));
@@ -60,11 +50,22 @@ impl Footprint {
         if inferences.is_empty() {
             return Err(wrong("no function runs the network"));
         }
+        let text = file
+            .section_by_name(".text")
+            .ok_or_else(|| wrong("no code"))?;
+        let code = text.data().map_err(|error| wrong(&error.to_string()))?;
+        let first = u32::try_from(text.address()).map_err(|error| wrong(&error.to_string()))?;
+        let waits = (first..)
+            .step_by(2)
+            .zip(code.as_chunks().0)
+            .filter(|(_, halfword)| **halfword == WAIT)
+            .map(|(address, _)| address)
+            .collect();
         Ok(Self {
             flash: bytes_of(&[".vector_table", ".text", ".rodata", ".data"]),
             variables: bytes_of(&[".data", ".bss", ".uninit"]),
-            stack: address("_stack_end")?..address("_stack_start")?,
             inferences,
+            waits,
         })
     }
 }
@@ -72,3 +73,5 @@ impl Footprint {
 /// Parts of the names of the functions `logits` of the core crate.
 const CORE: &str = "sealnet_core";
 const LOGITS: &str = "::logits";
+/// `wfi` (ARMv7-M ARM, A7.7.261, encoding T1).
+const WAIT: [u8; 2] = [0x30, 0xBF];

@@ -5,12 +5,14 @@
 //! status, answers, refusals, an update refused and one accepted, and the boot that tries it. Instructions are
 //! QEMU's own count ([`Counted`]): of a boot from reset to sleep, so with the runtime's start, which fills 128 KiB;
 //! of an inference as of the boot's first golden
-//! vector, where its function is entered and left; of a verification as what a boot with a changed body, which is
-//! refused for its signature, takes more than one with an empty slot.
+//! vector, where its function is entered and left; of a sealed request from sleep to sleep, each byte of it waking
+//! the core; of a verification as what a boot with a changed body, which is refused for its signature, takes more
+//! than one with an empty slot.
 //!
 //! Models are the [`sample`]s: always the same, of the shape that this build runs, signed with Ed25519.
 
 mod footprint;
+mod request;
 mod session;
 
 use std::time::Duration;
@@ -42,6 +44,8 @@ pub struct Budget {
     pub boot_instructions: Modes,
     /// Instructions to run the network once.
     pub inference_instructions: Modes,
+    /// Instructions for a sealed request, from its first byte to the last one of its sealed answer.
+    pub request_instructions: Modes,
 }
 
 /// A figure for each way of keeping a model.
@@ -106,6 +110,7 @@ struct Measured {
     stack: u64,
     boot: u64,
     inference: u64,
+    request: u64,
 }
 
 impl Budget {
@@ -131,6 +136,7 @@ impl Budget {
             verify_bytes,
             boot_instructions: modes(|mode| mode.boot),
             inference_instructions: modes(|mode| mode.inference),
+            request_instructions: modes(|mode| mode.request),
         })
     }
 
@@ -177,6 +183,11 @@ impl Budget {
             self.inference_instructions,
             none,
         ));
+        lines.extend(modes(
+            "instructions of a request",
+            self.request_instructions,
+            none,
+        ));
         lines
     }
 }
@@ -195,16 +206,35 @@ impl Measured {
         let flash = flash_of(&model)?;
         let boot = Counted::boot(image, flash.bytes(), "Serving", TIMEOUT)?;
         let inference = Counted::call(image, flash.bytes(), &footprint.inferences, TIMEOUT)?;
+        let request = request::instructions(image, flash.bytes(), &footprint.waits)?;
         let newer = sample::model(2, &sealing(2))?;
-        let stack = session::stack(image, flash.bytes(), &newer, &footprint.stack)?;
+        let stack = session::stack(image, flash.bytes(), &newer)?;
         Ok(Self {
             flash: footprint.flash,
             ram: footprint.variables + stack,
             stack,
             boot,
             inference,
+            request,
         })
     }
+}
+
+/// Bytes of stack at its highest in a session with clear models that takes every path.
+///
+/// # Errors
+/// [`BudgetError`].
+pub fn stack() -> Result<u64, BudgetError> {
+    let model = |seed, counter| {
+        let sealing = Sealing {
+            counter,
+            ..Sealing::default()
+        };
+        sample::model(seed, &sealing)
+    };
+    let flash = flash_of(&model(1, 1)?)?;
+    let image = build(BOARD, Mode::Clear)?;
+    session::stack(&image, flash.bytes(), &model(2, 2)?)
 }
 
 /// Length of a clear model, and instructions to verify it.

@@ -1,19 +1,13 @@
 //! A session that takes every path of the device, for the stack that it needs.
 
-use std::ops::Range;
-
 use super::{BudgetError, TIMEOUT};
 use crate::client::{Client, ClientError, Link as _};
-use crate::qemu::{Image, Machine, QemuError};
+use crate::qemu::{Image, Machine, Stack};
 use crate::sample;
 
 /// Bytes of stack at its highest.
-pub(super) fn stack(
-    image: &Image,
-    flash: &[u8],
-    newer: &[u8],
-    stack: &Range<u32>,
-) -> Result<u64, BudgetError> {
+pub(super) fn stack(image: &Image, flash: &[u8], newer: &[u8]) -> Result<u64, BudgetError> {
+    let stack = Stack::of(image)?;
     let mut machine = Machine::power_on(image, flash, TIMEOUT, |_| {})?;
     let mut client = Client::new(&sample::identity()?);
     client.status(&mut machine)?;
@@ -41,11 +35,11 @@ pub(super) fn stack(
     if client.update(&mut machine, &forged, |_| {}).is_ok() {
         return Err(BudgetError::Took("a forged update"));
     }
-    let before = painted(&mut machine, stack)?;
+    let before = stack.used(&mut machine)?;
     // The reset after this one paints the stack anew; the boot tries the new model.
     client.update(&mut machine, newer, |_| {})?;
     client.updated(&mut machine, newer)?;
-    Ok(before.max(painted(&mut machine, stack)?))
+    Ok(before.max(stack.used(&mut machine)?))
 }
 
 fn exchange(machine: &mut Machine, frame: &[u8]) -> Result<Vec<u8>, BudgetError> {
@@ -53,21 +47,3 @@ fn exchange(machine: &mut Machine, frame: &[u8]) -> Result<Vec<u8>, BudgetError>
         .exchange(frame)
         .map_err(|error| ClientError::Link(error).into())
 }
-
-/// Bytes of the stack that are not as the runtime painted them, from the first such word on.
-fn painted(machine: &mut Machine, stack: &Range<u32>) -> Result<u64, BudgetError> {
-    let memory = machine.memory(stack.clone())?;
-    let untouched = memory
-        .as_chunks()
-        .0
-        .iter()
-        .take_while(|word| **word == PAINT)
-        .count() as u64;
-    if untouched == 0 {
-        return Err(QemuError::Machine("the stack is full, or was never painted".into()).into());
-    }
-    Ok(memory.len() as u64 - 4 * untouched)
-}
-
-/// What cortex-m-rt fills the stack with (feature `paint-stack`).
-const PAINT: [u8; 4] = [0xCC; 4];

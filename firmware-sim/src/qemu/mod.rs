@@ -12,6 +12,7 @@ mod gdb;
 mod machine;
 mod memory;
 mod monitor;
+mod stack;
 mod supervisor;
 
 use std::io;
@@ -21,11 +22,12 @@ use std::time::Duration;
 
 pub use board::{Board, Mode};
 pub use build::{Image, Toolchain, build, is_current, sources};
-pub use counted::Counted;
+pub use counted::{Counted, Woken};
 pub(crate) use debug::Debugged;
 pub(crate) use gdb::Stop;
 pub use machine::Machine;
 pub use memory::Memory;
+pub use stack::Stack;
 
 /// The version of the QEMU that is installed, as it says itself.
 ///

@@ -25,7 +25,7 @@ use crate::identity::Identity;
 use crate::journal::Counters;
 use crate::layout::SLOT_A;
 use crate::provision::{ProvisionError, flash_image};
-use crate::qemu::{Board, Debugged, Image, Mode, QemuError, build};
+use crate::qemu::{Board, Debugged, Image, Mode, QemuError, Stack, build};
 use crate::sample::{self, SampleError, Sealing};
 use crate::sim::flash::SimFlash;
 use code::Code;
@@ -278,11 +278,14 @@ impl Recorded {
 }
 
 /// Boots a Cortex-M4 in QEMU once for every `step`-th bit of a clear model, that bit changed. `progress` is told
-/// the trials done and all of them.
+/// the trials done and all of them. Gives, beside what it found, the bytes of stack of the boot that took most.
 ///
 /// # Errors
 /// [`SkipError`].
-pub fn flips(step: NonZero<usize>, mut progress: impl FnMut(u64, u64)) -> Result<Tally, SkipError> {
+pub fn flips(
+    step: NonZero<usize>,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<(Tally, u64), SkipError> {
     let image = build(Board::CortexM4, Mode::Clear)?;
     let code = Code::read(&image)?;
     let identity = sample::identity()?;
@@ -291,10 +294,12 @@ pub fn flips(step: NonZero<usize>, mut progress: impl FnMut(u64, u64)) -> Result
     let mut bench = Bench::new(&image, &code, &identity);
     let bits = model.len() * 8;
     let total = bits.div_ceil(step.get()) as u64;
-    let mut tally = Tally::default();
+    let stack = Stack::of(&image)?;
+    let (mut tally, mut used) = (Tally::default(), None);
     for bit in (0..bits).step_by(step.get()) {
         flash.flip(SLOT_A + bit / 8, bit % 8);
         let outcome = bench.boot(flash.bytes())?;
+        used = used.max(bench.used(&stack)?);
         flash.flip(SLOT_A + bit / 8, bit % 8);
         tally.count(match outcome {
             Outcome::Refused => Ok(()),
@@ -304,7 +309,10 @@ pub fn flips(step: NonZero<usize>, mut progress: impl FnMut(u64, u64)) -> Result
     }
     // Unchanged it boots: else the campaign would have shown nothing.
     match bench.boot(flash.bytes())? {
-        Outcome::Accepted => Ok(tally),
+        Outcome::Accepted => {
+            used = used.max(bench.used(&stack)?);
+            Ok((tally, used.unwrap_or_default()))
+        }
         outcome => Err(SkipError::Missed(format!(
             "the model unchanged: {outcome:?}"
         ))),

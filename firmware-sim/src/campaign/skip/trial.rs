@@ -6,7 +6,7 @@ use super::code::Code;
 use super::plan::Point;
 use crate::client::Client;
 use crate::identity::Identity;
-use crate::qemu::{Debugged, Image, QemuError, Stop};
+use crate::qemu::{Debugged, Image, QemuError, Stack, Stop};
 
 /// What a device that skipped an instruction became.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +45,14 @@ impl<'c> Bench<'c> {
     /// Boots with this flash and sees what comes of it.
     pub(super) fn boot(&mut self, flash: &[u8]) -> Result<Outcome, QemuError> {
         self.trial(flash, PATIENCE, |_| Ok(true))
+    }
+
+    /// Bytes of stack that the last boot has used, unless its core faulted.
+    pub(super) fn used(&mut self, stack: &Stack) -> Result<Option<u64>, QemuError> {
+        let board = self.board.as_mut();
+        board
+            .map(|board| stack.used(&mut board.machine))
+            .transpose()
     }
 
     /// Boots, skips the instruction at `point` (and the one after it), and sees what comes of it.

@@ -10,12 +10,13 @@ use std::thread;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use sealnet_firmware::budget;
 use sealnet_firmware::campaign::power::PowerCuts;
 use sealnet_firmware::campaign::skip::{self, Extent, Forgery, Recorded};
 use sealnet_firmware::campaign::{Tally, flips, frames};
 use sealnet_firmware::journal::Counters;
 use sealnet_firmware::provision::flash_image;
-use sealnet_firmware::qemu::{Board, Machine, Mode, build};
+use sealnet_firmware::qemu::{Board, Machine, Mode, Stack, build};
 use sealnet_firmware::sample::{self, Sealing};
 use serde_json::{Value, json};
 
@@ -116,11 +117,13 @@ fn bit_flips(quick: bool) -> Result<Value, Failure> {
     }
     let step = if quick { QUICK_QEMU_FLIPS } else { QEMU_FLIPS };
     let bar = Bar::new("bit flips, on a Cortex-M4 in QEMU".into());
-    let qemu = skip::flips(step, |done, of| bar.at(done, of))?;
+    let (qemu, stack) = skip::flips(step, |done, of| bar.at(done, of))?;
     Ok(json!({
         "trials": tally.trials + qemu.trials,
         "accepted": tally.failures + qemu.failures,
         "trials_in_qemu": qemu.trials,
+        "stack_bytes": stack,
+        "deeper_stacks": deeper(stack)?,
         "examples": ([tally.examples, qemu.examples].concat()),
     }))
 }
@@ -166,14 +169,22 @@ fn wire_frames(quick: bool) -> Result<Value, Failure> {
     let qemu = frames::fuzz(&mut machine, &identity, count, SEED, |done| {
         bar.at(done, count);
     })?;
+    let stack = Stack::of(&image)?.used(&mut machine)?;
     Ok(json!({
         "trials": found.forgeries.trials + qemu.forgeries.trials,
         "accepted_forgeries": found.forgeries.failures + qemu.forgeries.failures,
         "panics": found.panics + qemu.panics,
         "trials_in_qemu": qemu.forgeries.trials,
+        "stack_bytes": stack,
+        "deeper_stacks": deeper(stack)?,
         "honest_requests_between": found.honest + qemu.honest,
         "examples": ([found.forgeries.examples, qemu.forgeries.examples].concat()),
     }))
+}
+
+/// 1 if faults take more bytes of stack than the budget's session, which is to take every path.
+fn deeper(stack: u64) -> Result<u64, Failure> {
+    Ok(u64::from(stack > budget::stack()?))
 }
 
 fn skips(args: &CampaignArgs, report: &mut Report) -> Result<(), Failure> {

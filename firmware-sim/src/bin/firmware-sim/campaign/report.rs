@@ -223,4 +223,10 @@ fn unusable(path: &Path, what: &str) -> Failure {
 }
 
 /// Keys under which a part says what went wrong.
-const FAILURES: [&str; 4] = ["accepted", "bad_boots", "accepted_forgeries", "panics"];
+const FAILURES: [&str; 5] = [
+    "accepted",
+    "bad_boots",
+    "accepted_forgeries",
+    "panics",
+    "deeper_stacks",
+];
