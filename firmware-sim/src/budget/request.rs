@@ -22,4 +22,4 @@ pub(super) fn instructions(image: &Image, flash: &[u8], waits: &[u32]) -> Result
 }
 
 /// Where this machine does not take an answer as fast as it comes, the core waits; not each time.
-const TRIALS: u32 = 5;
+const TRIALS: u32 = 3;
