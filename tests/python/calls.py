@@ -5,7 +5,8 @@ that holds a constant. From that:
 
 - a function that reaches itself fails the check;
 - so does a call of a register whose target is not known, unless it is in a function that `--indirect` names. Such a
-  call is taken for one of every function whose address lies anywhere in the image;
+  call is taken for one of every function whose address lies anywhere in the image, or at its place in a table of
+  methods;
 - so does a function with the name of an allocator;
 - each call of a panic, and each undefined instruction, is charged to the function that it was inlined from, as in
   panics.py, and fails the check unless `--panic` names that;
@@ -46,11 +47,14 @@ class Calls:
 
     def __init__(self, image: Image):
         self.image = image
-        # A call of an unknown function is one of any whose address is known to anyone.
-        pointed = image.pointed()
+        # A call of an unknown function is one of any whose address is known to anyone, but of methods of a `dyn`
+        # of those alone that lie where in their table its address was read.
+        pointers = image.pointers()
         for function in image.functions.values():
             for call in function.calls:
-                call.targets = call.targets or pointed
+                call.targets = call.targets or {
+                    start for start, slots in pointers.items() if not slots or call.slot is None or call.slot in slots
+                }
         self.graph = {
             start: set().union(*(call.targets for call in function.calls))
             for start, function in image.functions.items()

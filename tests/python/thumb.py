@@ -7,12 +7,14 @@ hold. Code that is not understood is an error, never a guess.
 import bisect
 import struct
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from capstone import CS_ARCH_ARM, CS_MODE_MCLASS, CS_MODE_THUMB, Cs, CsInsn
 from capstone.arm import (
-    ARM_CC_AL, ARM_CC_INVALID, ARM_OP_IMM, ARM_OP_MEM, ARM_OP_REG, ARM_REG_LR, ARM_REG_PC, ARM_REG_R0, ARM_REG_R1,
-    ARM_REG_R2, ARM_REG_R3, ARM_REG_R12, ARM_REG_SP,
+    ARM_CC_AL, ARM_CC_HI, ARM_CC_INVALID, ARM_OP_IMM, ARM_OP_MEM, ARM_OP_REG, ARM_REG_LR, ARM_REG_PC, ARM_REG_R0,
+    ARM_REG_R1, ARM_REG_R2, ARM_REG_R3, ARM_REG_R12, ARM_REG_SP,
 )  # fmt: skip
 from elftools.elf.elffile import ELFFile
 
@@ -32,6 +34,8 @@ class Call:
     depth: int
     # Empty if it is not known.
     targets: set[int]
+    # Then: how far behind the beginning of a table the address was read.
+    slot: int | None = None
 
 
 @dataclass
@@ -128,17 +132,52 @@ class Image:
     def word(self, address: int) -> int:
         return struct.unpack("<I", self.read(address, 4))[0]
 
-    def pointed(self) -> set[int]:
-        """Functions whose address lies somewhere in the image, the vector table aside."""
-        words = set(self.made)
+    def pointers(self) -> dict[int, set[int]]:
+        """Functions whose address lies somewhere in the image, the vector table aside, and the offsets in Rust's
+        tables of methods at which it does: none if it lies elsewhere as well."""
+        found: dict[int, set[int]] = defaultdict(set)
+        elsewhere = {word for word in self.made if word & ~1 in self.functions}
         for start, data in self.bytes.items():
-            if start != self.table:
-                words.update(word for (word,) in struct.iter_unpack("<I", data[: len(data) & ~3]))
-        return {start for start in self.functions if start | 1 in words}
+            if start == self.table:
+                continue
+            words = [word for (word,) in struct.iter_unpack("<I", data[: len(data) & ~3])]
+            function = [word & 1 == 1 and word & ~1 in self.functions for word in words]
+            head = None
+            for at, word in enumerate(words):
+                # Before the methods: what drops the value, its size, its alignment.
+                if function[at] and at >= 3 and not function[at - 1] and not function[at - 2]:
+                    drops = function[at - 3] or words[at - 3] == 0
+                    head = at - 3 if drops and words[at - 1] in (1, 2, 4, 8, 16) else None
+                    if head is not None and function[head]:
+                        found[words[head] & ~1].add(0)
+                if function[at]:
+                    found[word & ~1].add(4 * (at - head) if head is not None else -1)
+                else:
+                    head = None
+        for word in elsewhere:
+            found[word & ~1].add(-1)
+        return {start: set() if -1 in slots else slots for start, slots in found.items()}
 
 
-# What is known at an instruction: bytes on the stack, and registers that hold a constant.
-State = tuple[int, dict[int, int]]
+# What is known at an instruction: bytes on the stack; constants in registers, under the register; which register
+# was compared last, with what; what a register is at most; and at which offset from another it was read.
+State = tuple[int, dict]
+COMPARED, MOST, SLOT = "compared", "most", "slot"
+
+
+def held(known: dict, register: int) -> tuple[int | None, int | None]:
+    """The constant in a register, and how far behind an address that is no constant it was read."""
+    return known.get(register), known.get((SLOT, register))
+
+
+def forget(known: dict, registers: Iterable[int]) -> None:
+    """These registers hold something else."""
+    for register in registers:
+        known.pop(register, None)
+        known.pop((MOST, register), None)
+        known.pop((SLOT, register), None)
+        if known.get(COMPARED, (None,))[0] == register:
+            del known[COMPARED]
 
 
 class Walk:
@@ -185,9 +224,9 @@ class Walk:
             self.states[at] = (depth, both)
             self.todo.append(at)
 
-    def call(self, place: int, depth: int, target: int | None) -> bool:
+    def call(self, place: int, depth: int, target: int | None, slot: int | None = None) -> bool:
         """Whether it comes back."""
-        self.function.calls.append(Call(place, depth, set() if target is None else {target & ~1}))
+        self.function.calls.append(Call(place, depth, set() if target is None else {target & ~1}, slot))
         called = None if target is None else self.image.functions.get(target & ~1)
         return called is None or self.image.walk(called).returns
 
@@ -217,14 +256,14 @@ class Walk:
         elif name == "bl":
             if not self.call(at, depth, operands[0].imm):
                 return
-            known = {register: value for register, value in known.items() if register not in CALL_CHANGES}
+            forget(known, CALL_CHANGES)
         elif name.startswith("blx"):
-            if not self.call(at, depth, known.get(operands[0].reg)):
+            if not self.call(at, depth, *held(known, operands[0].reg)):
                 return
-            known = {register: value for register, value in known.items() if register not in CALL_CHANGES}
+            forget(known, CALL_CHANGES)
         elif name.startswith("bx"):
             if operands[0].reg != ARM_REG_LR:
-                self.returned |= self.call(at, depth, known.get(operands[0].reg))
+                self.returned |= self.call(at, depth, *held(known, operands[0].reg))
             else:
                 self.back(at, depth)
             if not conditional:
@@ -233,13 +272,18 @@ class Walk:
             self.jump(at, operands[0].imm, state)
             if not conditional:
                 return
+            if instruction.cc == ARM_CC_HI and COMPARED in known:
+                register, limit = known[COMPARED]
+                known[MOST, register] = limit
         elif name in ("tbb", "tbh"):
-            for target in self.table(instruction):
+            for target in self.table(instruction, known.get((MOST, operands[0].mem.index))):
                 self.enter(target, state)
             return
         elif name == "mov" and operands[0].type == ARM_OP_REG and operands[0].reg == ARM_REG_PC:
             # A table of branches, right behind.
             entry = self.code.get(after)
+            if entry is None or entry.mnemonic != "b.w":
+                raise Unreadable(f"at {at:#x} it goes on somewhere")
             while entry is not None and entry.mnemonic == "b.w":
                 self.enter(entry.address, state)
                 entry = self.code.get(entry.address + entry.size)
@@ -263,16 +307,17 @@ class Walk:
             self.learn(instruction, known, conditional)
         self.jump(at, after, (depth, known))
 
-    def table(self, instruction: CsInsn) -> list[int]:
-        """Where a table branch may go: its table follows, up to the next code."""
+    def table(self, instruction: CsInsn, most: int | None) -> list[int]:
+        """Where a table branch may go. Its table follows, with constants behind it or not; where no comparison says
+        how long it is, it is all that may be one, which is no less than it is."""
         base, wide = instruction.address + 4, instruction.mnemonic.startswith("tbh")
         following = [at for at in self.code if self.function.start <= at < self.function.end and at >= base]
-        end = min(following, default=self.function.end)
-        data = self.image.read(base, end - base)
+        data = self.image.read(base, min(following, default=self.function.end) - base)
         offsets = struct.unpack(f"<{len(data) // 2}H", data[: len(data) & ~1]) if wide else data
         targets = [base + 2 * offset for offset in offsets]
-        # The table's end is filled up.
-        return [target for target in targets if target >= end]
+        if most is not None:
+            return targets[: most + 1]
+        return list(takewhile(lambda target: target in self.code, targets))
 
     def moved(self, instruction: CsInsn, depth: int) -> int:
         """Bytes on the stack after an instruction that is no branch."""
@@ -303,7 +348,7 @@ class Walk:
             return depth - moved
         raise Unreadable(f"at {instruction.address:#x}: {instruction.mnemonic} {instruction.op_str}")
 
-    def learn(self, instruction: CsInsn, known: dict[int, int], conditional: bool) -> None:
+    def learn(self, instruction: CsInsn, known: dict, conditional: bool) -> None:
         """Which registers hold which constants after an instruction."""
         name, operands = instruction.mnemonic.split(".")[0], instruction.operands
         value = None
@@ -318,8 +363,15 @@ class Walk:
             elif name == "mov" and source.type == ARM_OP_REG:
                 value = known.get(source.reg)
         _, written = instruction.regs_access()
-        for register in written:
-            known.pop(register, None)
+        if instruction.update_flags:
+            known.pop(COMPARED, None)
+        forget(known, written)
+        if name == "cmp" and not conditional and operands[1].type == ARM_OP_IMM:
+            known[COMPARED] = (operands[0].reg, operands[1].imm)
+        if not conditional and name == "ldr" and len(operands) == 2 and operands[1].type == ARM_OP_MEM:
+            memory = operands[1].mem
+            if memory.base not in (ARM_REG_PC, ARM_REG_SP) and not memory.index and not instruction.writeback:
+                known[SLOT, operands[0].reg] = memory.disp
         if value is not None:
             known[operands[0].reg] = value
             if name == "movt":
