@@ -3,18 +3,19 @@
 
 use core::fmt;
 
+use super::open::Place;
 use super::plaintext::Plaintext;
 use super::section::{Contents, FeatureScaling, ReplyPolicy, Terms};
-use super::streamed::{Encrypted, InRam, Run as _, Streamed, StreamedNetwork};
+use super::streamed::{self, Encrypted, InRam, Run as _, Streamed, StreamedNetwork};
 use super::{ArtefactError, Header, Names, Opened, OpenedStreamed};
-use crate::mlp::{Mlp, Network, Shape, ShapeError};
+use crate::mlp::{Network, Shape, ShapeError};
 use crate::sign::Digest512;
 
 /// A model that may answer, of a shape known at compile time. Only [`Opened::load`] and
 /// [`OpenedStreamed::load`] make one.
 ///
-/// Its weights stay where they lie: in flash, or in the buffer that the body was decrypted into. `M` says
-/// whether they may also lie in flash encrypted, see [`Streamed`].
+/// Its weights stay where they lie: in flash, or in the buffer that the body was decrypted into, which is wiped
+/// when this is dropped. `M` says whether they may also lie in flash encrypted, see [`Streamed`].
 pub struct Deployed<
     'b,
     const IN: usize,
@@ -24,17 +25,16 @@ pub struct Deployed<
     M: Encrypted = InRam,
 > {
     header: Header,
-    engine: Engine<'b, IN, H1, H2, OUT, M>,
-    terms: Terms<'b>,
+    body: Body<'b, M>,
+    contents: Contents,
 }
 
-/// What computes. There is no heap to put the larger one on.
-#[expect(clippy::large_enum_variant)]
-enum Engine<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize, M: Encrypted> {
-    /// Over weights in memory.
-    Memory(Mlp<'b, IN, H1, H2, OUT>),
-    /// Over weights that are decrypted as it goes.
-    Streamed(M::Network<'b>),
+/// What is computed from.
+enum Body<'b, M: Encrypted> {
+    /// Plaintext.
+    Memory(Place<'b>),
+    /// What is decrypted as it is used.
+    Encrypted(M::Network<'b>),
 }
 
 /// A model that may answer, of any shape. Only [`Opened::load_any`] makes one.
@@ -59,42 +59,46 @@ impl<'b> Opened<'b> {
     pub fn load<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
         self,
     ) -> Result<Deployed<'b, IN, H1, H2, OUT>, ArtefactError> {
-        self.load_if(|_| Ok(()))
+        self.load_for()
     }
 
-    /// As [`load`](Self::load), but `accept` has the last word, once everything is proved: the device
-    /// raises its security counter there, and serves no model if it cannot. And the answer is of any kind
-    /// `M`, for a device that also runs models of the other kind.
+    /// As [`load`](Self::load), for a device that also runs models of the other kind.
     ///
     /// # Errors
     ///
-    /// Those of [`load`](Self::load), and `accept`'s own. After either, a buffer that the body was decrypted
-    /// into is wiped.
-    pub fn load_if<const IN: usize, const H1: usize, const H2: usize, const OUT: usize, E, M>(
-        self,
-        accept: impl FnOnce(&Header) -> Result<(), E>,
-    ) -> Result<Deployed<'b, IN, H1, H2, OUT, M>, E>
-    where
-        E: From<ArtefactError>,
+    /// Those of [`load`](Self::load).
+    pub fn load_for<
+        const IN: usize,
+        const H1: usize,
+        const H2: usize,
+        const OUT: usize,
         M: Encrypted,
-    {
-        let header = self.header;
-        header.has_shape::<IN, H1, H2, OUT>()?;
-        let body = self.body_bytes();
-        let contents = contents(&body, &header)?;
-        let mlp = Mlp::<IN, H1, H2, OUT>::try_from(contents.network(body)?);
-        let mlp = mlp.map_err(ArtefactError::from)?;
-        let golden = contents.golden;
-        golden.check(&body, |features| mlp.logits(features))?;
-        accept(&header)?;
-        // What was proved just now, proved again in a body that stays.
-        let body = self.into_body();
-        let mlp = Mlp::try_from(contents.network(body)?).map_err(ArtefactError::from)?;
+    >(
+        self,
+    ) -> Result<Deployed<'b, IN, H1, H2, OUT, M>, ArtefactError> {
+        let contents = self.prove::<IN, H1, H2, OUT>()?;
+        let Self { header, body } = self;
         Ok(Deployed {
             header,
-            engine: Engine::Memory(mlp),
-            terms: contents.terms(body),
+            body: Body::Memory(body),
+            contents,
         })
+    }
+
+    /// Not a part of its caller, so that the stack that the proofs need is free again.
+    #[inline(never)]
+    fn prove<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
+        &self,
+    ) -> Result<Contents, ArtefactError> {
+        self.header.has_shape::<IN, H1, H2, OUT>()?;
+        let body = self.body.bytes();
+        let contents = contents(&body, &self.header)?;
+        let mlp = contents.mlp::<IN, H1, H2, OUT>(body);
+        let mlp = mlp.ok_or(ShapeError::Dimensions)?;
+        contents
+            .golden
+            .check(&body, |features| mlp.logits(features))?;
+        Ok(contents)
     }
 
     /// Loads a network of any shape; the same proofs as [`load`](Self::load).
@@ -111,13 +115,13 @@ impl<'b> Opened<'b> {
         logits: &mut [i32],
     ) -> Result<DeployedAny<'b>, ArtefactError> {
         let header = self.header;
-        let body = self.body_bytes();
+        let body = self.body.bytes();
         let contents = contents(&body, &header)?;
         let network = contents.network(body)?;
         contents
             .golden
             .check_any(&body, &network, scratch, logits)?;
-        let body = self.into_body();
+        let body = self.body.keep();
         Ok(DeployedAny {
             header,
             network: contents.network(body)?,
@@ -138,45 +142,26 @@ impl<'a> OpenedStreamed<'a> {
     pub fn load<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
         self,
     ) -> Result<Deployed<'a, IN, H1, H2, OUT, Streamed>, ArtefactError> {
-        self.load_if(|_| Ok(()))
-    }
-
-    /// As [`load`](Self::load), but `accept` has the last word, once everything is proved.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`load`](Self::load), and `accept`'s own.
-    pub fn load_if<const IN: usize, const H1: usize, const H2: usize, const OUT: usize, E>(
-        self,
-        accept: impl FnOnce(&Header) -> Result<(), E>,
-    ) -> Result<Deployed<'a, IN, H1, H2, OUT, Streamed>, E>
-    where
-        E: From<ArtefactError>,
-    {
+        let contents = self.prove::<IN, H1, H2, OUT>()?;
         let Self { header, token } = self;
-        header.has_shape::<IN, H1, H2, OUT>()?;
-        let Contents {
-            layers,
-            golden,
-            logit_scale,
-            policy,
-            ..
-        } = contents(&token, &header)?;
-        let network = StreamedNetwork { token, layers };
-        golden.check(&network.token, |features| {
-            network.logits::<IN, H1, H2, OUT>(features)
-        })?;
-        accept(&header)?;
         Ok(Deployed {
             header,
-            engine: Engine::Streamed(network),
-            terms: Terms {
-                logit_scale,
-                policy,
-                scaling: None,
-                names: None,
-            },
+            body: Body::Encrypted(StreamedNetwork(token)),
+            contents,
         })
+    }
+
+    /// As [`Opened::prove`].
+    #[inline(never)]
+    fn prove<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
+        &self,
+    ) -> Result<Contents, ArtefactError> {
+        self.header.has_shape::<IN, H1, H2, OUT>()?;
+        let contents = contents(&self.token, &self.header)?;
+        contents.golden.check(&self.token, |features| {
+            streamed::logits::<IN, H1, H2, OUT>(&self.token, &contents.layers, features)
+        })?;
+        Ok(contents)
     }
 }
 
@@ -205,9 +190,51 @@ impl<const IN: usize, const H1: usize, const H2: usize, const OUT: usize, M: Enc
     /// bytes more, whatever its shape.
     #[must_use]
     pub fn logits(&self, features: &[u8; IN]) -> [i32; OUT] {
-        match &self.engine {
-            Engine::Memory(mlp) => mlp.logits(features),
-            Engine::Streamed(network) => network.logits::<IN, H1, H2, OUT>(features),
+        match &self.body {
+            Body::Memory(body) => match self.contents.mlp::<IN, H1, H2, OUT>(body.bytes()) {
+                Some(mlp) => mlp.logits(features),
+                // It was made of these bytes when the model was loaded, and nobody else can write them.
+                None => [0; OUT],
+            },
+            Body::Encrypted(network) => streamed::logits::<IN, H1, H2, OUT>(
+                network.token(),
+                &self.contents.layers,
+                features,
+            ),
+        }
+    }
+
+    /// What a reply may say.
+    #[must_use]
+    pub const fn policy(&self) -> ReplyPolicy {
+        self.contents.policy
+    }
+
+    /// The real value of one unit of a logit; positive and finite.
+    #[must_use]
+    pub const fn logit_scale(&self) -> f32 {
+        self.contents.logit_scale
+    }
+}
+
+impl<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>
+    Deployed<'_, IN, H1, H2, OUT>
+{
+    /// How real columns were mapped to bytes, if they were.
+    #[must_use]
+    pub fn scaling(&self) -> Option<FeatureScaling<'_>> {
+        match &self.body {
+            Body::Memory(body) => self.contents.terms(body.bytes()).scaling,
+            Body::Encrypted(never) => match *never {},
+        }
+    }
+
+    /// What people call the columns and the classes, if they have names.
+    #[must_use]
+    pub fn names(&self) -> Option<Names<'_>> {
+        match &self.body {
+            Body::Memory(body) => self.contents.terms(body.bytes()).names,
+            Body::Encrypted(never) => match *never {},
         }
     }
 }
@@ -248,36 +275,6 @@ macro_rules! about {
         pub const fn model_digest(&self) -> &Digest512 {
             &self.header.model_digest
         }
-
-        /// What a reply may say.
-        #[must_use]
-        pub const fn policy(&self) -> ReplyPolicy {
-            self.terms.policy
-        }
-
-        /// The real value of one unit of a logit; positive and finite.
-        #[must_use]
-        pub const fn logit_scale(&self) -> f32 {
-            self.terms.logit_scale
-        }
-    };
-}
-
-/// What those tell beside that whose bodies lie in memory. A device does not use it, and a streamed model
-/// has proved it and does not keep it.
-macro_rules! about_data {
-    () => {
-        /// How real columns were mapped to bytes, if they were.
-        #[must_use]
-        pub const fn scaling(&self) -> Option<FeatureScaling<'b>> {
-            self.terms.scaling
-        }
-
-        /// What people call the columns and the classes, if they have names.
-        #[must_use]
-        pub const fn names(&self) -> Option<Names<'b>> {
-            self.terms.names
-        }
     };
 }
 
@@ -307,13 +304,30 @@ impl<const IN: usize, const H1: usize, const H2: usize, const OUT: usize, M: Enc
     about!();
 }
 
-impl<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>
-    Deployed<'b, IN, H1, H2, OUT>
-{
-    about_data!();
-}
-
 impl<'b> DeployedAny<'b> {
     about!();
-    about_data!();
+
+    /// What a reply may say.
+    #[must_use]
+    pub const fn policy(&self) -> ReplyPolicy {
+        self.terms.policy
+    }
+
+    /// The real value of one unit of a logit; positive and finite.
+    #[must_use]
+    pub const fn logit_scale(&self) -> f32 {
+        self.terms.logit_scale
+    }
+
+    /// How real columns were mapped to bytes, if they were.
+    #[must_use]
+    pub const fn scaling(&self) -> Option<FeatureScaling<'b>> {
+        self.terms.scaling
+    }
+
+    /// What people call the columns and the classes, if they have names.
+    #[must_use]
+    pub const fn names(&self) -> Option<Names<'b>> {
+        self.terms.names
+    }
 }

@@ -18,10 +18,11 @@ use crate::sign::{Digest512, sha512};
 /// load leaves nothing of itself behind.
 pub struct Opened<'b> {
     pub(super) header: Header,
-    body: Place<'b>,
+    pub(super) body: Place<'b>,
 }
 
-enum Place<'b> {
+/// Where a plaintext body lies.
+pub(super) enum Place<'b> {
     /// In the artefact.
     Clear(&'b [u8]),
     /// In the caller's buffer.
@@ -172,19 +173,21 @@ impl<'b> Opened<'b> {
     pub const fn header(&self) -> &Header {
         &self.header
     }
+}
 
-    pub(super) fn body_bytes(&self) -> &[u8] {
-        match &self.body {
-            Place::Clear(body) => body,
-            Place::Decrypted(body) => body,
+impl<'b> Place<'b> {
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Clear(body) => body,
+            Self::Decrypted(body) => body,
         }
     }
 
     /// Gives up the body, which is wiped no more.
-    pub(super) fn into_body(mut self) -> &'b [u8] {
-        match &mut self.body {
-            Place::Clear(body) => body,
-            Place::Decrypted(body) => mem::take::<&mut [u8]>(body),
+    pub(super) fn keep(mut self) -> &'b [u8] {
+        match &mut self {
+            Self::Clear(body) => body,
+            Self::Decrypted(body) => mem::take::<&mut [u8]>(body),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::section::{broken, padding};
 use super::{ArtefactError, SectionError};
 use crate::fernet::{PlaintextReader, VerifiedToken};
 use crate::mlp::stream::{LayerStream, Source};
-use crate::mlp::{DenseRef, Granularity, LayerBytes, LayerError};
+use crate::mlp::{Dense, DenseRef, Granularity, LayerBytes, LayerError};
 use crate::wire::copy;
 
 /// A plaintext that can be read at any position. Used as an object, so that an image holds one parser for all.
@@ -32,7 +32,7 @@ impl Plaintext for &[u8] {
     }
 
     fn prove(&self, layer: &LayerAt) -> Result<(), LayerError> {
-        layer.dense(self).map(drop)
+        layer.dense(self, DenseRef::new).map(drop)
     }
 }
 
@@ -68,8 +68,12 @@ pub(super) struct LayerAt {
 }
 
 impl LayerAt {
-    /// The layer where it lies in memory.
-    pub(super) fn dense<'b>(&self, body: &'b [u8]) -> Result<DenseRef<'b>, LayerError> {
+    /// The layer where it lies in memory, by one of [`DenseRef`]'s constructors.
+    fn dense<'b>(
+        &self,
+        body: &'b [u8],
+        new: fn(usize, usize, Granularity, LayerBytes<'b>) -> Result<DenseRef<'b>, LayerError>,
+    ) -> Result<DenseRef<'b>, LayerError> {
         let of = |array: Span| array.of(body).ok_or(LayerError::Length);
         let [biases, multipliers, shifts, weights] = self.arrays;
         let bytes = LayerBytes {
@@ -78,7 +82,21 @@ impl LayerAt {
             shifts: of(shifts)?,
             weights: of(weights)?,
         };
-        DenseRef::new(self.inputs, self.outputs, self.granularity, bytes)
+        new(self.inputs, self.outputs, self.granularity, bytes)
+    }
+
+    /// [`proved`](Self::proved), if it has these widths.
+    pub(super) fn sized<'b, const IN: usize, const OUT: usize>(
+        &self,
+        body: &'b [u8],
+    ) -> Option<Dense<'b, IN, OUT>> {
+        self.proved(body).ok()?.try_into().ok()
+    }
+
+    /// The layer where it lies in the memory that it was proved in.
+    #[inline(never)] // for three layers
+    pub(super) fn proved<'b>(&self, body: &'b [u8]) -> Result<DenseRef<'b>, LayerError> {
+        self.dense(body, DenseRef::from_proved)
     }
 
     /// A pass over the layer.

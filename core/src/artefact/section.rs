@@ -4,7 +4,7 @@
 use super::names::NamesAt;
 use super::plaintext::{Cursor, LayerAt, Plaintext, Span};
 use super::{ArtefactError, Names, SectionError};
-use crate::mlp::{Granularity, Network, Shape};
+use crate::mlp::{Granularity, Mlp, Network, Shape};
 
 /// Layers with 8-bit weights. Required.
 pub const LAYERS_INT8: u16 = 1;
@@ -167,15 +167,28 @@ impl Contents {
         })
     }
 
-    /// The network of a body in memory, proved again as it is made.
+    /// The network of a body in memory, the one that was parsed.
     pub(super) fn network<'b>(&self, body: &'b [u8]) -> Result<Network<'b>, ArtefactError> {
         let [first, second, third] = &self.layers;
         let layer = |layer: u8, at: &LayerAt| {
-            let dense = at.dense(body);
+            let dense = at.proved(body);
             dense.map_err(|cause| ArtefactError::Layer { layer, cause })
         };
         let layers = [layer(1, first)?, layer(2, second)?, layer(3, third)?];
         Ok(Network::new(layers)?)
+    }
+
+    /// [`network`](Self::network) of a shape known at compile time; `None` if it has another.
+    pub(super) fn mlp<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
+        &self,
+        body: &'b [u8],
+    ) -> Option<Mlp<'b, IN, H1, H2, OUT>> {
+        let [first, second, third] = &self.layers;
+        Some(Mlp::new(
+            first.sized(body)?,
+            second.sized(body)?,
+            third.sized(body)?,
+        ))
     }
 
     /// What a body in memory carries beside the network.

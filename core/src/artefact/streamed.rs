@@ -5,7 +5,7 @@
 use core::convert::Infallible;
 
 use super::plaintext::LayerAt;
-use super::{ArtefactError, Deployed, Header, Verified};
+use super::{ArtefactError, Deployed, Verified};
 use crate::fernet::{FernetKey, VerifiedToken};
 
 /// What a device does with an encrypted body: [`InRam`] or [`Streamed`]. Clear ones it uses as they lie.
@@ -20,20 +20,16 @@ pub trait Encrypted: Sealed + Sized {
     fn room(ram: usize) -> usize;
 
     /// Opens and loads an encrypted body. `ram` is what it may be decrypted into,
-    /// [`Header::plaintext_len`] bytes for [`InRam`]; [`Streamed`] leaves it alone. For `accept` see
-    /// [`Opened::load_if`](super::Opened::load_if).
+    /// [`Header::plaintext_len`](super::Header::plaintext_len) bytes for [`InRam`]; [`Streamed`] leaves it alone.
     ///
     /// # Errors
     ///
-    /// Those of [`Verified::open`] or [`Verified::open_streamed`], then of the loading, and `accept`'s own.
-    fn load_if<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize, E>(
+    /// Those of [`Verified::open`] or [`Verified::open_streamed`], then of the loading.
+    fn load<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
         verified: Verified<'b>,
         key: &FernetKey,
         ram: &'b mut [u8],
-        accept: impl FnOnce(&Header) -> Result<(), E>,
-    ) -> Result<Deployed<'b, IN, H1, H2, OUT, Self>, E>
-    where
-        E: From<ArtefactError>;
+    ) -> Result<Deployed<'b, IN, H1, H2, OUT, Self>, ArtefactError>;
 }
 
 /// An encrypted body is decrypted into RAM.
@@ -55,16 +51,13 @@ impl Encrypted for InRam {
         ram
     }
 
-    fn load_if<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize, E>(
+    #[inline(never)]
+    fn load<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
         verified: Verified<'b>,
         key: &FernetKey,
         ram: &'b mut [u8],
-        accept: impl FnOnce(&Header) -> Result<(), E>,
-    ) -> Result<Deployed<'b, IN, H1, H2, OUT>, E>
-    where
-        E: From<ArtefactError>,
-    {
-        verified.open(key, ram)?.load_if(accept)
+    ) -> Result<Deployed<'b, IN, H1, H2, OUT>, ArtefactError> {
+        verified.open(key, ram)?.load()
     }
 }
 
@@ -75,16 +68,13 @@ impl Encrypted for Streamed {
         usize::MAX
     }
 
-    fn load_if<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize, E>(
+    #[inline(never)]
+    fn load<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
         verified: Verified<'b>,
         key: &FernetKey,
         _: &'b mut [u8],
-        accept: impl FnOnce(&Header) -> Result<(), E>,
-    ) -> Result<Deployed<'b, IN, H1, H2, OUT, Self>, E>
-    where
-        E: From<ArtefactError>,
-    {
-        verified.open_streamed(key)?.load_if(accept)
+    ) -> Result<Deployed<'b, IN, H1, H2, OUT, Self>, ArtefactError> {
+        verified.open_streamed(key)?.load()
     }
 }
 
@@ -93,51 +83,44 @@ pub trait Sealed {}
 impl Sealed for InRam {}
 impl Sealed for Streamed {}
 
-/// A network that runs.
+/// What a network is decrypted from as it runs.
 pub trait Run {
-    /// `[OUT]` logits of `[IN]` features. The network has this shape.
-    fn logits<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
-        &self,
-        features: &[u8; IN],
-    ) -> [i32; OUT];
+    /// The body.
+    fn token(&self) -> &VerifiedToken<'_>;
 }
 
 /// In RAM there is none.
 impl Run for Infallible {
-    fn logits<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
-        &self,
-        _: &[u8; IN],
-    ) -> [i32; OUT] {
+    fn token(&self) -> &VerifiedToken<'_> {
         match *self {}
     }
 }
 
-/// A network in a body that stays encrypted; its layers are proved.
-pub struct StreamedNetwork<'b> {
-    /// With the cipher's key schedule, wiped when dropped.
-    pub(super) token: VerifiedToken<'b>,
-    pub(super) layers: [LayerAt; 3],
-}
+/// A body that stays encrypted, with the cipher's key schedule, which is wiped when this is dropped.
+pub struct StreamedNetwork<'b>(pub(super) VerifiedToken<'b>);
 
 impl Run for StreamedNetwork<'_> {
-    // Not a part of its caller, so that what an inference costs can be counted in the image.
-    #[inline(never)]
-    fn logits<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
-        &self,
-        features: &[u8; IN],
-    ) -> [i32; OUT] {
-        let [first, second, third] = &self.layers;
-        let (mut hidden1, mut hidden2, mut logits) = ([0; H1], [0; H2], [0; OUT]);
-        self.hidden(first, features, &mut hidden1);
-        self.hidden(second, &hidden1, &mut hidden2);
-        third.stream(&self.token).output(&hidden2, &mut logits);
-        logits
+    fn token(&self) -> &VerifiedToken<'_> {
+        &self.0
     }
 }
 
-impl StreamedNetwork<'_> {
-    #[inline(never)] // for two layers
-    fn hidden(&self, layer: &LayerAt, input: &[u8], out: &mut [u8]) {
-        layer.stream(&self.token).hidden(input, out);
-    }
+/// `[OUT]` logits of `[IN]` features, by three proved layers that have these widths.
+// Not a part of its callers, so that what an inference costs can be counted in the image.
+#[inline(never)]
+pub(super) fn logits<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
+    token: &VerifiedToken<'_>,
+    [first, second, third]: &[LayerAt; 3],
+    features: &[u8; IN],
+) -> [i32; OUT] {
+    let (mut hidden1, mut hidden2, mut logits) = ([0; H1], [0; H2], [0; OUT]);
+    hidden(token, first, features, &mut hidden1);
+    hidden(token, second, &hidden1, &mut hidden2);
+    third.stream(token).output(&hidden2, &mut logits);
+    logits
+}
+
+#[inline(never)] // for two layers
+fn hidden(token: &VerifiedToken<'_>, layer: &LayerAt, input: &[u8], out: &mut [u8]) {
+    layer.stream(token).hidden(input, out);
 }

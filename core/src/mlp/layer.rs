@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::{ShapeError, kernel};
-use crate::quant::{Requant, RequantError, WEIGHT_MIN, accumulator_bound};
+use crate::quant::{Magnitudes, Requant, RequantError};
 
 /// How many requantisation factors a layer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -106,6 +106,28 @@ impl<'w> DenseRef<'w> {
         granularity: Granularity,
         bytes: LayerBytes<'w>,
     ) -> Result<Self, LayerError> {
+        let layer = Self::from_proved(inputs, outputs, granularity, bytes)?;
+        for (row, (&multiplier, &shift)) in layer.multipliers.iter().zip(layer.shifts).enumerate() {
+            Requant::new(i32::from_le_bytes(multiplier), shift)
+                .map_err(|cause| LayerError::Requant { row, cause })?;
+        }
+        for (index, row) in layer.rows().enumerate() {
+            prove_row(index, Magnitudes::of(row.weights), row.bias)?;
+        }
+        Ok(layer)
+    }
+
+    /// A layer over bytes that [`new`](Self::new) has already accepted once.
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError::Length`].
+    pub(crate) fn from_proved(
+        inputs: usize,
+        outputs: usize,
+        granularity: Granularity,
+        bytes: LayerBytes<'w>,
+    ) -> Result<Self, LayerError> {
         let factors = granularity.factors(outputs);
         let layer = Self {
             inputs,
@@ -122,18 +144,6 @@ impl<'w> DenseRef<'w> {
             || inputs.checked_mul(outputs) != Some(layer.weights.len())
         {
             return Err(LayerError::Length);
-        }
-        for (row, (&multiplier, &shift)) in layer.multipliers.iter().zip(layer.shifts).enumerate() {
-            Requant::new(i32::from_le_bytes(multiplier), shift)
-                .map_err(|cause| LayerError::Requant { row, cause })?;
-        }
-        for (index, row) in layer.rows().enumerate() {
-            if !in_range(row.weights) {
-                return Err(LayerError::WeightRange { row: index });
-            }
-            if accumulator_bound(row.weights, row.bias) > i64::from(i32::MAX) {
-                return Err(LayerError::AccumulatorBound { row: index });
-            }
         }
         Ok(layer)
     }
@@ -245,9 +255,15 @@ impl<'w, const IN: usize, const OUT: usize> TryFrom<DenseRef<'w>> for Dense<'w, 
     }
 }
 
-/// Whether no weight is -128.
-pub(super) fn in_range(weights: &[u8]) -> bool {
-    weights.iter().all(|&w| (w as i8) >= WEIGHT_MIN)
+/// Proves a row: no weight of -128, and no accumulator that overflows.
+pub(super) fn prove_row(row: usize, weights: Magnitudes, bias: i32) -> Result<(), LayerError> {
+    if !weights.in_range() {
+        return Err(LayerError::WeightRange { row });
+    }
+    if weights.bound(bias) > i64::from(i32::MAX) {
+        return Err(LayerError::AccumulatorBound { row });
+    }
+    Ok(())
 }
 
 /// Exactly `count` 32-bit words.

@@ -2,9 +2,9 @@
 
 use zeroize::Zeroizing;
 
-use super::layer::in_range;
+use super::layer::prove_row;
 use super::{Granularity, LayerError, kernel};
-use crate::quant::{Requant, accumulator_bound};
+use crate::quant::{Magnitudes, Requant};
 
 /// Gives bytes from front to back.
 pub(crate) trait Source {
@@ -56,22 +56,15 @@ impl<S: Source> LayerStream<S> {
         }
         for row in 0..outputs {
             let bias = self.bias().ok_or(LayerError::Length)?;
-            let mut bound = accumulator_bound(&[], bias);
-            let mut proper = true;
+            let mut all = Magnitudes::default();
             let mut left = inputs;
             while left > 0 {
                 let weights = self.piece.get_mut(..left.min(PIECE)).unwrap_or_default();
                 self.weights.fill(weights).ok_or(LayerError::Length)?;
-                proper &= in_range(weights);
-                bound = bound.saturating_add(accumulator_bound(weights, 0));
+                all = all.and(Magnitudes::of(weights));
                 left = left.saturating_sub(PIECE);
             }
-            if !proper {
-                return Err(LayerError::WeightRange { row });
-            }
-            if bound > i64::from(i32::MAX) {
-                return Err(LayerError::AccumulatorBound { row });
-            }
+            prove_row(row, all, bias)?;
         }
         Ok(())
     }

@@ -19,7 +19,6 @@ use ed25519_dalek::VerifyingKey;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::{BadSignature, KeyId, KeyKind, Signature, sha512};
-use crate::wire::copy;
 
 /// An Ed25519 private key, wiped when dropped.
 #[cfg(feature = "ed25519")]
@@ -114,13 +113,10 @@ impl Ed25519PublicKey {
             return Err(BadSignature);
         }
         let k = sha512(&[r, self.0.as_bytes(), message]);
-        // `S` is below the order: reducing it changes nothing, and takes the same code as `k`.
-        let mut wide = [0; 64];
-        copy(&mut wide, s);
         let expected = EdwardsPoint::vartime_double_scalar_mul_basepoint(
-            &Scalar::from_bytes_mod_order_wide(&k),
+            &scalar(&reduced(&k)),
             &-self.0.to_edwards(),
-            &Scalar::from_bytes_mod_order_wide(&wide),
+            &scalar(s),
         );
         // Of encodings, so that an `R` that is not canonical is refused. Nothing here is secret.
         if expected.compress().as_bytes() == r {
@@ -172,6 +168,55 @@ fn below_order(s: &[u8; 32]) -> bool {
     s.iter().rev().lt(ORDER.iter().rev())
 }
 
+/// A scalar of a number below the group's order, which the caller has made sure of: nothing is reduced here, as
+/// `Scalar`'s other constructors do.
+fn scalar(below_order: &[u8; 32]) -> Scalar {
+    Scalar::from_bits(*below_order)
+}
+
+/// A little-endian number modulo the group's order, bit by bit.
+///
+/// For a signature's check alone, where nothing is secret: it takes other ways for other numbers.
+/// `Scalar::from_bytes_mod_order_wide` gives the same and is faster, but its Montgomery multiplication is 2 kB of
+/// code that a verifier has no other use for.
+fn reduced(bytes: &[u8; 64]) -> [u8; 32] {
+    let order = words(&ORDER);
+    // Below the order, and so is twice that and one after at most one subtraction; 256 bits hold both.
+    let mut sum = [0_u32; 8];
+    for byte in bytes.iter().rev() {
+        for bit in (0..u8::BITS).rev() {
+            let mut carry = u32::from(byte >> bit) & 1;
+            for word in &mut sum {
+                let doubled = *word << 1 | carry;
+                carry = *word >> 31;
+                *word = doubled;
+            }
+            if sum.iter().rev().ge(order.iter().rev()) {
+                let mut borrow = 0;
+                for (word, order) in sum.iter_mut().zip(&order) {
+                    let difference = i64::from(*word) - i64::from(*order) + borrow;
+                    *word = difference as u32;
+                    borrow = difference >> 32;
+                }
+            }
+        }
+    }
+    let mut bytes = [0; 32];
+    for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(sum) {
+        *bytes = word.to_le_bytes();
+    }
+    bytes
+}
+
+/// The words of a little-endian number.
+fn words(bytes: &[u8; 32]) -> [u32; 8] {
+    let mut words = [0; 8];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u32::from_le_bytes(*bytes);
+    }
+    words
+}
+
 /// 2^252 + 27742317777372353535851937790883648493, little-endian.
 const ORDER: [u8; 32] = [
     0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
@@ -187,7 +232,33 @@ const _: () = {
 
 #[cfg(test)]
 mod tests {
-    use super::{BadPublicKey, Ed25519PublicKey};
+    use curve25519_dalek::scalar::Scalar;
+
+    use super::{BadPublicKey, Ed25519PublicKey, ORDER, reduced, scalar};
+    use crate::sign::sha512;
+
+    #[test]
+    fn a_number_is_reduced_as_the_curves_crate_does() {
+        let wide = |bytes: &[u8]| {
+            let mut wide = [0; 64];
+            wide[..bytes.len()].copy_from_slice(bytes);
+            wide
+        };
+        let mut below = ORDER;
+        below[0] -= 1;
+        let mut above = ORDER;
+        above[0] += 1;
+        assert_eq!(reduced(&wide(&ORDER)), [0; 32]);
+        assert_eq!(reduced(&wide(&below)), below);
+        assert_eq!(reduced(&wide(&above))[..2], [1, 0]);
+        let edges = [[0xff; 64], wide(&[0xff; 32]), wide(&[]), wide(&[7])];
+        let digests = (0..200_u8).map(|number| sha512(&[&[number]]));
+        for bytes in edges.into_iter().chain(digests) {
+            let expected = Scalar::from_bytes_mod_order_wide(&bytes);
+            assert_eq!(reduced(&bytes), expected.to_bytes());
+            assert_eq!(scalar(&reduced(&bytes)), expected);
+        }
+    }
 
     #[test]
     fn weak_and_uncanonical_keys_are_refused() {

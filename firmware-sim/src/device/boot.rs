@@ -1,5 +1,7 @@
 //! From reset to a model that may answer.
 
+use core::mem;
+
 use embedded_storage::nor_flash::NorFlash;
 use sealnet_core::artefact::{
     ArtefactError, BodyEncoding, Encrypted, Hashed, Header, Sealed, Verified,
@@ -11,12 +13,14 @@ use zeroize::Zeroize as _;
 use super::passed::Passed;
 use super::{BootError, Device, Model, Session};
 use crate::env::{Board, Env, Event, Log, Slot as _};
-use crate::identity::{Identity, Provisioned};
+use crate::identity::Provisioned;
 use crate::journal::{Journal, Trial};
 use crate::shape::SHAPE;
 
 impl<'m, E: Env> Device<'m, E> {
     /// Boots. Always gives a device; see [`Device::model`] for whether it serves one.
+    // Not a part of its caller, as `serve`.
+    #[inline(never)]
     pub fn boot(board: Board<'m, E>) -> Self {
         let Board {
             slots: [a, b],
@@ -30,34 +34,32 @@ impl<'m, E: Env> Device<'m, E> {
         model_ram.zeroize();
         let mut passed = Passed::nothing();
         let room = E::Encrypted::room(model_ram.len());
-        let (session, model, spare) = match Session::begin(identity, journal, room, &mut log) {
-            Err(error) => (None, Err(error), b),
-            Ok(mut session) => {
-                let [active, spare] = match session.journal.slots().active {
-                    SlotName::A => [a, b],
-                    SlotName::B => [b, a],
-                };
+        let mut session = Session::begin(identity, journal, room, &mut log);
+        let [mut active, mut spare] = match &session {
+            Ok(session) if session.journal.slots().active == SlotName::B => [b, a],
+            _ => [a, b],
+        };
+        let mut model = match &mut session {
+            Err(error) => Err(*error),
+            Ok(session) => {
                 let confirmed =
                     session.try_spare::<E::Encrypted>(identity, spare.bytes(), model_ram, &mut log);
                 // Whichever model is active now is proved once more, as at every boot: none runs on a trial's
                 // word alone.
-                let [active, spare] = match confirmed {
-                    true => [spare, active],
-                    false => [active, spare],
-                };
+                if confirmed {
+                    mem::swap(&mut active, &mut spare);
+                }
                 let flash = Flash {
                     identity,
                     slot: active.lend(),
                 };
-                let model = session.bring_up(flash, model_ram, Role::Active, &mut passed, &mut log);
-                (Some(session), model, spare)
+                session.bring_up(flash, model_ram, Role::Active, &mut passed, &mut log)
             }
         };
         // A core that was thrown past a check has a model and has not passed everything.
-        let model = match model {
-            Ok(_) if !passed.everything() => Err(BootError::Skipped),
-            model => model,
-        };
+        if model.is_ok() && !passed.everything() {
+            model = Err(BootError::Skipped);
+        }
         log.event(match &model {
             Ok(model) => Event::Serving {
                 signed_by: model.header().signing_key,
@@ -69,7 +71,7 @@ impl<'m, E: Env> Device<'m, E> {
             port,
             log,
             frames: FrameReader::new(),
-            session,
+            session: session.ok(),
             model,
             passed,
             spare,
@@ -107,6 +109,7 @@ enum Role {
 }
 
 impl<J: NorFlash> Session<J> {
+    #[inline(never)] // what it reads the identity with is no more on the stack then
     fn begin(
         identity: &[u8],
         journal: J,
@@ -132,6 +135,7 @@ impl<J: NorFlash> Session<J> {
     }
 
     /// Tries the model in the spare slot if this boot is to do so. Whether its slot is the active one now.
+    #[inline(never)] // at few boots
     fn try_spare<M: Encrypted>(
         &mut self,
         identity: &[u8],
@@ -149,20 +153,18 @@ impl<J: NorFlash> Session<J> {
             slot: spare,
         };
         let mut passed = Passed::nothing();
-        let failed = self
-            .bring_up::<M>(flash, &mut *model_ram, Role::Trial, &mut passed, log)
-            .err();
-        model_ram.zeroize();
-        if let Some(error) = failed {
-            log.event(Event::TrialFailed(error));
+        let tried = self.bring_up::<M>(flash, &mut *model_ram, Role::Trial, &mut passed, log);
+        if let Err(error) = &tried {
+            log.event(Event::TrialFailed(*error));
             // If this cannot be written, the trial stays one that was attempted and did not end: failed, too.
             let _ = self.journal.fail_trial();
         }
-        failed.is_none()
+        // A model that was decrypted for it is wiped here.
+        tried.is_ok()
     }
 
-    /// The chain of proofs, every check again, and then the journal: the security counter, for a trial the active
-    /// slot as well.
+    /// The chain of proofs, every check again, and then the journal.
+    #[inline(never)] // from two places
     fn bring_up<'s, M: Encrypted>(
         &mut self,
         flash: Flash<'_, 's>,
@@ -171,57 +173,80 @@ impl<J: NorFlash> Session<J> {
         passed: &mut Passed,
         log: &mut impl Log,
     ) -> Result<Model<'s, M>, BootError> {
-        let Self {
-            identity:
-                Identity {
-                    publisher,
-                    model: model_key,
-                    ..
-                },
-            journal,
-            ..
-        } = self;
-        let slot = flash.slot;
-        let stored = journal.counters().security;
-        if slot.iter().take(BLANK.len()).eq(&BLANK) {
-            return Err(BootError::EmptySlot);
-        }
-        let sealed = Sealed::parse_prefix(slot)?;
-        let verified = match role {
-            Role::Active => sealed.verify(publisher, stored)?,
-            Role::Trial => verify_newer(sealed, publisher, stored)?,
-        };
+        let stored = self.journal.counters().security;
+        let verified = verify(flash.slot, &self.identity.publisher, stored, role)?;
         let hashed = verified.hashed();
-        // Before it is opened: a body of another shape may not fit the RAM, which would be said in its place.
-        fits(verified.header())?;
-        let accept = |header: &Header| {
-            passed.proofs();
-            let counter = check_again(flash, journal, &hashed)?;
-            if counter != header.security_counter {
-                return Err(BootError::Skipped);
-            }
-            passed.checks();
-            match role {
-                Role::Active => journal.raise_security(counter)?,
-                Role::Trial => {
-                    journal.confirm(counter)?;
-                    let slot = journal.slots().active;
-                    log.event(Event::Confirmed { slot });
-                }
-            }
-            if counter > stored {
-                log.event(Event::SecurityRaised { to: counter });
-            }
-            Ok(())
-        };
-        match (verified.header().encoding, model_key) {
-            (BodyEncoding::Clear, _) => verified.open_in_place()?.load_if(accept),
-            (BodyEncoding::Fernet { .. }, Some(key)) => {
-                M::load_if(verified, key, model_ram, accept)
-            }
-            (BodyEncoding::Fernet { .. }, None) => Err(BootError::NoModelKey),
-        }
+        let model = self.prove(verified, model_ram)?;
+        self.accept(flash, model.header(), &hashed, role, passed, log)?;
+        Ok(model)
     }
+
+    /// The chain's proofs after the signature. A model that was decrypted is wiped when it is dropped.
+    #[inline(never)] // its stack is free again when the checks are made again
+    fn prove<'s, M: Encrypted>(
+        &self,
+        verified: Verified<'s>,
+        model_ram: &'s mut [u8],
+    ) -> Result<Model<'s, M>, BootError> {
+        Ok(match (verified.header().encoding, &self.identity.model) {
+            (BodyEncoding::Clear, _) => verified.open_in_place()?.load_for()?,
+            (BodyEncoding::Fernet { .. }, Some(key)) => M::load(verified, key, model_ram)?,
+            (BodyEncoding::Fernet { .. }, None) => return Err(BootError::NoModelKey),
+        })
+    }
+
+    /// Every check again, and then the journal: the security counter, for a trial the active slot as well.
+    fn accept(
+        &mut self,
+        flash: Flash<'_, '_>,
+        header: &Header,
+        hashed: &Hashed,
+        role: Role,
+        passed: &mut Passed,
+        log: &mut impl Log,
+    ) -> Result<(), BootError> {
+        let journal = &mut self.journal;
+        let stored = journal.counters().security;
+        passed.proofs();
+        let counter = check_again(flash, journal, hashed)?;
+        if counter != header.security_counter {
+            return Err(BootError::Skipped);
+        }
+        passed.checks();
+        match role {
+            Role::Active => journal.raise_security(counter)?,
+            Role::Trial => {
+                journal.confirm(counter)?;
+                let slot = journal.slots().active;
+                log.event(Event::Confirmed { slot });
+            }
+        }
+        if counter > stored {
+            log.event(Event::SecurityRaised { to: counter });
+        }
+        Ok(())
+    }
+}
+
+/// The publisher's model of this firmware's shape in a slot, at least as new as `stored`; for a trial, newer.
+#[inline(never)]
+fn verify<'s>(
+    slot: &'s [u8],
+    publisher: &TrustedKey,
+    stored: u32,
+    role: Role,
+) -> Result<Verified<'s>, BootError> {
+    if slot.iter().take(BLANK.len()).eq(&BLANK) {
+        return Err(BootError::EmptySlot);
+    }
+    let sealed = Sealed::parse_prefix(slot)?;
+    let verified = match role {
+        Role::Active => sealed.verify(publisher, stored)?,
+        Role::Trial => verify_newer(sealed, publisher, stored)?,
+    };
+    // Before it is opened: a body of another shape may not fit the RAM, which would be said in its place.
+    fits(verified.header())?;
+    Ok(verified)
 }
 
 /// Makes every check of a model again whose outcome decides, from what is read from flash anew; see
@@ -245,14 +270,13 @@ pub(super) fn verify_newer<'s>(
     publisher: &TrustedKey,
     stored: u32,
 ) -> Result<Verified<'s>, ArtefactError> {
-    let verified = sealed.verify(publisher, stored)?;
-    match verified.header().security_counter {
-        found if found <= stored => Err(ArtefactError::Rollback {
-            found,
-            minimum: stored.saturating_add(1),
-        }),
-        _ => Ok(verified),
-    }
+    let Some(minimum) = stored.checked_add(1) else {
+        return Err(ArtefactError::Rollback {
+            found: sealed.untrusted_header().security_counter,
+            minimum: stored,
+        });
+    };
+    sealed.verify(publisher, minimum)
 }
 
 /// Whether a model is of the shape that this firmware was built for.

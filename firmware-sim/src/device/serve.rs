@@ -47,6 +47,8 @@ impl<E: Env> Device<'_, E> {
     /// The port's. The device is as it was, or has answered and not been heard.
     ///
     /// After [`Served::Reset`] what came with the frame that asked for it is lost, as in any reset.
+    // Not a part of its caller: its buffers are on the stack while it serves, and not while the board boots.
+    #[inline(never)]
     pub fn serve(&mut self) -> Result<Served, <E::Port as embedded_io::ErrorType>::Error> {
         let mut piece = [0; READ_LEN];
         let read = self.port.read(&mut piece)?;

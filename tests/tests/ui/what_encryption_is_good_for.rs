@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use sealnet_core::artefact::{
-    ArtefactError, Deployed, Encrypted, Header, Names, Streamed, Verified,
+    ArtefactError, Deployed, Encrypted, Names, Streamed, Verified,
 };
 use sealnet_core::fernet::FernetKey;
 
@@ -16,15 +16,11 @@ impl Encrypted for Mine { //~ E0277
         ram
     }
 
-    fn load_if<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize, E>(
+    fn load<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
         _: Verified<'b>,
         _: &FernetKey,
         _: &'b mut [u8],
-        _: impl FnOnce(&Header) -> Result<(), E>,
-    ) -> Result<Deployed<'b, IN, H1, H2, OUT, Self>, E>
-    where
-        E: From<ArtefactError>,
-    {
+    ) -> Result<Deployed<'b, IN, H1, H2, OUT, Self>, ArtefactError> {
         loop {}
     }
 }

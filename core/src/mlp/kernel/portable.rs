@@ -1,7 +1,7 @@
 //! The reference kernel: plain Rust for any target.
 
-/// Products taken together: enough for a compiler to fill a vector register, or to unroll.
-const LANES: usize = 16;
+/// Products taken together.
+const LANES: usize = 8;
 
 /// `bias + sum(weights[i] * input[i])`, weights as two's-complement bytes.
 ///
@@ -15,13 +15,26 @@ pub(super) fn accumulate(weights: &[u8], input: &[u8], bias: i32) -> i32 {
     for (w, x) in weight_chunks.iter().zip(input_chunks) {
         sum = sum.wrapping_add(dot(w, x));
     }
-    sum.wrapping_add(dot(weight_rest, input_rest))
+    for (&w, &x) in weight_rest.iter().zip(input_rest) {
+        sum = sum.wrapping_add(product(w, x));
+    }
+    sum
 }
 
-/// A product is at most `127 * 255` in magnitude.
+/// Written out, since a compiler that is told to make small code does not unroll a loop: it would spend more
+/// instructions on counting than on products.
 #[inline(always)]
-fn dot(weights: &[u8], input: &[u8]) -> i32 {
-    weights.iter().zip(input).fold(0_i32, |sum, (&w, &x)| {
-        sum.wrapping_add(i32::from(w as i8) * i32::from(x))
-    })
+fn dot(w: &[u8; LANES], x: &[u8; LANES]) -> i32 {
+    macro_rules! products {
+        ($($lane:literal)*) => {
+            0_i32 $(.wrapping_add(product(w[$lane], x[$lane])))*
+        };
+    }
+    products!(0 1 2 3 4 5 6 7)
+}
+
+/// At most `127 * 255` in magnitude.
+#[inline(always)]
+fn product(weight: u8, input: u8) -> i32 {
+    i32::from(weight as i8) * i32::from(input)
 }
