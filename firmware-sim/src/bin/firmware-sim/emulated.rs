@@ -1,4 +1,5 @@
-//! `run --on qemu`: the device as a Cortex-M image, behind the same standard input and output.
+//! `run --on qemu`: the device as a Cortex-M image, behind the same standard input and output; `update --on qemu`: a
+//! newer model over its wire.
 //!
 //! While it runs its flash is QEMU's memory, the file `FILE.running`. A clean end writes that back; if there was
 //! none, whoever opens FILE next does: see [`files`](crate::files).
@@ -12,14 +13,17 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use sealnet_core::protocol::{FrameReader, MAX_PAYLOAD};
-use sealnet_firmware::client::status;
+use sealnet_firmware::client::{Client, ClientError, status};
+use sealnet_firmware::identity::Identity;
 use sealnet_firmware::qemu::{
-    Board, Machine, Memory, Mode, QemuError, build, installed, is_current,
+    Board, Image, Machine, Memory, Mode, QemuError, build, installed, is_current,
 };
+use sealnet_firmware::sim::flash::SimFlash;
 
 use crate::failure::Failure;
 use crate::files::{open, recover, running, write_new};
 use crate::text::say;
+use crate::update::{Uploaded, attempt};
 
 /// How the device runs in QEMU.
 #[derive(Debug, Args)]
@@ -35,6 +39,47 @@ pub(crate) struct Emulated {
 impl Emulated {
     /// Boots the board and passes frames on until standard input ends and all are answered.
     pub(crate) fn run(&self, path: &Path, streamed: bool) -> Result<(), Failure> {
+        let image = self.image(streamed)?;
+        let (flash, _locked) = open(path)?;
+        self.powered(&image, path, flash, |machine| {
+            pass_on(machine, self.timeout())?;
+            model(machine)
+        })
+    }
+
+    /// Boots the board and gives it a model over its wire.
+    pub(crate) fn update(
+        &self,
+        image: &Image,
+        path: &Path,
+        flash: SimFlash,
+        identity: &Identity,
+        model: &[u8],
+    ) -> Result<Uploaded, Failure> {
+        let before = SimFlash::new(flash.bytes().to_vec());
+        let mut client = Client::new(identity);
+        let updated = self.powered(image, path, flash, |machine| {
+            let uploaded = client.update(machine, model, |_| {});
+            Ok(uploaded.and_then(|()| client.updated(machine, model)))
+        })?;
+        match updated {
+            // The board ended, or is deaf: that is not what it thinks of the model.
+            Err(ClientError::Link(error)) => Err(QemuError::Machine(error.to_string()).into()),
+            // The reason in words, which the board's log gives in short: a device in this process has the same.
+            Err(error) => {
+                let streamed = image.mode == Mode::Streamed;
+                let reason = match attempt(streamed, before, identity, model).0 {
+                    Err((_, reason)) => reason,
+                    Ok(()) => None,
+                };
+                Ok(Err((error, reason)))
+            }
+            Ok(()) => Ok(Ok(())),
+        }
+    }
+
+    /// The image for the board, built if it is not there.
+    pub(crate) fn image(&self, streamed: bool) -> Result<Image, Failure> {
         // Either takes clear models too, as the device in this process does.
         let mode = match streamed {
             true => Mode::Streamed,
@@ -47,12 +92,20 @@ impl Emulated {
                 self.board
             ));
         }
-        let image = build(self.board, mode)?;
-        let (flash, _locked) = open(path)?;
+        Ok(build(self.board, mode)?)
+    }
+
+    /// Switches the board of a flash image on, works with it, and writes back its flash, whatever came of that.
+    fn powered<T>(
+        &self,
+        image: &Image,
+        path: &Path,
+        flash: SimFlash,
+        work: impl FnOnce(&mut Machine) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let memory = Memory::create(&running(path), flash.bytes())?;
-        let timeout = Duration::from_secs(self.timeout);
         let log = |line: &str| say(format_args!("{line}"));
-        let mut machine = match Machine::power_on_with(&image, memory, timeout, log) {
+        let mut machine = match Machine::power_on_with(image, memory, self.timeout(), log) {
             Ok(machine) => machine,
             Err(error) => {
                 recover(path, &flash)?;
@@ -60,12 +113,15 @@ impl Emulated {
             }
         };
         drop(flash);
-        let passed_on = pass_on(&machine, timeout);
-        let model = passed_on.and_then(|()| model(&mut machine));
+        let worked = work(&mut machine);
         machine.power_off();
         write_new(path, &machine.flash()?, true)?;
         std::fs::remove_file(running(path)).map_err(Failure::io("remove", &running(path)))?;
-        model
+        worked
+    }
+
+    const fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout)
     }
 }
 

@@ -37,7 +37,7 @@ use failure::Failure;
 use files::{open, read_model, write_new};
 use info::info;
 use text::say;
-use update::update;
+use update::{in_process, update};
 
 /// Runs Sealnet's device on this machine: flash in a file, frames on standard input and output.
 #[derive(Debug, Parser)]
@@ -86,6 +86,18 @@ enum Command {
         /// The sealed model, with a security counter above the device's
         #[arg(long, value_name = "FILE")]
         model: PathBuf,
+        /// On a board without RAM for a model: an encrypted one stays encrypted in flash
+        #[arg(long)]
+        streamed: bool,
+        /// Where the device runs
+        #[arg(long, value_enum, default_value_t = Place::Sim)]
+        on: Place,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+        #[cfg(unix)]
+        #[command(flatten)]
+        emulated: emulated::Emulated,
     },
     /// Boot the device and answer frames until standard input ends
     Run {
@@ -143,7 +155,31 @@ fn main() -> ExitCode {
             let check = (!no_check).then_some(streamed);
             provision(&keys, &model, &flash, min_counter, force, check)
         }
-        Command::Update { flash, model } => update(&flash, &model),
+        Command::Update {
+            flash,
+            model,
+            streamed,
+            on: Place::Sim,
+            json,
+            ..
+        } => update(&flash, &model, json, |image, identity, model| {
+            in_process(&flash, streamed, image, identity, model)
+        }),
+        #[cfg(unix)]
+        Command::Update {
+            flash,
+            model,
+            streamed,
+            json,
+            emulated,
+            ..
+        } => emulated.image(streamed).and_then(|board| {
+            update(&flash, &model, json, |image, identity, model| {
+                emulated.update(&board, &flash, image, identity, model)
+            })
+        }),
+        #[cfg(not(unix))]
+        Command::Update { .. } => Err(Failure::NeedsUnix),
         Command::Run {
             flash,
             streamed,

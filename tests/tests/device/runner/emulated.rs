@@ -128,6 +128,63 @@ fn a_device_that_serves_no_model_says_why() {
     );
 }
 
+#[test]
+fn a_board_takes_a_newer_model_over_its_wire_and_nothing_else() {
+    let desk = Desk::new();
+    assert_eq!(desk.provision("model.sealed", "").code, 0);
+    emulated(&desk);
+    let newer = network(2);
+    let mut forged = desk.model(&newer, 9);
+    forged[1000] ^= 1;
+    desk.write("forged.sealed", &forged);
+    desk.write("equal.sealed", &desk.model(&newer, 3));
+    desk.write("newer.sealed", &desk.model(&newer, 4));
+    desk.write("newest.sealed", &desk.model(&network(1), 5));
+    let update = |model: &str| format!("update --flash flash.bin --model {model}");
+
+    for model in ["forged.sealed", "equal.sealed"] {
+        let in_process = desk.ran(&update(model));
+        let ran = desk.ran(&(update(model) + " --on qemu"));
+        assert_eq!((in_process.code, ran.code), (1, 1), "{}", ran.stderr);
+        let said = ran.stderr.find("error: ").unwrap();
+        assert_eq!(in_process.stderr, ran.stderr[said..]);
+        assert!(counters(&desk).contains("security counter 3"), "{model}");
+    }
+
+    let ran = desk.ran(&(update("newer.sealed") + " --on qemu --json"));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let said: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let expected =
+        serde_json::json!({"device": "0001", "security_counter": {"before": 3, "after": 4}});
+    assert_eq!(said, expected);
+    assert!(ran.stderr.contains("Confirmed"), "{}", ran.stderr);
+    assert!(!desk.path("flash.bin.running").exists());
+    assert_eq!(mode(&desk.path("flash.bin")), 0o600);
+    let info = desk.ran("info --flash flash.bin").stdout;
+    let state = "active     slot B; no trial; the last update confirmed\n";
+    assert!(info.contains(state), "{info}");
+    let mut device = desk.boot();
+    let answer = Client::new(&desk.identity).infer(&mut device, &[9; 784]);
+    assert!(answer.unwrap().computed(&newer.oracle(&[9; 784])));
+    assert_eq!(device.end(), 0);
+
+    // A board that ends on the way keeps what it had.
+    let path = qemu_after(&desk.path("dying"), "(sleep 1; kill -9 $$) &");
+    let mut dying = desk.command(&(update("newest.sealed") + " --on qemu"));
+    let ran = Ran::new(dying.env("PATH", path));
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("error: QEMU failed: "),
+        "{}",
+        ran.stderr
+    );
+    assert!(counters(&desk).contains("security counter 4"));
+    let ran = desk.ran(&(update("newest.sealed") + " --on qemu --streamed"));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let said = "flash.bin: the model is replaced; security counter 4 -> 5\n";
+    assert!(ran.stderr.ends_with(said), "{}", ran.stderr);
+}
+
 /// Runs with a changed environment and one request that is never answered; exit code 2, and what it says.
 fn fails(desk: &Desk, command: &mut Command) -> String {
     let mut child = command
