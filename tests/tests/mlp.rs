@@ -267,9 +267,9 @@ fn softmax_oracle(logits: &[i32], scale: f32) -> Vec<f64> {
     logits.iter().map(|l| weight(l) / sum).collect()
 }
 
-/// As the module states: 0.6 % of the value, and nothing to speak of below `f32`'s smallest.
+/// As the module states: 0.001 % of the value, and nothing to speak of below `f32`'s smallest.
 fn close(found: f32, exact: f64) -> bool {
-    (f64::from(found) - exact).abs() <= 0.006 * exact + 1e-30
+    (f64::from(found) - exact).abs() <= 0.000_01 * exact + 1e-30
 }
 
 proptest! {
