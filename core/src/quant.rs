@@ -23,6 +23,7 @@
 //! Inference", CVPR 2018, section 2.2, with one rounding instead of two.
 
 use core::fmt;
+use core::hint::black_box;
 
 /// Smallest shift: the rounding term `2^(shift-1)` needs one bit.
 pub const SHIFT_MIN: u8 = 1;
@@ -88,30 +89,34 @@ impl Requant {
     /// [`apply`](Self::apply), clamped to an activation: `0..=255`. This clamp is the ReLU.
     #[inline]
     #[must_use]
-    pub const fn to_u8(self, acc: i32) -> u8 {
+    pub fn to_u8(self, acc: i32) -> u8 {
         let value = self.apply(acc);
-        if value < 0 {
-            0
-        } else if value > ACTIVATION_MAX as i64 {
-            ACTIVATION_MAX
-        } else {
-            value as u8
-        }
+        let positive = value & !sign(value);
+        // The magnitude is at most 2^61: no difference overflows.
+        (positive | sign(i64::from(ACTIVATION_MAX) - positive)) as u8
     }
 
     /// [`apply`](Self::apply), saturated to `i32`: a logit.
     #[inline]
     #[must_use]
-    pub const fn to_i32(self, acc: i32) -> i32 {
+    pub fn to_i32(self, acc: i32) -> i32 {
         let value = self.apply(acc);
-        if value < i32::MIN as i64 {
-            i32::MIN
-        } else if value > i32::MAX as i64 {
-            i32::MAX
-        } else {
-            value as i32
-        }
+        let (above, below) = (i64::from(i32::MAX) - value, value - i64::from(i32::MIN));
+        let beyond = sign(above | below);
+        // Beyond an end: the end on the value's side.
+        let end = sign(value) ^ i64::from(i32::MAX);
+        ((value & !beyond) | (end & beyond)) as i32
     }
+}
+
+/// All ones if the value is negative, else 0.
+///
+/// Clamping is a choice, and activations and logits are secret. From here on the compiler does not know what the mask
+/// can be: else it makes a branch of the choice, as it does on x86-64, and a processor that predicts branches takes
+/// longer where activations vary.
+#[inline]
+fn sign(value: i64) -> i64 {
+    i64::from(black_box((value >> 32) as i32) >> 31)
 }
 
 /// Why a [`Requant`] was refused.

@@ -22,6 +22,7 @@
 //! | [`provision`] | key files, and the flash image made from them |
 //! | [`sample`] | a device and models to measure and attack with |
 //! | `budget` | what the device costs, measured on that board (Unix) |
+//! | `constant_time` | whether what it executes depends on its secrets (Unix) |
 //! | `qemu` | a Cortex-M board in QEMU: builds the image, boots it, talks to it (Unix) |
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
@@ -42,6 +43,8 @@ pub mod budget;
 pub mod campaign;
 #[cfg(feature = "std")]
 pub mod client;
+#[cfg(all(feature = "std", unix))]
+pub mod constant_time;
 mod crc;
 pub mod device;
 pub mod env;

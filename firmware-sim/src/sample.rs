@@ -78,7 +78,17 @@ pub fn identity() -> Result<Identity, SampleError> {
 pub fn model(seed: u64, sealing: &Sealing) -> Result<Vec<u8>, SampleError> {
     let layers = [(INPUT, HIDDEN1), (HIDDEN1, HIDDEN2), (HIDDEN2, CLASSES)]
         .map(|(inputs, outputs)| Layer::random(inputs, outputs, seed));
-    let [first, second, third] = &layers;
+    model_of(&layers, seed, &model_key(), sealing)
+}
+
+/// A network of these layers as a sealed model, with golden vectors of this seed; `key` encrypts it.
+pub(crate) fn model_of(
+    layers: &[Layer; 3],
+    seed: u64,
+    key: &FernetKey,
+    sealing: &Sealing,
+) -> Result<Vec<u8>, SampleError> {
+    let [first, second, third] = layers;
     let network = Network::new([first.as_ref()?, second.as_ref()?, third.as_ref()?])?;
     let spec = BodySpec {
         network,
@@ -99,9 +109,8 @@ pub fn model(seed: u64, sealing: &Sealing) -> Result<Vec<u8>, SampleError> {
         created: 0,
         name: Name::new("sample").ok_or(SampleError::Name)?,
     };
-    let key = model_key();
     let encryption = sealing.encrypted.then(|| Encryption {
-        key: &key,
+        key,
         iv: Iv::derive(&DerivationKey::from_bytes([6; 32]), &[0; NONCE_LEN], 0, 0),
         time: 0,
     });
@@ -123,13 +132,13 @@ fn model_key() -> FernetKey {
 }
 
 /// A layer's parameters as they are stored.
-struct Layer {
-    inputs: usize,
-    outputs: usize,
-    biases: Vec<u8>,
-    multipliers: Vec<u8>,
-    shifts: Vec<u8>,
-    weights: Vec<u8>,
+pub(crate) struct Layer {
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+    pub(crate) biases: Vec<u8>,
+    pub(crate) multipliers: Vec<u8>,
+    pub(crate) shifts: Vec<u8>,
+    pub(crate) weights: Vec<u8>,
 }
 
 impl Layer {
@@ -152,7 +161,7 @@ impl Layer {
         }
     }
 
-    fn as_ref(&self) -> Result<DenseRef<'_>, SampleError> {
+    pub(crate) fn as_ref(&self) -> Result<DenseRef<'_>, SampleError> {
         let bytes = LayerBytes {
             biases: &self.biases,
             multipliers: &self.multipliers,

@@ -6,18 +6,18 @@ use std::fs;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 use rustc_demangle::demangle;
 
-use crate::qemu::{Image, QemuError};
+use super::{Image, QemuError};
 
 /// The machine code of an image.
 #[derive(Debug)]
-pub(super) struct Code {
+pub(crate) struct Code {
     base: u32,
     bytes: Vec<u8>,
     functions: BTreeMap<u32, String>,
 }
 
 impl Code {
-    pub(super) fn read(image: &Image) -> Result<Self, QemuError> {
+    pub(crate) fn read(image: &Image) -> Result<Self, QemuError> {
         let file = fs::read(&image.path).map_err(QemuError::io("read the firmware's image"))?;
         let bad = |what: String| QemuError::Machine(format!("{}: {what}", image.path.display()));
         let elf = object::File::parse(file.as_slice()).map_err(|error| bad(error.to_string()))?;
@@ -44,12 +44,12 @@ impl Code {
     }
 
     /// Whether code lies at `address`.
-    pub(super) fn holds(&self, address: u32) -> bool {
+    pub(crate) fn holds(&self, address: u32) -> bool {
         self.halfword(address).is_some()
     }
 
     /// Bytes of the instruction at `address`: 4 where the first five bits say so (ARMv7-M ARM, A5.1), else 2.
-    pub(super) fn len(&self, address: u32) -> u32 {
+    pub(crate) fn len(&self, address: u32) -> u32 {
         match self.halfword(address) {
             Some(first) if first >> 11 >= 0b11101 => 4,
             _ => 2,
@@ -57,15 +57,28 @@ impl Code {
     }
 
     /// The bytes of the instruction at `address`.
-    pub(super) fn instruction(&self, address: u32) -> &[u8] {
+    pub(crate) fn instruction(&self, address: u32) -> &[u8] {
         let start = address.wrapping_sub(self.base) as usize;
         self.bytes
             .get(start..start + self.len(address) as usize)
             .unwrap_or_default()
     }
 
+    /// Where the functions `name` of the module or type `of` begin, whichever way of mangling the compiler has.
+    pub(crate) fn entries(&self, of: &str, name: &str) -> Vec<u32> {
+        let named = self.functions.iter().filter(|(_, path)| {
+            // The newer way names the types and numbers that a function is made for as well.
+            let path = path
+                .split_once("::<")
+                .map_or(path.as_str(), |(path, _)| path);
+            path.rsplit_once("::")
+                .is_some_and(|(within, last)| last == name && within.contains(of))
+        });
+        named.map(|(address, _)| *address).collect()
+    }
+
     /// The function that `address` is in, and how far.
-    pub(super) fn place(&self, address: u32) -> String {
+    pub(crate) fn place(&self, address: u32) -> String {
         match self.functions.range(..=address).next_back() {
             Some((start, name)) => format!("{name}+{:#x}", address - start),
             None => format!("{address:#x}"),
@@ -74,7 +87,7 @@ impl Code {
 
     /// Where the core stands when nothing more will happen by itself: the instruction that waits for an
     /// interrupt, and the handler of faults.
-    pub(super) fn ends(&self) -> Vec<u32> {
+    pub(crate) fn ends(&self) -> Vec<u32> {
         let waits = (self.base..)
             .step_by(2)
             .zip(self.bytes.as_chunks().0)
@@ -89,7 +102,7 @@ impl Code {
     }
 
     /// Whether `address` is that of a fault's handler.
-    pub(super) fn is_fault(&self, address: u32) -> bool {
+    pub(crate) fn is_fault(&self, address: u32) -> bool {
         let name = self.functions.get(&address);
         name.is_some_and(|name| FAULTS.iter().any(|fault| name.contains(fault)))
     }

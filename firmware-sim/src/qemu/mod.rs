@@ -5,6 +5,7 @@
 
 mod board;
 mod build;
+mod code;
 mod counted;
 mod debug;
 mod defmt_log;
@@ -14,6 +15,8 @@ mod memory;
 mod monitor;
 mod stack;
 mod supervisor;
+mod trace;
+mod traced;
 
 use std::io;
 use std::path::PathBuf;
@@ -22,12 +25,14 @@ use std::time::Duration;
 
 pub use board::{Board, Mode};
 pub use build::{Image, Toolchain, build, is_current, sources};
+pub(crate) use code::Code;
 pub use counted::{Counted, Woken};
 pub(crate) use debug::Debugged;
 pub(crate) use gdb::Stop;
 pub use machine::Machine;
 pub use memory::Memory;
 pub use stack::Stack;
+pub(crate) use traced::Traced;
 
 /// The version of the QEMU that is installed, as it says itself.
 ///

@@ -3,6 +3,7 @@
 
 mod boot;
 mod budget;
+mod constant_time;
 #[path = "../model_fixture/mod.rs"]
 mod model_fixture;
 mod qemu;

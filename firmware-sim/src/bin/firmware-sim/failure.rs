@@ -58,6 +58,12 @@ pub(crate) enum Failure {
     #[cfg(unix)]
     #[error(transparent)]
     Budget(#[from] sealnet_firmware::budget::BudgetError),
+    #[cfg(unix)]
+    #[error(transparent)]
+    ConstantTime(#[from] sealnet_firmware::constant_time::ConstantTimeError),
+    #[cfg(unix)]
+    #[error("{0}")]
+    Varies(&'static str),
     #[error("{} exists", .0.display())]
     Exists(PathBuf),
     #[error("{} {exposed}", path.display())]
@@ -85,6 +91,10 @@ impl Failure {
             Self::Report { .. } => "name another file, or delete this one".into(),
             #[cfg(unix)]
             Self::Budget(error) => error.hint(),
+            #[cfg(unix)]
+            Self::ConstantTime(error) => error.hint(),
+            #[cfg(unix)]
+            Self::Varies(_) => String::new(),
             Self::Exists(_) => {
                 "to give its device a newer model, use `firmware-sim update`; to provision it anew, --force"
                     .into()
@@ -119,6 +129,8 @@ impl Failure {
             Self::NoModel(error) | Self::Refused(error) if error.is_verification() => 1,
             Self::Update(error) if error.is_verification() => 1,
             Self::NotNewer { .. } | Self::Faults(_) => 1,
+            #[cfg(unix)]
+            Self::Varies(_) => 1,
             _ => 2,
         }
     }

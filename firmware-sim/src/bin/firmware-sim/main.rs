@@ -10,10 +10,14 @@ mod budget;
 #[cfg(unix)]
 mod campaign;
 #[cfg(unix)]
+mod constant_time;
+#[cfg(unix)]
 mod emulated;
 mod failure;
 mod files;
 mod info;
+#[cfg(unix)]
+mod progress;
 mod text;
 mod update;
 
@@ -124,6 +128,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show that what the device executes does not depend on its secrets, on a Cortex-M in QEMU
+    #[cfg(unix)]
+    ConstantTime(constant_time::ConstantTimeArgs),
     /// Say what a flash image holds, secrets aside
     Info {
         /// The flash image
@@ -199,6 +206,8 @@ fn main() -> ExitCode {
         Command::Campaign(args) => campaign::campaign(&args),
         #[cfg(unix)]
         Command::Budget { json } => budget(json),
+        #[cfg(unix)]
+        Command::ConstantTime(args) => constant_time::constant_time(&args),
         Command::Info { flash } => info(&flash),
     };
     match done {

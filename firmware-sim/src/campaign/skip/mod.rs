@@ -6,7 +6,6 @@
 //! injection: towards a fault model on a 32-bit microcontroller", FDTC 2013). The boot runs on a Cortex-M4 in QEMU
 //! under its debugger, which puts a NOP in the instruction's place for one execution.
 
-mod code;
 mod plan;
 mod trial;
 
@@ -25,10 +24,9 @@ use crate::identity::Identity;
 use crate::journal::Counters;
 use crate::layout::SLOT_A;
 use crate::provision::{ProvisionError, flash_image};
-use crate::qemu::{Board, Debugged, Image, Mode, QemuError, Stack, build};
+use crate::qemu::{Board, Code, Debugged, Image, Mode, QemuError, Stack, build};
 use crate::sample::{self, SampleError, Sealing};
 use crate::sim::flash::SimFlash;
-use code::Code;
 use plan::{Point, points};
 use trial::{Bench, Outcome};
 

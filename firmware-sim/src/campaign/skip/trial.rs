@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use super::code::Code;
 use super::plan::Point;
 use crate::client::Client;
 use crate::identity::Identity;
-use crate::qemu::{Debugged, Image, QemuError, Stack, Stop};
+use crate::qemu::{Code, Debugged, Image, QemuError, Stack, Stop};
 
 /// What a device that skipped an instruction became.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

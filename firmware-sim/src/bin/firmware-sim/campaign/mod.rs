@@ -1,6 +1,5 @@
 //! `campaign`: faults at every place, and what came of them.
 
-mod progress;
 mod report;
 
 use std::fs;
@@ -21,7 +20,7 @@ use sealnet_firmware::sample::{self, Sealing};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use progress::Bar;
+use crate::progress::Bar;
 use report::Report;
 
 /// What to try, and how much of it.

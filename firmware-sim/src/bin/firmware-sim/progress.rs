@@ -1,12 +1,12 @@
-//! How far a campaign is: a bar, on a terminal alone.
+//! How far the work is: a bar, on a terminal alone.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// One piece of the work, until it is dropped.
-pub(super) struct Bar(ProgressBar);
+pub(crate) struct Bar(ProgressBar);
 
 impl Bar {
-    pub(super) fn new(what: String) -> Self {
+    pub(crate) fn new(what: String) -> Self {
         let style = ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len}, {eta} left")
             .unwrap_or_else(|_| ProgressStyle::default_bar())
             .progress_chars("=> ");
@@ -14,7 +14,7 @@ impl Bar {
         Self(bar.with_style(style).with_message(what))
     }
 
-    pub(super) fn at(&self, done: u64, of: u64) {
+    pub(crate) fn at(&self, done: u64, of: u64) {
         self.0.set_length(of);
         self.0.set_position(done);
     }

@@ -1,0 +1,143 @@
+//! `constant-time`: whether what is executed depends on secrets.
+
+use std::io::{self, Write as _};
+
+use clap::Args;
+use sealnet_firmware::constant_time::{Emulated, Extent, Host, Operands, Part, Timed};
+use sealnet_firmware::qemu::Board;
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::progress::Bar;
+
+/// What to execute, and where.
+#[derive(Debug, Args)]
+pub(crate) struct ConstantTimeArgs {
+    /// A sample of half a minute instead of some minutes
+    #[arg(long, conflicts_with = "host")]
+    quick: bool,
+    /// The core whose instructions are counted
+    #[arg(long, value_enum, default_value_t = Board::CortexM4, conflicts_with = "host")]
+    board: Board,
+    /// Time the same parts on this machine instead, and test the times as `dudect` does: for a quiet machine
+    #[arg(long)]
+    host: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn constant_time(args: &ConstantTimeArgs) -> Result<(), Failure> {
+    if args.host {
+        let bar = Bar::new("times".into());
+        let host = Host::run(counter(&bar, Host::PARTS))?;
+        drop(bar);
+        print(args.json, &host, || host_table(&host))?;
+        return conclude(
+            host.holds(),
+            "on this machine times depend on secrets, or the control's do not",
+        );
+    }
+    let extent = if args.quick {
+        Extent::QUICK
+    } else {
+        Extent::FULL
+    };
+    let bar = Bar::new("devices".into());
+    let found = Emulated::run(args.board, extent, counter(&bar, extent.all()))?;
+    drop(bar);
+    print(args.json, &found, || table(&found))?;
+    conclude(
+        found.holds(),
+        "what is executed depends on secrets, or the control's does not",
+    )
+}
+
+fn conclude(holds: bool, otherwise: &'static str) -> Result<(), Failure> {
+    match holds {
+        true => Ok(()),
+        false => Err(Failure::Varies(otherwise)),
+    }
+}
+
+fn counter(bar: &Bar, of: u64) -> impl FnMut() {
+    let mut done = 0;
+    move || {
+        done += 1;
+        bar.at(done, of);
+    }
+}
+
+fn print(
+    json: bool,
+    found: &impl Serialize,
+    table: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    let text = if json {
+        serde_json::to_string(found).map_err(|error| Failure::Frames("print", error.into()))? + "\n"
+    } else {
+        table()
+    };
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Frames("print", error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn table(found: &Emulated) -> String {
+    let title = format!(
+        "{:58} {:>10} {:>21}  {}\n",
+        "", "executions", "instructions", "same path"
+    );
+    let parts = found.parts.iter().chain([&found.control]);
+    title + &parts.map(row).collect::<String>()
+}
+
+fn row(part: &Part) -> String {
+    let Part {
+        what,
+        executions,
+        min,
+        max,
+        ..
+    } = part;
+    let instructions = match min == max {
+        true => min.to_string(),
+        false => format!("{min} to {max}"),
+    };
+    let path = match (part.same_path, &part.parted) {
+        (None, _) => "only counted".into(),
+        (Some(true), _) => "yes".into(),
+        (Some(false), None) => "no".into(),
+        (Some(false), Some(place)) => format!("no, from {place} on"),
+    };
+    let operands = part.operands.map_or_else(String::new, |operands| {
+        let Operands {
+            divisions,
+            long_multiplications,
+            conditional,
+        } = operands;
+        format!("; {divisions} divisions, {long_multiplications} long multiplications, {conditional} conditional accesses")
+    });
+    format!("{what:58} {executions:>10} {instructions:>21}  {path}{operands}\n")
+}
+
+fn host_table(host: &Host) -> String {
+    let title = format!("{:50} {:>10} {:>10}\n", "", "times", "|t|");
+    let parts = host.parts.iter().chain([&host.control]);
+    title + &parts.map(host_row).collect::<String>()
+}
+
+fn host_row(timed: &Timed) -> String {
+    let Timed { what, times, t } = timed;
+    let verdict = if timed.leaks() {
+        "depends on the secret"
+    } else if *t > Timed::PROBABLY {
+        "may depend on the secret"
+    } else {
+        "no dependence seen"
+    };
+    format!("{what:50} {times:>10} {t:>10.1}  {verdict}\n")
+}
