@@ -2,8 +2,9 @@
 //!
 //! It boots without saying anything, which takes a hundredth of the time.
 
-use std::fs::{self, File};
-use std::io::BufReader;
+use std::fs::File;
+use std::io::Read as _;
+use std::mem;
 use std::time::Duration;
 
 use serde_json::json;
@@ -17,6 +18,10 @@ use crate::client::Link;
 pub(crate) struct Traced {
     machine: Machine,
     trace: Trace,
+    /// QEMU's log, once it is asked for.
+    log: Option<File>,
+    /// The beginning of a line whose end was not in it.
+    unread: Vec<u8>,
 }
 
 impl Traced {
@@ -29,6 +34,8 @@ impl Traced {
         Ok(Self {
             machine: Machine::power_on(image, flash, timeout, |_| {})?,
             trace: Trace::default(),
+            log: None,
+            unread: Vec::new(),
         })
     }
 
@@ -37,19 +44,29 @@ impl Traced {
         &mut self.machine
     }
 
-    /// Exchanges a frame, and gives with the answer the address of every instruction executed meanwhile.
+    /// Exchanges a frame, and gives with the answer the address of every instruction executed for it, perhaps after
+    /// some that the frame before it left to do.
     pub(crate) fn exchange(&mut self, frame: &[u8]) -> Result<(Vec<u8>, Vec<u32>), QemuError> {
-        self.human(&format!("logfile {LOG}"))?;
-        self.human(&format!("log {LOGGED}"))?;
+        if self.log.is_none() {
+            self.human(&format!("logfile {LOG}"))?;
+            // Never switched off: a block that is translated meanwhile would not be said, now or later.
+            self.human(&format!("log {LOGGED}"))?;
+            let path = self.machine.folder.path().join(LOG);
+            self.log = Some(File::open(path).map_err(QemuError::io("open QEMU's log"))?);
+        }
         let answer = self.machine.exchange(frame);
-        self.human("log none")?;
         let answer = answer.map_err(QemuError::io("exchange a frame with the device"))?;
-        let path = self.machine.folder.path().join(LOG);
-        let log = File::open(&path).map_err(QemuError::io("open QEMU's log"))?;
+        // What came before the answer is in the log; the line that it ends in need not be whole.
+        if let Some(log) = &mut self.log {
+            log.read_to_end(&mut self.unread)
+                .map_err(QemuError::io("read QEMU's log"))?;
+        }
+        let end = self.unread.iter().rposition(|byte| *byte == b'\n');
+        let rest = self.unread.split_off(end.map_or(0, |end| end + 1));
+        let lines = mem::replace(&mut self.unread, rest);
         self.trace
-            .read(BufReader::with_capacity(1 << 16, log))
+            .read(lines.as_slice())
             .map_err(QemuError::io("read QEMU's log"))?;
-        fs::remove_file(&path).map_err(QemuError::io("remove QEMU's log"))?;
         Ok((answer, self.trace.take()?))
     }
 

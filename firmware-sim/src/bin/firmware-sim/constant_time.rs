@@ -88,8 +88,8 @@ fn print(
 
 fn table(found: &Emulated) -> String {
     let title = format!(
-        "{:58} {:>10} {:>21}  {}\n",
-        "", "executions", "instructions", "same path"
+        "{:50} {:>10} {:>16} {:>9} {:>9} {:>8} {:>11}\n",
+        "", "executions", "instructions", "same path", "divisions", "long mul", "conditional"
     );
     let parts = found.parts.iter().chain([&found.control]);
     title + &parts.map(row).collect::<String>()
@@ -107,11 +107,10 @@ fn row(part: &Part) -> String {
         true => min.to_string(),
         false => format!("{min} to {max}"),
     };
-    let path = match (part.same_path, &part.parted) {
-        (None, _) => "only counted".into(),
-        (Some(true), _) => "yes".into(),
-        (Some(false), None) => "no".into(),
-        (Some(false), Some(place)) => format!("no, from {place} on"),
+    let path = match part.same_path {
+        None => "",
+        Some(true) => "yes",
+        Some(false) => "no",
     };
     let operands = part.operands.map_or_else(String::new, |operands| {
         let Operands {
@@ -119,9 +118,12 @@ fn row(part: &Part) -> String {
             long_multiplications,
             conditional,
         } = operands;
-        format!("; {divisions} divisions, {long_multiplications} long multiplications, {conditional} conditional accesses")
+        format!(" {divisions:>9} {long_multiplications:>8} {conditional:>11}")
     });
-    format!("{what:58} {executions:>10} {instructions:>21}  {path}{operands}\n")
+    let parted = part.parted.as_ref();
+    let parted = parted.map_or_else(String::new, |place| format!("  paths part after {place}\n"));
+    let row = format!("{what:50} {executions:>10} {instructions:>16} {path:>9}{operands}");
+    format!("{}\n{parted}", row.trim_end())
 }
 
 fn host_table(host: &Host) -> String {
