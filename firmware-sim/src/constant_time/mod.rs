@@ -34,7 +34,8 @@
 //! - memory takes longer for some addresses. No table is read at a secret index: AES is fixsliced (the `aes` crate's
 //!   `soft` backend), SHA-2 and the kernel read in order. The RAM of these cores has no cache.
 //! - an instruction is left out on a condition. Arithmetic takes one cycle either way; loads, stores and long
-//!   multiplications are counted ([`Operands::conditional`]).
+//!   multiplications are counted ([`Operands::conditional`]). Those of the image hang on positions and lengths: a
+//!   flash word's alignment, a field of a message, the blocks left of a token.
 
 mod comparison;
 mod emulated;

@@ -49,6 +49,8 @@ impl Traced {
     pub(crate) fn exchange(&mut self, frame: &[u8]) -> Result<(Vec<u8>, Vec<u32>), QemuError> {
         if self.log.is_none() {
             self.human(&format!("logfile {LOG}"))?;
+            // Opens the file before the core is told: QEMU would translate blocks in between without saying them.
+            self.human("log guest_errors")?;
             // Never switched off: a block that is translated meanwhile would not be said, now or later.
             self.human(&format!("log {LOGGED}"))?;
             let path = self.machine.folder.path().join(LOG);
