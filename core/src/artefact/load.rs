@@ -186,8 +186,8 @@ fn contents(body: &dyn Plaintext, header: &Header) -> Result<Contents, ArtefactE
 impl<const IN: usize, const H1: usize, const H2: usize, const OUT: usize, M: Encrypted>
     Deployed<'_, IN, H1, H2, OUT, M>
 {
-    /// `[OUT]` logits of `[IN]` features; see [`Mlp::logits`] for the stack. A streamed model needs some 500
-    /// bytes more, whatever its shape.
+    /// `[OUT]` logits of `[IN]` features. For the stack see [`Mlp::logits`](crate::mlp::Mlp::logits); a streamed
+    /// model needs some 500 bytes more, whatever its shape.
     #[must_use]
     pub fn logits(&self, features: &[u8; IN]) -> [i32; OUT] {
         match &self.body {

@@ -1,5 +1,7 @@
 //! What boots and what does not, and what the device then says.
 
+use std::mem;
+
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use sealnet_core::artefact::{
@@ -375,8 +377,13 @@ fn a_refused_model_leaves_nothing_in_ram() {
     );
 
     // Served, and there it lies; then a reset at which the device cannot count its boot.
+    // It is wiped with the device, but no reset comes so far.
     let mut machine = provision(&file);
     machine.boot(silent).model().unwrap();
+    assert!(wiped(&machine));
+    let device = machine.boot(silent);
+    device.model().unwrap();
+    mem::forget(device);
     assert!(!wiped(&machine));
     let operation = machine.flash().operations();
     machine.flash_mut().inject(Some(Fault { operation, kind }));
