@@ -6,7 +6,7 @@ use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use rustc_demangle::demangle;
 
 use super::BudgetError;
-use crate::qemu::Image;
+use crate::qemu::{IN_FLASH, Image};
 
 /// An image's sections and symbols.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Footprint {
             .map(|(address, _)| address)
             .collect();
         Ok(Self {
-            flash: bytes_of(&[".vector_table", ".text", ".rodata", ".data"]),
+            flash: bytes_of(&IN_FLASH),
             variables: bytes_of(&[".data", ".bss", ".uninit"]),
             inferences,
             waits,

@@ -5,8 +5,32 @@ use std::fs;
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 use rustc_demangle::demangle;
+use sealnet_core::sign::sha512;
 
 use super::{Image, QemuError};
+
+/// The sections of an image that lie in flash: vector table, code, constants, and the initial values of variables.
+pub(crate) const IN_FLASH: [&str; 4] = [".vector_table", ".text", ".rodata", ".data"];
+
+impl Image {
+    /// SHA-512 of what the image puts into flash. What it says to a debugger, such as where its sources lie, makes
+    /// no difference.
+    ///
+    /// # Errors
+    /// [`QemuError`] if the file cannot be read or is none.
+    pub fn digest(&self) -> Result<[u8; 64], QemuError> {
+        let file = fs::read(&self.path).map_err(QemuError::io("read the firmware's image"))?;
+        let bad =
+            |error: object::Error| QemuError::Machine(format!("{}: {error}", self.path.display()));
+        let elf = object::File::parse(file.as_slice()).map_err(bad)?;
+        let sections: Vec<&[u8]> = IN_FLASH
+            .iter()
+            .filter_map(|name| elf.section_by_name(name))
+            .map(|section| section.data().map_err(bad))
+            .collect::<Result<_, _>>()?;
+        Ok(sha512(&sections))
+    }
+}
 
 /// The machine code of an image.
 #[derive(Debug)]

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 pub use board::{Board, Mode};
 pub use build::{Image, Toolchain, build, is_current, sources};
-pub(crate) use code::Code;
+pub(crate) use code::{Code, IN_FLASH};
 pub use counted::{Counted, Woken};
 pub(crate) use debug::Debugged;
 pub(crate) use gdb::Stop;

@@ -2,7 +2,6 @@
 
 mod report;
 
-use std::fs;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::thread;
@@ -75,8 +74,7 @@ fn share(text: &str) -> Result<Share, String> {
 
 pub(crate) fn campaign(args: &CampaignArgs) -> Result<(), Failure> {
     let image = build(Board::CortexM4, Mode::Clear)?;
-    let elf = fs::read(&image.path).map_err(Failure::io("read", &image.path))?;
-    let digest = sealnet_core::sign::sha512(&[&elf]);
+    let digest = image.digest()?;
     let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut report = Report::open(args.report.as_deref(), args.quick, digest)?;
     let asked = |kind| args.only.is_empty() || args.only.contains(&kind);

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 pub(super) struct Report {
     /// Whether it is of the sample.
     pub(super) quick: bool,
-    /// SHA-512 of the firmware's image: what was found of one says nothing of another.
+    /// SHA-512 of what the firmware's image puts into flash: what was found of one says nothing of another.
     pub(super) image: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) bit_flips: Option<Value>,
