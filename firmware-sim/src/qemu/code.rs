@@ -1,6 +1,6 @@
 //! The image's code: where instructions begin and end, and what they belong to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
@@ -37,7 +37,10 @@ impl Image {
 pub(crate) struct Code {
     base: u32,
     bytes: Vec<u8>,
-    functions: BTreeMap<u32, String>,
+    /// Names by address: functions that compile to the same code are one.
+    functions: BTreeMap<u32, Vec<String>>,
+    /// The handlers of faults.
+    faults: BTreeSet<u32>,
 }
 
 impl Code {
@@ -48,15 +51,32 @@ impl Code {
         let text = elf
             .section_by_name(".text")
             .ok_or_else(|| bad("no code".into()))?;
-        let functions = elf
-            .symbols()
-            .filter(|symbol| symbol.kind() == SymbolKind::Text)
-            .filter_map(|symbol| {
+        let mut functions = BTreeMap::<u32, Vec<String>>::new();
+        for symbol in elf.symbols() {
+            let named = (u32::try_from(symbol.address()).ok()).zip(symbol.name().ok());
+            if let (SymbolKind::Text, Some((address, name))) = (symbol.kind(), named) {
                 // The lowest bit says that it is Thumb code.
-                let address = u32::try_from(symbol.address()).ok()? & !1;
-                Some((address, format!("{:#}", demangle(symbol.name().ok()?))))
-            })
+                let names = functions.entry(address & !1).or_default();
+                names.push(format!("{:#}", demangle(name)));
+            }
+        }
+        let vectors = elf
+            .section_by_name(".vector_table")
+            .ok_or_else(|| bad("no vector table".into()))?;
+        let vectors = vectors.data().map_err(|error| bad(error.to_string()))?;
+        // Stack and reset come before the exceptions; of an exception that the core does not have there is a zero.
+        let faults: BTreeSet<u32> = vectors
+            .as_chunks()
+            .0
+            .iter()
+            .take(EXCEPTIONS)
+            .skip(2)
+            .map(|word| u32::from_le_bytes(*word) & !1)
+            .filter(|address| *address != 0)
             .collect();
+        if faults.is_empty() {
+            return Err(bad("no handler of faults".into()));
+        }
         Ok(Self {
             base: u32::try_from(text.address()).map_err(|error| bad(error.to_string()))?,
             bytes: text
@@ -64,6 +84,7 @@ impl Code {
                 .map_err(|error| bad(error.to_string()))?
                 .to_vec(),
             functions,
+            faults,
         })
     }
 
@@ -90,21 +111,25 @@ impl Code {
 
     /// Where the functions `name` of the module or type `of` begin, whichever way of mangling the compiler has.
     pub(crate) fn entries(&self, of: &str, name: &str) -> Vec<u32> {
-        let named = self.functions.iter().filter(|(_, path)| {
+        let is = |path: &String| {
             // The newer way names the types and numbers that a function is made for as well.
-            let path = path
-                .split_once("::<")
-                .map_or(path.as_str(), |(path, _)| path);
+            let path = path.split_once("::<").map_or(&**path, |(path, _)| path);
             path.rsplit_once("::")
                 .is_some_and(|(within, last)| last == name && within.contains(of))
-        });
-        named.map(|(address, _)| *address).collect()
+        };
+        let named = self.functions.iter();
+        named
+            .filter(|(_, names)| names.iter().any(is))
+            .map(|(address, _)| *address)
+            .collect()
     }
 
     /// The function that `address` is in, and how far.
     pub(crate) fn place(&self, address: u32) -> String {
         match self.functions.range(..=address).next_back() {
-            Some((start, name)) => format!("{name}+{:#x}", address - start),
+            Some((start, names)) => {
+                format!("{}+{:#x}", names.join(" = "), address - start)
+            }
             None => format!("{address:#x}"),
         }
     }
@@ -117,18 +142,12 @@ impl Code {
             .zip(self.bytes.as_chunks().0)
             .filter(|(_, halfword)| u16::from_le_bytes(**halfword) == WFI)
             .map(|(address, _)| address);
-        let faults = self
-            .functions
-            .iter()
-            .filter(|(_, name)| FAULTS.iter().any(|fault| name.contains(fault)))
-            .map(|(address, _)| *address);
-        waits.chain(faults).collect()
+        waits.chain(self.faults.iter().copied()).collect()
     }
 
     /// Whether `address` is that of a fault's handler.
     pub(crate) fn is_fault(&self, address: u32) -> bool {
-        let name = self.functions.get(&address);
-        name.is_some_and(|name| FAULTS.iter().any(|fault| name.contains(fault)))
+        self.faults.contains(&address)
     }
 
     fn halfword(&self, address: u32) -> Option<u16> {
@@ -139,4 +158,5 @@ impl Code {
 }
 
 const WFI: u16 = 0xBF30;
-const FAULTS: [&str; 3] = ["HardFault", "DefaultHandler", "DefaultPreInit_"];
+/// Words of a vector table up to the last exception, before the interrupts (ARMv7-M ARM, B1.5.2).
+const EXCEPTIONS: usize = 16;

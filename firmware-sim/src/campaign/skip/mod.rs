@@ -150,6 +150,9 @@ pub enum SkipError {
     /// The device could not be provisioned.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
+    /// Trials were lost.
+    #[error("a worker of the campaign has panicked")]
+    Lost,
     /// A boot without a fault, or the part of it before the fault, went another way than it must.
     #[error("a boot without a fault, or up to it, went another way than before: {0}")]
     Missed(String),
@@ -266,7 +269,9 @@ impl Recorded {
                 })
                 .collect();
             for worker in workers {
-                all_found.add(worker.join().unwrap_or_else(|_| Ok(Skips::default()))?);
+                // A worker that panicked has lost its trials.
+                let found = worker.join().map_err(|_| SkipError::Lost)?;
+                all_found.add(found?);
             }
             Ok::<_, SkipError>(())
         })?;
