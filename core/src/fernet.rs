@@ -40,6 +40,7 @@ use core::fmt;
 pub use key::{DerivationKey, FERNET_KEY_TEXT_LEN, FernetKey, Iv, NONCE_LEN};
 pub use keyring::Keyring;
 pub use stream::{PlaintextReader, VerifiedToken};
+pub(crate) use token::authenticate;
 pub use token::{
     Decrypted, binary_len, decode_text_in_place, decrypt_in_place, decrypt_text_in_place,
     encode_text, encrypt, encrypt_text, text_len, untrusted_timestamp,

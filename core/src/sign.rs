@@ -25,6 +25,7 @@ mod hmac512;
 mod ed25519;
 
 use core::fmt;
+use core::hint::black_box;
 
 use sha2::{Digest, Sha512};
 use subtle::ConstantTimeEq;
@@ -307,11 +308,12 @@ impl TrustedKey {
         parts: &[&[u8]],
         signature: &Signature,
     ) -> Result<(), BadSignature> {
-        self.verify_message(&Message::new(domain, parts), signature)
+        self.verify_message(&Message::new(domain, parts), signature)?;
+        Ok(())
     }
 
     /// The same check of a document that was hashed before: a device that has been made to skip one check by a
-    /// glitch is to make another.
+    /// glitch is to make another. What it returns tells the device more than that nothing was wrong.
     ///
     /// # Errors
     /// [`BadSignature`] for any reason whatever.
@@ -319,12 +321,40 @@ impl TrustedKey {
         &self,
         message: &Message,
         signature: &Signature,
-    ) -> Result<(), BadSignature> {
+    ) -> Result<Matched, BadSignature> {
         match self {
             Self::Hmac(key) => key.verify(message.bytes(), signature),
             #[cfg(feature = "ed25519-verify")]
             Self::Ed25519(key) => key.verify(message.bytes(), signature),
         }
+    }
+}
+
+/// A number made of what was compared. Code that a fault has thrown past a comparison, into what follows a success,
+/// has another one than a success gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matched(u32);
+
+impl Matched {
+    /// What a success gives.
+    pub const NUMBER: u32 = 0x1E87_4B2D;
+
+    /// Of two values that are said to be equal. In constant time.
+    fn of(found: &[u8], expected: &[u8]) -> Self {
+        let pairs = found.iter().zip(expected);
+        let difference = pairs.fold(0, |all, (found, expected)| all | (found ^ expected));
+        Self(Self::NUMBER.wrapping_add(black_box(difference).into()))
+    }
+
+    /// The same, and that `condition` held. The compiler, which knows that it did, does not know that it is asked.
+    pub(crate) fn and(self, condition: bool) -> Self {
+        Self(self.0.wrapping_add(black_box(!condition).into()))
+    }
+
+    /// The number, to be compared with [`NUMBER`](Self::NUMBER).
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
     }
 }
 

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::{ArtefactError, Header, Sealed};
-use crate::sign::{Domain, Message, Signature, TrustedKey};
+use crate::sign::{Domain, Matched, Message, Signature, TrustedKey};
 
 /// A sealed model whose signature holds under a trusted key and whose counter is high enough.
 /// Only [`Sealed::verify`] makes one.
@@ -12,6 +12,7 @@ pub struct Verified<'a> {
     /// Header and body, which the signature covers.
     pub(super) signed: &'a [u8],
     message: Message,
+    matched: Matched,
 }
 
 /// What a verified file was hashed to. Only [`Verified::hashed`] makes one.
@@ -35,11 +36,12 @@ impl<'a> Sealed<'a> {
         min_counter: u32,
     ) -> Result<Verified<'a>, ArtefactError> {
         let message = Message::new(Domain::Model, &[self.signed]);
-        self.check(trusted, min_counter, &message)?;
+        let matched = self.check(trusted, min_counter, &message)?;
         Ok(Verified {
             header: self.header,
             signed: self.signed,
             message,
+            matched,
         })
     }
 
@@ -56,7 +58,7 @@ impl<'a> Sealed<'a> {
         trusted: &TrustedKey,
         min_counter: u32,
         hashed: &Hashed,
-    ) -> Result<(), ArtefactError> {
+    ) -> Result<Matched, ArtefactError> {
         self.check(trusted, min_counter, &hashed.0)
     }
 
@@ -67,7 +69,7 @@ impl<'a> Sealed<'a> {
         trusted: &TrustedKey,
         min_counter: u32,
         message: &Message,
-    ) -> Result<(), ArtefactError> {
+    ) -> Result<Matched, ArtefactError> {
         let header = &self.header;
         if header.scheme != trusted.scheme() {
             return Err(ArtefactError::SchemeMismatch {
@@ -83,7 +85,7 @@ impl<'a> Sealed<'a> {
             });
         }
         let signature = Signature::from_bytes(*self.signature);
-        trusted
+        let matched = trusted
             .verify_message(message, &signature)
             .map_err(|_| ArtefactError::Signature)?;
         if header.security_counter < min_counter {
@@ -92,7 +94,10 @@ impl<'a> Sealed<'a> {
                 minimum: min_counter,
             });
         }
-        Ok(())
+        Ok(matched
+            .and(header.scheme == trusted.scheme())
+            .and(header.signing_key == trusted_id)
+            .and(header.security_counter >= min_counter))
     }
 }
 
@@ -101,6 +106,12 @@ impl Verified<'_> {
     #[must_use]
     pub const fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// What its checks came to, for a device that counts on faults.
+    #[must_use]
+    pub const fn matched(&self) -> Matched {
+        self.matched
     }
 
     /// What the file was hashed to, for [`Sealed::verify_again`].

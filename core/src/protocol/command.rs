@@ -61,6 +61,8 @@ impl<'t> AuthenticCommand<'t> {
         token: &'t mut [u8],
     ) -> Result<Self, MessageError> {
         let digest = sha512(&[token]);
+        // Twice, the second time below: a device may be made to skip one branch by a glitch.
+        fernet::authenticate(wire, token)?;
         let token = fernet::decrypt_in_place(wire, token, None)?;
         let time = token.timestamp();
         let plaintext: &'t [u8] = token.into_plaintext();

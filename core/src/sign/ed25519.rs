@@ -4,9 +4,9 @@
 //! code on a Cortex-M: a second reduction modulo the group order, and SHA-512 through other traits.
 //!
 //! Strict means: the public key and the signature's point `R` are not of small order, `S` is below the
-//! group order, every encoding is canonical, and the equation is checked without the cofactor. With that,
-//! one message has one signature that verifies, under one key (Chalkias, Garillot, Nikolaenko: "Taming the
-//! many EdDSAs", 2020).
+//! group order, every encoding is canonical, and the equation is checked without the cofactor. With that, nobody but
+//! the signer can make another signature of a message from one, and a signature holds for one key and one message
+//! alone (Chalkias, Garillot, Nikolaenko: "Taming the many EdDSAs", 2020).
 
 use core::fmt;
 
@@ -18,7 +18,7 @@ use ed25519_dalek::VerifyingKey;
 #[cfg(feature = "ed25519")]
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
-use super::{BadSignature, KeyId, KeyKind, Signature, sha512};
+use super::{BadSignature, KeyId, KeyKind, Matched, Signature, sha512};
 
 /// An Ed25519 private key, wiped when dropped.
 #[cfg(feature = "ed25519")]
@@ -103,7 +103,11 @@ impl Ed25519PublicKey {
     }
 
     /// RFC 8032, section 5.1.7, without the cofactor: `R = S B - k A` with `k = SHA-512(R ‖ A ‖ M)`.
-    pub(super) fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), BadSignature> {
+    pub(super) fn verify(
+        &self,
+        message: &[u8],
+        signature: &Signature,
+    ) -> Result<Matched, BadSignature> {
         let [r, s] = signature.0.as_chunks().0 else {
             return Err(BadSignature);
         };
@@ -119,8 +123,9 @@ impl Ed25519PublicKey {
             &scalar(s),
         );
         // Of encodings, so that an `R` that is not canonical is refused. Nothing here is secret.
-        if expected.compress().as_bytes() == r {
-            Ok(())
+        let expected = expected.compress();
+        if expected.as_bytes() == r {
+            Ok(Matched::of(expected.as_bytes(), r))
         } else {
             Err(BadSignature)
         }
@@ -132,7 +137,8 @@ impl Ed25519PublicKey {
     /// [`BadSignature`] for any reason whatever.
     #[cfg(feature = "hazmat")]
     pub fn verify_raw(&self, message: &[u8], signature: &Signature) -> Result<(), BadSignature> {
-        self.verify(message, signature)
+        self.verify(message, signature)?;
+        Ok(())
     }
 }
 

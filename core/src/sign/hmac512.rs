@@ -4,9 +4,10 @@ use core::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha512;
+use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{BadSignature, KeyId, KeyKind, Signature};
+use super::{BadSignature, KeyId, KeyKind, Matched, Signature};
 use crate::wire::copy;
 
 /// A 64-byte HMAC-SHA-512 key, wiped when dropped.
@@ -41,11 +42,19 @@ impl HmacKey {
         Signature(mac.finalize().into_bytes().into())
     }
 
-    pub(super) fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), BadSignature> {
+    pub(super) fn verify(
+        &self,
+        message: &[u8],
+        signature: &Signature,
+    ) -> Result<Matched, BadSignature> {
         let mut mac = keyed_sha512(self.0.as_slice());
         mac.update(message);
+        let tag = Zeroizing::new(<[u8; 64]>::from(mac.finalize().into_bytes()));
         // Compares in constant time.
-        mac.verify((&signature.0).into()).map_err(|_| BadSignature)
+        match tag.ct_eq(&signature.0).into() {
+            true => Ok(Matched::of(&*tag, &signature.0)),
+            false => Err(BadSignature),
+        }
     }
 
     /// Signs bare bytes, without a domain: for published test vectors only.
@@ -61,7 +70,8 @@ impl HmacKey {
     /// [`BadSignature`] for any reason whatever.
     #[cfg(feature = "hazmat")]
     pub fn verify_raw(&self, message: &[u8], signature: &Signature) -> Result<(), BadSignature> {
-        self.verify(message, signature)
+        self.verify(message, signature)?;
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use sealnet_core::artefact::{
     ArtefactError, BodyEncoding, Encrypted, Hashed, Header, Sealed, Verified,
 };
 use sealnet_core::protocol::{FrameReader, SlotName};
-use sealnet_core::sign::TrustedKey;
+use sealnet_core::sign::{Matched, TrustedKey};
 use zeroize::Zeroize as _;
 
 use super::passed::Passed;
@@ -175,8 +175,9 @@ impl<J: NorFlash> Session<J> {
     ) -> Result<Model<'s, M>, BootError> {
         let stored = self.journal.counters().security;
         let verified = verify(flash.slot, &self.identity.publisher, stored, role)?;
-        let hashed = verified.hashed();
+        let (hashed, matched) = (verified.hashed(), verified.matched());
         let model = self.prove(verified, model_ram)?;
+        passed.proofs(matched);
         self.accept(flash, model.header(), &hashed, role, passed, log)?;
         Ok(model)
     }
@@ -207,12 +208,14 @@ impl<J: NorFlash> Session<J> {
     ) -> Result<(), BootError> {
         let journal = &mut self.journal;
         let stored = journal.counters().security;
-        passed.proofs();
-        let counter = check_again(flash, journal, hashed)?;
+        let (counter, matched) = check_again(flash, journal, hashed, role)?;
         if counter != header.security_counter {
             return Err(BootError::Skipped);
         }
-        passed.checks();
+        passed.checks(matched);
+        if !passed.everything() {
+            return Err(BootError::Skipped);
+        }
         match role {
             Role::Active => journal.raise_security(counter)?,
             Role::Trial => {
@@ -256,12 +259,18 @@ fn check_again<J: NorFlash>(
     flash: Flash<'_, '_>,
     journal: &mut Journal<J>,
     hashed: &Hashed,
-) -> Result<u32, BootError> {
+    role: Role,
+) -> Result<(u32, Matched), BootError> {
     let Provisioned { identity, .. } = Provisioned::read(flash.identity)?;
     let stored = journal.read_again()?.security;
     let sealed = Sealed::parse_prefix(flash.slot)?;
-    sealed.verify_again(&identity.publisher, stored, hashed)?;
-    Ok(sealed.untrusted_header().security_counter)
+    let counter = sealed.untrusted_header().security_counter;
+    let minimum = match role {
+        Role::Active => stored,
+        Role::Trial => newer(counter, stored)?,
+    };
+    let matched = sealed.verify_again(&identity.publisher, minimum, hashed)?;
+    Ok((counter, matched))
 }
 
 /// The publisher's model, and newer than every one that was served.
@@ -270,13 +279,16 @@ pub(super) fn verify_newer<'s>(
     publisher: &TrustedKey,
     stored: u32,
 ) -> Result<Verified<'s>, ArtefactError> {
-    let Some(minimum) = stored.checked_add(1) else {
-        return Err(ArtefactError::Rollback {
-            found: sealed.untrusted_header().security_counter,
-            minimum: stored,
-        });
-    };
+    let minimum = newer(sealed.untrusted_header().security_counter, stored)?;
     sealed.verify(publisher, minimum)
+}
+
+/// The lowest security counter that is newer than the stored one; an error if none is.
+fn newer(found: u32, stored: u32) -> Result<u32, ArtefactError> {
+    stored.checked_add(1).ok_or(ArtefactError::Rollback {
+        found,
+        minimum: stored,
+    })
 }
 
 /// Whether a model is of the shape that this firmware was built for.

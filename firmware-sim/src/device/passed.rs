@@ -6,14 +6,16 @@
 //! - Every check whose outcome decides is made twice, far apart, from what is read from flash twice: the
 //!   publisher's key, the journal's counters, the file. The file's hash alone is made once; a wrong one can
 //!   only refuse.
-//! - A success is not the absence of a failure: each of the two passes adds its own number to a sum, and only
-//!   the whole sum lets a model be served. A core that was thrown past a check, into the code behind it,
-//!   has not added them.
-//! - The sum is looked at again, twice, at each request.
+//! - A success is not the absence of a failure: each of the two passes gives a number that is made of what it
+//!   compared, and only the sum of the right ones lets a model be served. A core that was thrown past a
+//!   check, into the code behind it, has another.
+//! - The sum is looked at before anything is written to the journal, when the model is taken, and at each request.
 //!
 //! That this holds is not argued but tried, at every instruction that a boot executes: see `campaign::skip`.
 
 use core::hint::black_box;
+
+use sealnet_core::sign::Matched;
 
 /// The sum, before it is looked at.
 #[derive(Debug, Clone, Copy)]
@@ -25,14 +27,14 @@ impl Passed {
         Self(black_box(NOTHING))
     }
 
-    /// The chain of proofs has come to its end.
-    pub(super) fn proofs(&mut self) {
-        self.0 = black_box(self.0).wrapping_add(PROOFS);
+    /// The chain of proofs has come to its end; what its checks came to.
+    pub(super) fn proofs(&mut self, matched: Matched) {
+        self.0 = black_box(self.0).wrapping_add(matched.number());
     }
 
-    /// Every check has been made again.
-    pub(super) fn checks(&mut self) {
-        self.0 = black_box(self.0).wrapping_add(CHECKS);
+    /// Every check has been made again; what they came to.
+    pub(super) fn checks(&mut self, matched: Matched) {
+        self.0 = black_box(self.0).wrapping_add(matched.number().rotate_left(AGAIN));
     }
 
     /// Whether everything is passed.
@@ -47,28 +49,41 @@ impl Passed {
     }
 }
 
-// Numbers that no single bit, no zeroed and no stale register makes of each other.
+/// What no zeroed and no stale register holds.
 const NOTHING: u32 = 0x5A3C_96E1;
-const PROOFS: u32 = 0x1E87_4B2D;
-const CHECKS: u32 = 0x6D52_B83B;
-const EVERYTHING: u32 = NOTHING.wrapping_add(PROOFS).wrapping_add(CHECKS);
+/// The second pass counts otherwise than the first, so that none stands for the other.
+const AGAIN: u32 = 7;
+const EVERYTHING: u32 = NOTHING
+    .wrapping_add(Matched::NUMBER)
+    .wrapping_add(Matched::NUMBER.rotate_left(AGAIN));
 
 #[cfg(test)]
 mod tests {
+    use sealnet_core::sign::{Domain, HmacKey, Message, SigningKey};
+
     use super::*;
 
     #[test]
     fn only_both_passes_are_everything() {
+        let signing = SigningKey::Hmac(HmacKey::from_bytes([7; 64]));
+        let key = signing.trusted();
+        let signature = signing.sign(Domain::Model, &[b"a"]);
+        let message = Message::new(Domain::Model, &[b"a"]);
+        let matched = key.verify_message(&message, &signature).unwrap();
         let mut passed = Passed::nothing();
         assert!(!passed.everything());
-        passed.proofs();
+        passed.proofs(matched);
         assert!(!passed.everything());
-        passed.checks();
+        passed.checks(matched);
         assert!(passed.everything());
-        passed.checks();
+        passed.checks(matched);
         assert!(!passed.everything());
-        let mut passed = Passed::nothing();
-        passed.checks();
-        assert!(!passed.everything());
+        for twice in [Passed::proofs, Passed::checks] {
+            let mut passed = Passed::nothing();
+            twice(&mut passed, matched);
+            assert!(!passed.everything());
+            twice(&mut passed, matched);
+            assert!(!passed.everything());
+        }
     }
 }
