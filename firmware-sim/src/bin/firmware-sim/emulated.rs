@@ -141,7 +141,7 @@ fn model(machine: &mut Machine) -> Result<(), Failure> {
 /// What the reader of standard input tells.
 enum Asked {
     /// So many frames are on their way to the device.
-    Frames(u64),
+    Frames(i64),
     /// Nothing more will come.
     Ended(io::Result<()>),
 }
@@ -166,16 +166,22 @@ fn pass_on(machine: &Machine, timeout: Duration) -> Result<(), Failure> {
 
 fn ask(mut wire: UnixStream, tell: &Sender<Asked>) -> io::Result<()> {
     let mut frames = FrameReader::<{ 1 + MAX_PAYLOAD }>::new();
-    let (mut input, mut piece) = (io::stdin().lock(), [0; 4096]);
+    let (mut input, mut piece, mut begun) = (io::stdin().lock(), [0; 4096], false);
     loop {
         let read = match input.read(&mut piece) {
+            // A frame that was begun ends here: nothing that is asked later must be taken for its end.
+            Ok(0) if begun => {
+                piece = [0; 4096];
+                piece.get(..1).unwrap_or_default()
+            }
             Ok(0) => return Ok(()),
             Ok(read) => piece.get(..read).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
+        begun = read.last().is_some_and(|last| *last != 0);
         let whole = read.iter().filter(|byte| frames.push(**byte).is_some());
-        let _ = tell.send(Asked::Frames(whole.count() as u64));
+        let _ = tell.send(Asked::Frames(whole.count() as i64));
         // If the device takes nothing, no answer comes either, and that is noticed.
         if wire.write_all(read).is_err() {
             return Ok(());
@@ -191,13 +197,14 @@ fn answers(
 ) -> Result<io::Result<()>, Failure> {
     wire.set_read_timeout(Some(GLANCE))
         .map_err(|error| Failure::Frames("pass on", error))?;
-    let (mut pending, mut since, mut ended) = (0_u64, Instant::now(), None);
+    // Below zero where an answer comes before it is told what was asked.
+    let (mut pending, mut since, mut ended) = (0_i64, Instant::now(), None);
     let (mut output, mut piece) = (io::stdout().lock(), [0; 4096]);
     loop {
         for asked in hear.try_iter() {
             match asked {
                 Asked::Frames(frames) => {
-                    if pending == 0 {
+                    if pending <= 0 {
                         since = Instant::now();
                     }
                     pending += frames;
@@ -213,7 +220,7 @@ fn answers(
             Ok(0) => return Err(QemuError::Machine("it ended".into()).into()),
             Ok(read) => piece.get(..read).unwrap_or_default(),
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted if pending == 0 => continue,
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted if pending <= 0 => continue,
                 io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {
                     if since.elapsed() > timeout {
                         return Err(QemuError::Timeout(timeout).into());
@@ -223,9 +230,9 @@ fn answers(
                 _ => return Err(QemuError::Machine(format!("it ended: {error}")).into()),
             },
         };
-        let frames = answer.iter().filter(|byte| **byte == 0).count() as u64;
+        let frames = answer.iter().filter(|byte| **byte == 0).count() as i64;
         if frames > 0 {
-            (pending, since) = (pending.saturating_sub(frames), Instant::now());
+            (pending, since) = (pending - frames, Instant::now());
         }
         if let Err(error) = output.write_all(answer).and_then(|()| output.flush()) {
             return Ok(Err(error));

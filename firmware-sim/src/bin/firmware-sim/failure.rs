@@ -73,6 +73,8 @@ pub(crate) enum Failure {
     /// What a run in QEMU left behind is not this image's.
     #[error("{} is not what a run of {} left behind", running.display(), path.display())]
     Strange { running: PathBuf, path: PathBuf },
+    #[error("{} is newer than what a run of it left behind in {}: its counters are higher", path.display(), running.display())]
+    Behind { running: PathBuf, path: PathBuf },
     #[cfg(not(unix))]
     #[error("--on qemu needs Unix")]
     NeedsUnix,
@@ -110,6 +112,11 @@ impl Failure {
             Self::Strange { running, .. } => {
                 format!("if no device of yours ran from it, remove {}", running.display())
             }
+            Self::Behind { running, path } => format!(
+                "if {} is the device's flash as it is now, remove {}",
+                path.display(),
+                running.display()
+            ),
             #[cfg(not(unix))]
             Self::NeedsUnix => "leave it out: the device then runs in this process".into(),
             Self::Io { .. }

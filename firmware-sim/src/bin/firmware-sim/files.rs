@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(unix)]
+use sealnet_firmware::journal::{Counters, Journal};
 use sealnet_firmware::keyfile::{self, Guard};
 use sealnet_firmware::layout::FLASH_LEN;
 #[cfg(unix)]
@@ -139,9 +141,32 @@ pub(crate) fn recover(path: &Path, flash: &SimFlash) -> Result<bool, Failure> {
     if newer.get(IDENTITY..JOURNAL) != flash.bytes().get(IDENTITY..JOURNAL) {
         return Err(strange());
     }
+    // Nor may anyone have put a newer state in its place meanwhile: counters never go back.
+    let left_behind = SimFlash::new(newer.to_vec());
+    if let (Some(here), Some(there)) = (counters(flash), counters(&left_behind)) {
+        if here.boot > there.boot
+            || here.security > there.security
+            || here.requests > there.requests
+        {
+            return Err(Failure::Behind {
+                running: left,
+                path: path.to_owned(),
+            });
+        }
+    }
     write_new(path, &newer, true)?;
     std::fs::remove_file(&left).map_err(Failure::io("remove", &left))?;
     Ok(true)
+}
+
+/// The counters of a flash image, if its journal has some.
+#[cfg(unix)]
+fn counters(flash: &SimFlash) -> Option<Counters> {
+    let mut copy = SimFlash::new(flash.bytes().to_vec());
+    let (_, journal) = copy.split(JOURNAL);
+    Journal::open(journal)
+        .ok()
+        .map(|journal| journal.counters())
 }
 
 /// Whether the file that was opened is the one that has the name now.

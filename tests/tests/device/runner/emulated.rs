@@ -109,6 +109,56 @@ fn what_is_left_of_another_device_is_not_taken() {
     assert_eq!(desk.ran("info --flash flash.bin").code, 0);
 }
 
+/// Counters never go back: a flash that went on meanwhile is not replaced by what an older run left behind.
+#[test]
+fn what_an_older_run_left_behind_is_not_taken() {
+    let desk = Desk::new();
+    assert_eq!(desk.provision("model.sealed", "").code, 0);
+    let mut device = Process::start(&mut emulated(&desk));
+    Client::new(&desk.identity).status(&mut device).unwrap();
+    let left = fs::read(desk.path("flash.bin.running")).unwrap();
+    device.kill();
+    gone(desk.root.path(), "sealnet-qemu-");
+    // Its state is taken, and three boots go by.
+    for _ in 0..3 {
+        assert_eq!(desk.ran("run --flash flash.bin").code, 0);
+    }
+    let newer = fs::read(desk.path("flash.bin")).unwrap();
+    desk.write("flash.bin.running", &left);
+    let running = desk.path("flash.bin.running");
+    fs::set_permissions(running, fs::Permissions::from_mode(0o600)).unwrap();
+    let ran = desk.ran("info --flash flash.bin");
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains("its counters are higher\n  hint: if flash.bin"),
+        "{}",
+        ran.stderr
+    );
+    assert!(fs::read(desk.path("flash.bin")).unwrap() == newer);
+}
+
+/// What came in before the input ended is answered, and a frame that it broke off is one that the device refuses.
+#[test]
+fn answers_are_counted_whenever_they_come() {
+    let desk = Desk::new();
+    assert_eq!(desk.provision("model.sealed", "").code, 0);
+    let mut command = emulated(&desk);
+    command.args(["--timeout", "20"]);
+    let mut device = Process::start(&mut command);
+    let mut client = Client::new(&desk.identity);
+    for _ in 0..20 {
+        client.status(&mut device).unwrap();
+    }
+    device
+        .input
+        .as_mut()
+        .unwrap()
+        .write_all(&[5, 1, 2])
+        .unwrap();
+    assert_eq!(device.end(), 0);
+}
+
 #[test]
 fn a_device_that_serves_no_model_says_why() {
     let desk = Desk::new();
