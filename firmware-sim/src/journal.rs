@@ -33,7 +33,8 @@
 //!   as torn too. If no record is left then, the flash is at fault, and the device says so.
 //! - Nothing is read back by position: a counter is the maximum over every valid record of both pages, so a page
 //!   half erased, a record written twice or one that reads well only now and then can raise a counter but never
-//!   lower it.
+//!   lower it. A record that is lost after it was read back, to a cell that decays say, does take with it what it
+//!   alone had raised: the flash is trusted to keep what it has kept once.
 //! - Slot, trial and outcome are those of the newest record among those with the highest security counter. The
 //!   active slot changes in one record only, [`Journal::confirm`]'s, which raises the security counter too: so
 //!   every record with the highest one names the same slot, and no torn record that reads well later, however

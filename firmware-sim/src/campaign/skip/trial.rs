@@ -191,7 +191,7 @@ fn ended(board: &mut Debugged) -> bool {
 /// Without a fault nothing hangs: a machine that is slow, because others use it too, is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Many times what a boot takes.
-const BOOT_TIMEOUT: Duration = Duration::from_secs(1);
+const BOOT_TIMEOUT: Duration = Duration::from_millis(500);
 /// A boot that has not ended by then does not: it takes a few hundredths of a second.
-const HUNG_TIMEOUT: Duration = Duration::from_secs(5);
+const HUNG_TIMEOUT: Duration = Duration::from_secs(3);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
