@@ -341,7 +341,8 @@ pub fn status(link: &mut impl Link) -> Result<Status, ClientError> {
     })
 }
 
-fn frame(kind: Kind, payload: &[u8]) -> Result<Vec<u8>, MessageError> {
+/// A frame, with its closing zero.
+pub(crate) fn frame(kind: Kind, payload: &[u8]) -> Result<Vec<u8>, MessageError> {
     let mut frame = vec![0; frame_len(payload.len())];
     let len = write_frame(kind, payload, &mut frame).map_err(|_| MessageError::NoSpace)?;
     frame.truncate(len);
