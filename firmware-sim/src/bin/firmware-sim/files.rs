@@ -143,16 +143,15 @@ pub(crate) fn recover(path: &Path, flash: &SimFlash) -> Result<bool, Failure> {
     }
     // Nor may anyone have put a newer state in its place meanwhile: counters never go back.
     let left_behind = SimFlash::new(newer.to_vec());
-    if let (Some(here), Some(there)) = (counters(flash), counters(&left_behind)) {
-        if here.boot > there.boot
+    if let (Some(here), Some(there)) = (counters(flash), counters(&left_behind))
+        && (here.boot > there.boot
             || here.security > there.security
-            || here.requests > there.requests
-        {
-            return Err(Failure::Behind {
-                running: left,
-                path: path.to_owned(),
-            });
-        }
+            || here.requests > there.requests)
+    {
+        return Err(Failure::Behind {
+            running: left,
+            path: path.to_owned(),
+        });
     }
     write_new(path, &newer, true)?;
     std::fs::remove_file(&left).map_err(Failure::io("remove", &left))?;
