@@ -6,13 +6,14 @@ that holds a constant. From that:
 - a function that reaches itself fails the check;
 - so does a call of a register whose target is not known, unless it is in a function that `--indirect` names. Such a
   call is taken for one of every function whose address lies anywhere in the image, or at its place in a table of
-  methods;
+  methods. If there is none, that fails the check wherever it is;
 - so does a function with the name of an allocator;
 - each call of a panic, and each undefined instruction, is charged to the function that it was inlined from, as in
   panics.py, and fails the check unless `--panic` names that;
 - the stack is bounded by the deepest sum of frames from the reset on, and one exception on top of it.
 
-With `--control` these are put into the code on purpose, and each must be found.
+With `--control` these are put into the code on purpose, and jumps to an address that was computed or read, and each
+must be found.
 
     calls.py IMAGE [--control] [--indirect PART]... [--panic PART]...
 
@@ -27,7 +28,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 from panics import IN_CORE, PANICS, charged
-from thumb import Image
+from thumb import Function, Image, Unreadable, is_shared
 
 ALLOCATOR = re.compile(r"__rust_(?:re|de)?alloc|__rg_|^_?(?:malloc|calloc|realloc|free|sbrk)$|C\w+_5alloc\d|5alloc5alloc")
 # What the core pushes for an exception, with the registers of its FPU, and to align the stack (Armv7-M, B1.5.7).
@@ -122,6 +123,9 @@ def wrong(image: Image, indirect: list[str], panic: list[str]) -> tuple[Calls, l
     unknown = [(call, function) for function in image.functions.values() for call in function.calls if not call.targets]
     calls = Calls(image)
     found = calls.strays() + calls.recursions()
+    found += [
+        f"a call of nothing at {call.place:#x}: {function.name}" for call, function in unknown if not call.targets
+    ]  # fmt: skip
     allowed = set()
     for call, function in unknown:
         parts = {part for part in indirect for name in function.names if part in name}
@@ -145,17 +149,41 @@ def control(path: str, indirect: list[str], panic: list[str]) -> None:
     chain = calls.chain(calls.deepest())
     caller, callee = chain[-2:]
     place = next(call.place for call in image.functions[caller].calls if callee in call.targets)
-    for change, said in (
-        (branch_with_link(place, caller), "recursion: "),
-        (branch_with_link(place, chain[-3]), "recursion: "),
-        (branch_with_link(place, callee + 2), "a call at "),
+    # Nothing is on the stack there.
+    start = next(function.start for function in image.functions.values() if begins_with_a_word(function))
+    for place, change, said in (
+        (place, branch_with_link(place, caller), "recursion: "),
+        (place, branch_with_link(place, chain[-3]), "recursion: "),
+        (place, branch_with_link(place, callee + 2), "a call at "),
         # `blx r2`, `udf #0`, and a `nop` each.
-        (bytes.fromhex("904700bf"), "a call of a register at "),
-        (bytes.fromhex("00de00bf"), "can panic: "),
+        (place, bytes.fromhex("904700bf"), "a call of a register at "),
+        (place, bytes.fromhex("00de00bf"), "can panic: "),
+        # `add pc, r2` and a `nop`; `mov pc, r2` and a `nop`; `ldr.w pc, [r2]`, which moves no stack.
+        (place, bytes.fromhex("974400bf"), f"at {place:#x} it goes on somewhere"),
+        (place, bytes.fromhex("974600bf"), f"at {place:#x} it goes on somewhere"),
+        (start, bytes.fromhex("d2f800f0"), f"at {start:#x} it goes on somewhere"),
     ):
-        _, found, _ = wrong(Image(path, {place: change}), indirect, panic)
+        try:
+            _, found, _ = wrong(Image(path, {place: change}), indirect, panic)
+        except Unreadable as error:
+            found = [str(error)]
         if not any(what.startswith(said) for what in found):
             sys.exit(f"calls.py: put in on purpose at {place:#x} and not found: {said}")
+
+
+    # Every function whose address is known as one that drops a value: what calls another method calls none.
+    addresses = image.pointers()
+    image = Image(path)
+    image.pointers = lambda: {start: {0} for start in addresses}
+    _, found, _ = wrong(image, indirect, panic)
+    if not any(what.startswith("a call of nothing at ") for what in found):
+        sys.exit("calls.py: no method is known, and calls of them are found all the same")
+
+
+def begins_with_a_word(function: Function) -> bool:
+    """Whether its first instructions take 4 bytes together, and it is no part of others."""
+    sizes = [function.instructions[at].size for at in sorted(function.instructions)[:2]]
+    return (sizes[:1] == [4] or sizes == [2, 2]) and not is_shared(function)
 
 
 def branch_with_link(place: int, target: int) -> bytes:

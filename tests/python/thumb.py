@@ -1,7 +1,8 @@
 """The code of a linked Cortex-M image: its functions, their calls, and how deep the stack is at each.
 
 Every path through a function is followed, with the bytes that are on the stack and the constants that registers
-hold. Code that is not understood is an error, never a guess.
+hold. Code that is not understood is an error, never a guess: so is each write to PC that is neither a branch nor a
+return off the stack.
 """
 
 import bisect
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from capstone import CS_ARCH_ARM, CS_MODE_MCLASS, CS_MODE_THUMB, Cs, CsInsn
+from capstone import CS_ARCH_ARM, CS_GRP_JUMP, CS_MODE_MCLASS, CS_MODE_THUMB, Cs, CsInsn
 from capstone.arm import (
     ARM_CC_AL, ARM_CC_HI, ARM_CC_INVALID, ARM_OP_IMM, ARM_OP_MEM, ARM_OP_REG, ARM_REG_LR, ARM_REG_PC, ARM_REG_R0,
     ARM_REG_R1, ARM_REG_R2, ARM_REG_R3, ARM_REG_R12, ARM_REG_SP,
@@ -268,7 +269,7 @@ class Walk:
                 self.back(at, depth)
             if not conditional:
                 return
-        elif name.startswith("b") and len(operands) == 1 and operands[0].type == ARM_OP_IMM:
+        elif name.startswith("b") and instruction.group(CS_GRP_JUMP):
             self.jump(at, operands[0].imm, state)
             if not conditional:
                 return
@@ -293,10 +294,10 @@ class Walk:
             return
         else:
             changed = self.moved(instruction, depth)
-            returns = name.startswith(("pop", "ldm", "ldr")) and any(
-                operand.type == ARM_OP_REG and operand.reg == ARM_REG_PC for operand in operands
-            )
-            if returns:
+            if ARM_REG_PC in instruction.regs_access()[1] or instruction.group(CS_GRP_JUMP):
+                # All branches are above. What is left and is understood is a return: PC comes off the stack.
+                if not pops(instruction):
+                    raise Unreadable(f"at {at:#x} it goes on somewhere: {instruction.mnemonic} {instruction.op_str}")
                 self.back(at, changed)
                 if not conditional:
                     return
@@ -376,6 +377,19 @@ class Walk:
             known[operands[0].reg] = value
             if name == "movt":
                 self.image.made.add(value)
+
+
+def pops(instruction: CsInsn) -> bool:
+    """Whether an instruction loads registers from where the stack ends and takes that much off it."""
+    name, operands = instruction.mnemonic.split(".")[0], instruction.operands
+    if name.startswith("pop"):
+        return True
+    if name.startswith(("ldmdb", "ldmea")) or not instruction.writeback:
+        return False
+    if name.startswith("ldm"):
+        return operands[0].reg == ARM_REG_SP
+    # `ldr pc, [sp], #4`: what moves the stack before it reads, reads beyond the frame.
+    return name.startswith("ldr") and len(operands) == 3 and operands[1].mem.base == ARM_REG_SP
 
 
 def is_shared(function: Function) -> bool:
