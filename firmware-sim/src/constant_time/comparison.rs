@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::qemu::{Code, Traced};
+use super::ConstantTimeError;
+use crate::qemu::Code;
 
 /// A part of the device, executed with many secrets.
 #[derive(Debug, Clone, Serialize)]
@@ -19,7 +20,7 @@ pub struct Part {
     pub same_path: Option<bool>,
     /// Where two executions parted first.
     pub parted: Option<String>,
-    /// What it executes whose cycles may hang on what it computes; `None` where instructions were counted alone.
+    /// What it executes whose cycles may hang on what it computes, in one execution; `None` if none was traced.
     pub operands: Option<Operands>,
 }
 
@@ -30,8 +31,8 @@ pub struct Operands {
     pub divisions: u64,
     /// 32 times 32 bits to 64, with and without accumulation: these end early on a Cortex-M3.
     pub long_multiplications: u64,
-    /// Loads, stores and long multiplications that are left out on a condition, which takes fewer cycles and the same
-    /// instructions.
+    /// Loads, stores, long multiplications and floating-point divisions that are left out on a condition, which takes
+    /// fewer cycles and the same instructions.
     pub conditional: u64,
 }
 
@@ -40,6 +41,12 @@ impl Part {
     #[must_use]
     pub fn is_constant(&self) -> bool {
         self.min == self.max && self.same_path != Some(false)
+    }
+
+    /// Whether it divides integers; `None` if no execution was traced.
+    #[must_use]
+    pub fn divides(&self) -> Option<bool> {
+        self.operands.map(|operands| operands.divisions > 0)
     }
 }
 
@@ -73,18 +80,35 @@ impl Comparison {
         self.part.max = self.part.max.max(instructions);
     }
 
+    /// Takes in what an execution that is counted elsewhere consists of. `instruction` disassembles the one at an
+    /// address.
+    pub(super) fn operands<'t>(
+        &mut self,
+        path: &[u32],
+        instruction: impl Fn(u32) -> Option<&'t str>,
+    ) -> Result<(), ConstantTimeError> {
+        let mut operands = Operands::default();
+        for address in path {
+            let noted = instruction(*address).and_then(|text| operands.note(text));
+            noted.ok_or(ConstantTimeError::Unnamed(*address))?;
+        }
+        self.part.operands = Some(operands);
+        Ok(())
+    }
+
     /// An execution of which the address of each instruction is known.
-    pub(super) fn path(&mut self, path: &[u32], code: &Code, board: &Traced) {
+    pub(super) fn path<'t>(
+        &mut self,
+        path: &[u32],
+        code: &Code,
+        instruction: impl Fn(u32) -> Option<&'t str>,
+    ) -> Result<(), ConstantTimeError> {
         self.count(path.len() as u64);
         let Some(first) = &self.first else {
-            let mut operands = Operands::default();
-            for address in path {
-                operands.note(board.instruction(*address).unwrap_or_default());
-            }
-            self.part.operands = Some(operands);
+            self.operands(path, instruction)?;
             self.part.same_path = Some(true);
             self.first = Some(path.to_vec());
-            return;
+            return Ok(());
         };
         if let Some(at) = parting(first, path) {
             self.part.same_path = Some(false);
@@ -93,6 +117,7 @@ impl Comparison {
                 after.map_or_else(|| "its beginning".into(), |address| code.place(*address));
             self.part.parted.get_or_insert(place);
         }
+        Ok(())
     }
 
     pub(super) fn part(self) -> Part {
@@ -101,10 +126,10 @@ impl Comparison {
 }
 
 impl Operands {
-    /// Takes in an instruction as QEMU disassembles it.
-    fn note(&mut self, instruction: &str) {
-        let mnemonic = instruction.split_ascii_whitespace().next();
-        let mnemonic = mnemonic.map_or("", |name| name.split('.').next().unwrap_or_default());
+    /// Takes in an instruction as QEMU disassembles it. `None` if it is none: `.byte` and the like.
+    fn note(&mut self, instruction: &str) -> Option<()> {
+        let mnemonic = instruction.split_ascii_whitespace().next()?;
+        let mnemonic = mnemonic.split('.').next().filter(|name| !name.is_empty())?;
         let is = |names: &[&str]| {
             names
                 .iter()
@@ -112,9 +137,10 @@ impl Operands {
         };
         self.divisions += u64::from(is(&["udiv", "sdiv"]));
         self.long_multiplications += u64::from(is(&LONG));
-        let mut named = MEMORY.iter().chain(&LONG);
+        let mut named = MEMORY.iter().chain(&LONG).chain(&FLOAT);
         let varies = named.any(|name| conditional(mnemonic, name) == Some(true));
         self.conditional += u64::from(varies);
+        Some(())
     }
 }
 
@@ -135,10 +161,17 @@ fn parting(one: &[u32], other: &[u32]) -> Option<usize> {
 
 /// ARMv7-M ARM, A7.7: what multiplies to 64 bits.
 const LONG: [&str; 5] = ["umull", "smull", "umlal", "smlal", "umaal"];
-/// What reads and writes memory.
-const MEMORY: [&str; 16] = [
-    "ldr", "ldrb", "ldrh", "ldrsb", "ldrsh", "ldrd", "ldm", "str", "strb", "strh", "strd", "stm",
-    "push", "pop", "vldr", "vstr",
+/// Floating-point division and square root: 14 cycles on a Cortex-M4 (TRM, table 7-1), whatever the operands.
+const FLOAT: [&str; 2] = ["vdiv", "vsqrt"];
+/// What reads and writes memory (ARMv7-M ARM, A4.6 and A4.7; ARMv8-M's that acquire and release), by each name that a
+/// disassembler may give it.
+const MEMORY: [&str; 58] = [
+    "ldr", "ldrb", "ldrh", "ldrsb", "ldrsh", "ldrd", "ldrt", "ldrbt", "ldrht", "ldrsbt", "ldrsht",
+    "ldrex", "ldrexb", "ldrexh", "lda", "ldab", "ldah", "ldaex", "ldaexb", "ldaexh", "ldm",
+    "ldmia", "ldmfd", "ldmdb", "ldmea", "pop", "str", "strb", "strh", "strd", "strt", "strbt",
+    "strht", "strex", "strexb", "strexh", "stl", "stlb", "stlh", "stlex", "stlexb", "stlexh",
+    "stm", "stmia", "stmea", "stmdb", "stmfd", "push", "vldr", "vldm", "vldmia", "vldmdb", "vpop",
+    "vstr", "vstm", "vstmia", "vstmdb", "vpush",
 ];
 /// ARMv7-M ARM, A7.3, in both names of carry set and clear.
 const CONDITIONS: [&str; 16] = [
@@ -178,10 +211,10 @@ mod tests {
             "muls     r0, r1, r0",
             "movne    r0, r1",
             "vdiv.f32 s2, s2, s0",
+            "vldmia   r0!, {s0, s1}",
             "bne      #0x12",
-            "",
         ] {
-            operands.note(harmless);
+            operands.note(harmless).unwrap();
         }
         assert_eq!(operands, Operands::default());
         for noted in [
@@ -190,14 +223,29 @@ mod tests {
             "umlalne  r0, r1, r2, r3",
             "ldrbne.w r0, [r1]",
             "strhs    r0, [r1]",
+            "ldmdbeq  r0!, {r1, r2}",
+            "stmiane  r0!, {r1, r2}",
+            "vstmdbne r0!, {s0}",
+            "vdivlt.f32 s2, s2, s0",
+            "sdivgt   r0, r1, r2",
         ] {
-            operands.note(noted);
+            operands.note(noted).unwrap();
         }
         let expected = Operands {
-            divisions: 1,
+            divisions: 2,
             long_multiplications: 2,
-            conditional: 3,
+            conditional: 7,
         };
         assert_eq!(operands, expected);
+    }
+
+    #[test]
+    fn what_is_no_instruction_is_not_taken_for_a_harmless_one() {
+        let mut comparison = Comparison::new("boot");
+        for unknown in [None, Some(""), Some("  "), Some(".byte 0x00, 0xfb")] {
+            let said = comparison.operands(&[0x400], |_| unknown);
+            assert!(matches!(said, Err(ConstantTimeError::Unnamed(0x400))));
+        }
+        assert_eq!(comparison.part().divides(), None);
     }
 }

@@ -12,7 +12,7 @@ use super::{ConstantTimeError, Part};
 use crate::client::Client;
 use crate::journal::Counters;
 use crate::provision::flash_image;
-use crate::qemu::{Board, Code, Counted, Image, Mode, Traced, build};
+use crate::qemu::{Board, Code, Counted, Debugged, Image, Mode, Traced, build};
 use crate::sim::flash::SimFlash;
 
 /// An image and its code.
@@ -54,12 +54,7 @@ impl Bench {
         for seed in 0..devices {
             let secrets = Secrets(seed);
             let flash = self.flash(secrets)?;
-            boot.count(Counted::boot(
-                &self.image,
-                flash.bytes(),
-                "Serving",
-                TIMEOUT,
-            )?);
+            self.boot(&mut boot, &flash, "Serving", seed + 1 == devices)?;
             let Awake {
                 mut board,
                 mut client,
@@ -67,9 +62,10 @@ impl Bench {
             let request = client.seal(&secrets.features())?;
             let (reply, path) = board.exchange(&request.frame)?;
             client.open(&request, &reply)?;
-            answer.path(self.work(&path)?, &self.code, &board);
-            open.path(self.call(&path, COMMAND, OPEN)?, &self.code, &board);
-            dense.path(self.call(&path, KERNEL, LOGITS)?, &self.code, &board);
+            let named = |address| board.instruction(address);
+            answer.path(self.work(&path)?, &self.code, named)?;
+            open.path(self.call(&path, COMMAND, OPEN)?, &self.code, named)?;
+            dense.path(self.call(&path, KERNEL, LOGITS)?, &self.code, named)?;
             done();
         }
         Ok([boot, open, dense, answer].map(Comparison::part).into())
@@ -90,7 +86,8 @@ impl Bench {
             for difference in differences::<TAG_LEN>(seed) {
                 let frame = frame(&changed(&token, &difference))?;
                 let path = self.refusal(&mut awake, &frame)?;
-                tags.path(&path, &self.code, &awake.board);
+                let named = |address| awake.board.instruction(address);
+                tags.path(&path, &self.code, named)?;
             }
             done();
         }
@@ -109,11 +106,13 @@ impl Bench {
             let model = secrets.model(self.encrypted())?;
             let differences = differences::<SIGNATURE_LEN>(seed);
             // Each boot costs as much as all of a device's tags together.
-            for difference in differences.iter().step_by(FEWER_SIGNATURES) {
+            let mut fewer = differences.iter().step_by(FEWER_SIGNATURES).peekable();
+            while let Some(difference) = fewer.next() {
                 let model = changed(&model, difference);
                 let flash = flash_image(&secrets.identity()?, &model, Counters::default())?;
                 let said = "NoModel(Model(Signature))";
-                signatures.count(Counted::boot(&self.image, flash.bytes(), said, TIMEOUT)?);
+                let last = seed + 1 == devices && fewer.peek().is_none();
+                self.boot(&mut signatures, &flash, said, last)?;
             }
             done();
         }
@@ -135,9 +134,34 @@ impl Bench {
             awake.client.expect_provisioning(other);
             let request = awake.client.seal(&secrets.features())?;
             let path = self.refusal(&mut awake, &request.frame)?;
-            control.path(&path, &self.code, &awake.board);
+            let named = |address| awake.board.instruction(address);
+            control.path(&path, &self.code, named)?;
         }
         Ok(control.part())
+    }
+
+    /// Counts the instructions of a boot that logs `said`. With `trace` it boots once more and says which they are.
+    fn boot(
+        &self,
+        boot: &mut Comparison,
+        flash: &SimFlash,
+        said: &str,
+        trace: bool,
+    ) -> Result<(), ConstantTimeError> {
+        let counted = Counted::boot(&self.image, flash.bytes(), said, TIMEOUT)?;
+        boot.count(counted);
+        if trace {
+            let ends = self.code.ends();
+            let mut trace = Debugged::log(&self.image, flash.bytes(), &ends, TIMEOUT)?;
+            let path = trace.take()?;
+            // It ends before the instruction with which the core falls asleep.
+            let traced = path.len() as u64 + 1;
+            if counted != traced {
+                return Err(ConstantTimeError::Trace { counted, traced });
+            }
+            boot.operands(&path, |address| trace.instruction(address))?;
+        }
+        Ok(())
     }
 
     fn encrypted(&self) -> bool {

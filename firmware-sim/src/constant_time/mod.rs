@@ -3,7 +3,8 @@
 //! The image that ships runs in QEMU with many random secrets: keys, weights, biases and factors of a network,
 //! features, wrong tags. Of every [`Part`] each execution must take as many instructions as any other. An answer's
 //! are compared by their addresses, one by one, which says more: the same instructions in the same order. Boots are
-//! counted ([`Counted`](crate::qemu::Counted)).
+//! counted ([`Counted`](crate::qemu::Counted)); of each kind of boot one is traced as well, for the instructions that
+//! it executes.
 //!
 //! | part | secrets | executed |
 //! |---|---|---|
@@ -24,7 +25,7 @@
 //!
 //! - an instruction takes more of them for some operands. Each part says how many it executes ([`Operands`]). Integer
 //!   division ends early on a Cortex-M3, M4 and M33 (2 to 12 cycles, TRM of the first two, table 3-1): none may be
-//!   executed where there are secrets. `UMULL` and `SMULL` take 3 to 5 cycles on a **Cortex-M3**, `UMLAL` and `SMLAL`
+//!   executed, in no part, or [`Emulated::holds`] says no. `UMULL` and `SMULL` take 3 to 5 cycles on a **Cortex-M3**, `UMLAL` and `SMLAL`
 //!   4 to 7, fewer for small operands (Cortex-M3 TRM r2p1, table 3-1). Requantisation executes one of them for each
 //!   output of a layer, so on that core the size of an accumulator leaks; `MUL`, `MLA` and the DSP extension's, which
 //!   take the products, do not vary. On a Cortex-M4 (TRM, table 3-1) and M33 every multiplication takes the same time;
@@ -33,8 +34,8 @@
 //!   operands: there an answer takes a path that depends on its probabilities, and is found to.
 //! - memory takes longer for some addresses. No table is read at a secret index: AES is fixsliced (the `aes` crate's
 //!   `soft` backend), SHA-2 and the kernel read in order. The RAM of these cores has no cache.
-//! - an instruction is left out on a condition. Arithmetic takes one cycle either way; loads, stores and long
-//!   multiplications are counted ([`Operands::conditional`]). Those of the image hang on positions and lengths: a
+//! - an instruction is left out on a condition. Arithmetic takes one cycle either way; loads, stores, long
+//!   multiplications and floating-point divisions are counted ([`Operands::conditional`]). Those of the image hang on positions and lengths: a
 //!   flash word's alignment, a field of a message, the blocks left of a token.
 
 mod comparison;
@@ -124,10 +125,11 @@ impl Emulated {
         Ok(Self { parts, control })
     }
 
-    /// Whether no part depends on secrets, and the control shows that it would have been found.
+    /// Whether no part depends on secrets or divides integers, and the control shows that it would have been found.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.parts.iter().all(Part::is_constant) && !self.control.is_constant()
+        let holds = |part: &Part| part.is_constant() && part.divides() == Some(false);
+        self.parts.iter().all(holds) && !self.control.is_constant()
     }
 }
 
@@ -155,6 +157,17 @@ pub enum ConstantTimeError {
     /// The image has no such function, or did not come to it.
     #[error("the image did not call its function `{0}`")]
     NotCalled(&'static str),
+    /// QEMU executed an instruction that its log does not name.
+    #[error("QEMU's log does not say which instruction is at {0:#x}")]
+    Unnamed(u32),
+    /// A traced boot is not the one whose instructions were counted.
+    #[error("a boot takes {counted} instructions, and its trace holds {traced}")]
+    Trace {
+        /// Instructions that QEMU counted.
+        counted: u64,
+        /// Those that its log names.
+        traced: u64,
+    },
 }
 
 impl ConstantTimeError {
@@ -165,5 +178,36 @@ impl ConstantTimeError {
             Self::Qemu(error) => error.hint(),
             _ => String::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_divides_or_was_not_traced_does_not_hold() {
+        let part = |max, divisions: Option<u64>| Part {
+            what: "boot".into(),
+            executions: 2,
+            min: 7,
+            max,
+            same_path: None,
+            parted: None,
+            operands: divisions.map(|divisions| Operands {
+                divisions,
+                ..Operands::default()
+            }),
+        };
+        let holds = |part: Part, control: Part| {
+            let parts = vec![part];
+            Emulated { parts, control }.holds()
+        };
+        let control = part(8, Some(0));
+        assert!(holds(part(7, Some(0)), control.clone()));
+        assert!(!holds(part(8, Some(0)), control.clone()));
+        assert!(!holds(part(7, Some(1)), control.clone()));
+        assert!(!holds(part(7, None), control));
+        assert!(!holds(part(7, Some(0)), part(7, Some(1))));
     }
 }

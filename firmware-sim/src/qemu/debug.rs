@@ -52,6 +52,16 @@ impl Debugged {
         ends: &[u32],
         timeout: Duration,
     ) -> Result<Vec<u32>, QemuError> {
+        Self::log(image, flash, ends, timeout)?.take()
+    }
+
+    /// The same, with what each instruction is.
+    pub(crate) fn log(
+        image: &Image,
+        flash: &[u8],
+        ends: &[u32],
+        timeout: Duration,
+    ) -> Result<Trace, QemuError> {
         let mut board = Self::power_on(image, flash, timeout, &["-d", LOGGED])?;
         let stderr = board.machine.qemu.stderr.take();
         let stderr = stderr.ok_or_else(|| QemuError::Machine("it has no log".into()))?;
@@ -70,10 +80,7 @@ impl Debugged {
             .map_err(|_| QemuError::Machine("its log cannot be read".into()))?
             .map_err(QemuError::io("read QEMU's log"))?;
         match stop {
-            Stop::At(_) => {
-                let mut trace = trace;
-                trace.take()
-            }
+            Stop::At(_) => Ok(trace),
             Stop::Timeout(_) => Err(QemuError::Timeout(timeout)),
         }
     }

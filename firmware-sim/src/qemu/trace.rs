@@ -11,7 +11,7 @@ pub(super) const LOGGED: &str = "in_asm,exec,nochain";
 
 /// A log, as far as it was read. Blocks that were said once are known from then on.
 #[derive(Debug, Default)]
-pub(super) struct Trace {
+pub(crate) struct Trace {
     /// The instructions of each block, by its first one's address.
     blocks: HashMap<u32, Vec<u32>>,
     /// What each instruction is, as QEMU disassembles it: `umull r2, r3, r0, r1`.
@@ -37,7 +37,7 @@ impl Trace {
     }
 
     /// The address of every instruction executed since the last time that this was asked.
-    pub(super) fn take(&mut self) -> Result<Vec<u32>, QemuError> {
+    pub(crate) fn take(&mut self) -> Result<Vec<u32>, QemuError> {
         let addresses = mem::take(&mut self.addresses);
         self.last = 0;
         match mem::take(&mut self.lost) {
@@ -49,7 +49,7 @@ impl Trace {
     }
 
     /// The instruction at an address, as QEMU disassembles it, if it was translated while QEMU logged.
-    pub(super) fn instruction(&self, address: u32) -> Option<&str> {
+    pub(crate) fn instruction(&self, address: u32) -> Option<&str> {
         self.instructions.get(&address).map(String::as_str)
     }
 

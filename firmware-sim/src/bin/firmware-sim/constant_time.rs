@@ -49,7 +49,7 @@ pub(crate) fn constant_time(args: &ConstantTimeArgs) -> Result<(), Failure> {
     print(args.json, &found, || table(&found))?;
     conclude(
         found.holds(),
-        "what is executed depends on secrets, or the control's does not",
+        "what is executed depends on secrets or divides, or the control's does not",
     )
 }
 
