@@ -68,7 +68,7 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// A sample: half a minute.
+    /// A sample: less than a minute.
     pub const QUICK: Self = Self {
         devices: 5,
         streamed: 0,

@@ -13,7 +13,7 @@ use crate::progress::Bar;
 /// What to execute, and where.
 #[derive(Debug, Args)]
 pub(crate) struct ConstantTimeArgs {
-    /// A sample of half a minute instead of some minutes
+    /// A sample of less than a minute instead of some minutes
     #[arg(long, conflicts_with = "host")]
     quick: bool,
     /// The core whose instructions are counted
