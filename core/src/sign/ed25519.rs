@@ -102,7 +102,7 @@ impl Ed25519PublicKey {
         KeyId::of(KeyKind::Ed25519, self.0.as_bytes())
     }
 
-    /// RFC 8032, section 5.1.7, without the cofactor: `R = S B - k A` with `k = SHA-512(R ‖ A ‖ M)`.
+    /// RFC 8032, section 5.1.7, without the cofactor: `R = S B - k A`.
     pub(super) fn verify(
         &self,
         message: &[u8],
@@ -116,9 +116,8 @@ impl Ed25519PublicKey {
         if point.is_small_order() || !below_order(s) {
             return Err(BadSignature);
         }
-        let k = sha512(&[r, self.0.as_bytes(), message]);
         let expected = EdwardsPoint::vartime_double_scalar_mul_basepoint(
-            &scalar(&reduced(&k)),
+            &scalar(&challenge(r, self.0.as_bytes(), message)),
             &-self.0.to_edwards(),
             &scalar(s),
         );
@@ -172,6 +171,12 @@ fn canonical_y(bytes: &[u8; 32]) -> bool {
 /// Whether a little-endian number is below the group's order (RFC 8032, section 5.1).
 fn below_order(s: &[u8; 32]) -> bool {
     s.iter().rev().lt(ORDER.iter().rev())
+}
+
+/// `k = SHA-512(R ‖ A ‖ M)` modulo the group's order.
+#[inline(never)] // what it takes of the stack is free again for the points
+fn challenge(r: &[u8; 32], a: &[u8; 32], message: &[u8]) -> [u8; 32] {
+    reduced(&sha512(&[r, a, message]))
 }
 
 /// A scalar of a number below the group's order, which the caller has made sure of: nothing is reduced here, as
