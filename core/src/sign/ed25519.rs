@@ -1,7 +1,7 @@
 //! Pure Ed25519 (RFC 8032, section 5.1), verified strictly.
 //!
-//! The point arithmetic is `curve25519-dalek`'s; the check itself stands here, since `ed25519-dalek`'s has 2.3 kB more
-//! code on a Cortex-M: a second reduction modulo the group order, and SHA-512 through other traits.
+//! The point arithmetic is `curve25519-dalek`'s; the check itself stands here, since `ed25519-dalek`'s is kilobytes more
+//! code on a Cortex-M: reductions modulo the group order by Montgomery multiplication, and SHA-512 through other traits.
 //!
 //! Strict means: the public key and the signature's point `R` are not of small order, `S` is below the
 //! group order, every encoding is canonical, and the equation is checked without the cofactor. With that, nobody but

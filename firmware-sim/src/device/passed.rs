@@ -9,9 +9,11 @@
 //! - A success is not the absence of a failure: each of the two passes gives a number that is made of what it
 //!   compared, and only the sum of the right ones lets a model be served. A core that was thrown past a
 //!   check, into the code behind it, has another.
-//! - The sum is looked at before anything is written to the journal, when the model is taken, and at each request.
+//! - The sum is looked at before the journal takes the model's counter or slot, when the model is taken, and at each
+//!   request.
 //!
-//! That this holds is not argued but tried, at every instruction that a boot executes: see `campaign::skip`.
+//! That this holds is not argued but tried, at every address that a cold boot of a Cortex-M4 executes: see
+//! `campaign::skip`. An update's trial and requests are not tried there.
 
 use core::hint::black_box;
 

@@ -170,10 +170,7 @@ fn ask(mut wire: UnixStream, tell: &Sender<Asked>) -> io::Result<()> {
     loop {
         let read = match input.read(&mut piece) {
             // A frame that was begun ends here: nothing that is asked later must be taken for its end.
-            Ok(0) if begun => {
-                piece = [0; 4096];
-                piece.get(..1).unwrap_or_default()
-            }
+            Ok(0) if begun => &[0],
             Ok(0) => return Ok(()),
             Ok(read) => piece.get(..read).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
