@@ -33,8 +33,10 @@
 //!   as torn too. If no record is left then, the flash is at fault, and the device says so.
 //! - Nothing is read back by position: a counter is the maximum over every valid record of both pages, so a page
 //!   half erased, a record written twice or one that reads well only now and then can raise a counter but never
-//!   lower it. A record that is lost after it was read back, to a cell that decays say, does take with it what it
-//!   alone had raised: the flash is trusted to keep what it has kept once.
+//!   lower it.
+//! - Every record is written twice, in two places. So one that is lost after it was read back, to a cell that
+//!   decays say, takes nothing with it. The second copy alone is not waited for: where power is cut before it, or
+//!   the flash takes no more, the first one counts.
 //! - Slot, trial and outcome are those of the newest record among those with the highest security counter. The
 //!   active slot changes in one record only, [`Journal::confirm`]'s, which raises the security counter too: so
 //!   every record with the highest one names the same slot, and no torn record that reads well later, however
@@ -358,8 +360,17 @@ impl<F: NorFlash> Journal<F> {
         Ok(())
     }
 
-    /// Writes a record where none was, in the other page if this one is full or fails twice.
+    /// Writes a record and, if the flash takes it, a copy.
+    #[inline(never)] // from many places
     fn append(&mut self, counters: Counters, slots: Slots) -> Result<(), JournalError> {
+        self.append_once(counters, slots)?;
+        // The record counts already: who asked for it is not told that it was not written.
+        let _ = self.append_once(counters, slots);
+        Ok(())
+    }
+
+    /// Writes a record where none was, in the other page if this one is full or fails twice.
+    fn append_once(&mut self, counters: Counters, slots: Slots) -> Result<(), JournalError> {
         let page_len = page_len(&self.flash)?;
         if let Some(next_place) =
             self.place(self.page, self.next_place, page_len, counters, slots)?
