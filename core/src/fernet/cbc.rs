@@ -9,6 +9,7 @@ use aes::cipher::{
     Array, BlockCipherDecBackend, BlockCipherDecClosure, BlockCipherDecrypt, BlockSizeUser,
     ParBlocks, consts::U16, typenum::Unsigned,
 };
+use zeroize::Zeroize as _;
 
 /// A block as `aes` takes it.
 pub(super) type Block = Array<u8, U16>;
@@ -39,8 +40,8 @@ impl BlockSizeUser for Decrypt<'_> {
 
 impl BlockCipherDecClosure for Decrypt<'_> {
     fn call<B: BlockCipherDecBackend<BlockSize = U16>>(self, aes: &B) {
+        let mut batch = ParBlocks::<B>::default();
         for blocks in self.blocks.chunks_mut(B::ParBlocksSize::USIZE) {
-            let mut batch = ParBlocks::<B>::default();
             for (to, from) in batch.iter_mut().zip(&*blocks) {
                 *to = *from;
             }
@@ -62,6 +63,10 @@ impl BlockCipherDecClosure for Decrypt<'_> {
                     *previous = cipher;
                 }
             }
+        }
+        // All but a plaintext.
+        for block in &mut batch {
+            block.as_mut_slice().zeroize();
         }
     }
 }

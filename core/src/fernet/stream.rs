@@ -3,7 +3,6 @@
 use core::fmt;
 
 use aes::Aes128Dec;
-use aes::cipher::Array;
 use zeroize::Zeroizing;
 
 use super::token::{BLOCK, Parts};
@@ -144,10 +143,9 @@ impl PlaintextReader<'_> {
             && let Some((next, later)) = self.ciphertext.split_first()
         {
             self.ciphertext = later;
-            let mut block = [Array::from(*next)];
-            cbc::decrypt(self.cipher, &mut self.previous, &mut block);
-            let [block] = block;
-            copy(self.block.as_mut_slice(), &block);
+            let (block, _) = cbc::Block::slice_as_chunks_mut(self.block.as_mut_slice());
+            cbc::copy(block, &[*next]);
+            cbc::decrypt(self.cipher, &mut self.previous, block);
             self.used = 0;
             self.take_buffered(rest);
         }

@@ -2,6 +2,7 @@
 
 use aes::cipher::{Array, BlockModeEncrypt, InnerIvInit};
 use hmac::Mac;
+use zeroize::Zeroizing;
 
 use super::{FernetError, FernetKey, Iv, Ttl, base64url, cbc};
 use crate::wire::copy;
@@ -245,9 +246,9 @@ impl<'a> Parts<'a> {
     fn plaintext_len(&self, cipher: &aes::Aes128Dec) -> Option<usize> {
         let (last, before) = self.ciphertext.split_last()?;
         let mut previous = *before.last().unwrap_or(self.iv);
-        let mut block = [Array::from(*last)];
-        cbc::decrypt(cipher, &mut previous, &mut block);
-        let [block] = block;
+        let mut block = Zeroizing::new(*last);
+        let (blocks, _) = Array::slice_as_chunks_mut(block.as_mut_slice());
+        cbc::decrypt(cipher, &mut previous, blocks);
         let padding = *block.last()?;
         let padding_len = usize::from(padding);
         let text = BLOCK.checked_sub(padding_len)?;

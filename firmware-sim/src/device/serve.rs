@@ -12,6 +12,7 @@ use sealnet_core::protocol::{
     StatusModel, Verdict, frame_len, logits_digest, reply_len, write_frame,
 };
 use sealnet_core::softmax::probabilities;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{Device, FIRMWARE_VERSION, Model, Refused, Session, Upload};
 use crate::env::{Env, Event, Log as _, Slot};
@@ -145,7 +146,12 @@ fn respond<'m, J: NorFlash, M: Encrypted>(
             kind: Kind::Request,
             payload,
         }) => match (&mut session, model) {
-            (Some(session), Some(model)) => session.answer(model, payload, out),
+            (Some(session), Some(model)) => {
+                let answer = session.answer(model, &mut *payload, out);
+                // The features are not kept until the next frame.
+                payload.zeroize();
+                answer
+            }
             _ => Err(Refused::NoModel),
         },
         Ok(Frame {
@@ -214,12 +220,13 @@ impl<J: NorFlash> Session<J> {
             logits: &logits,
         };
         let iv = Iv::derive(&self.identity.secret, &self.nonce, self.boot, message);
-        let (mut plaintext, mut token) = ([0; REPLY_LEN], [0; binary_len(REPLY_LEN)]);
+        let mut plaintext = Zeroizing::new([0; REPLY_LEN]);
+        let mut token = [0; binary_len(REPLY_LEN)];
         let token = reply.seal(
             &self.identity.wire,
             request.time(),
             iv,
-            &mut plaintext,
+            plaintext.as_mut_slice(),
             &mut token,
         )?;
         Ok(Answer {

@@ -1,8 +1,10 @@
 //! The same device as a Cortex-M image in QEMU.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sealnet_core::fernet::decrypt_in_place;
 use sealnet_firmware::client::Client;
 use sealnet_firmware::journal::Counters;
 use sealnet_firmware::provision::flash_image;
@@ -170,4 +172,39 @@ fn a_forged_model_is_refused_and_the_device_says_so() {
         lines.contains(&"warn  NoModel(Model(Signature))".into()),
         "{lines:?}"
     );
+}
+
+/// Blocks of `secret` that lie anywhere in the board's RAM. What could lie there by chance is no block.
+fn blocks_in_ram(machine: &mut Machine, secret: &[u8]) -> usize {
+    let ram = machine.memory(0x2000_0000..0x2002_0000).unwrap();
+    let ram: HashSet<&[u8]> = ram.windows(16).collect();
+    let blocks = secret.as_chunks::<16>().0.iter();
+    blocks
+        .filter(|block| block.iter().collect::<HashSet<_>>().len() > 8)
+        .filter(|block| ram.contains(block.as_slice()))
+        .count()
+}
+
+/// Once it is answered, a request's features are nowhere in RAM; of a body that stays encrypted no block ever was
+/// left there. A body that is decrypted into RAM is what shows that blocks are found.
+#[test]
+fn features_and_streamed_weights_are_wiped() {
+    let file = Export::default().seal(&network(1));
+    let mut token = file[256..file.len() - 64].to_vec();
+    let body = decrypt_in_place(&model_key(), &mut token, None).unwrap();
+    let body = body.into_plaintext();
+    for mode in [Mode::Confidential, Mode::Streamed] {
+        let image = image(Board::CortexM4, mode);
+        let (mut machine, _) = power_on(&image, flash(&Export::default(), 1).bytes());
+        let mut client = Client::new(&identity(&ed25519()));
+        let features = random_bytes(784, 5);
+        client.infer(&mut machine, &features).unwrap();
+        let [left, kept] = [&features, &*body].map(|secret| blocks_in_ram(&mut machine, secret));
+        assert_eq!(left, 0, "of the features, {mode:?}");
+        let expected = match mode {
+            Mode::Confidential => 3000..=body.len() / 16,
+            _ => 0..=0,
+        };
+        assert!(expected.contains(&kept), "{kept} of the body, {mode:?}");
+    }
 }

@@ -107,7 +107,14 @@ fn slot_and_counter_stay_together_at_every_operation() {
         FaultKind::Fails,
         FaultKind::Lies(3),
     ];
-    for records in [0, PLACES - 6, PLACES - 5, PLACES - 3, PLACES - 2, PLACES - 1] {
+    for records in [
+        0,
+        PLACES - 6,
+        PLACES - 5,
+        PLACES - 3,
+        PLACES - 2,
+        PLACES - 1,
+    ] {
         let mut start = device();
         while (open(&mut start).unwrap().next_place as usize) < records {
             let mut journal = open(&mut start).unwrap();
