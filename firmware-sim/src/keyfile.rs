@@ -361,15 +361,20 @@ pub fn ed25519_public(text: &[u8]) -> Result<Ed25519PublicKey, String> {
 /// [`KeyFileError::Read`] or [`KeyFileError::NoFile`].
 pub fn open_regular(path: &Path) -> Result<File, KeyFileError> {
     let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(
-        &mut options,
-        rustix::fs::OFlags::NONBLOCK.bits().cast_signed(),
-    );
+    let options = without_waiting(options.read(true));
     let file = options.open(path).map_err(KeyFileError::read(path))?;
     regular(&file, path)?;
     Ok(file)
+}
+
+/// The same options, but opening does not wait at a pipe until somebody opens its other end.
+pub fn without_waiting(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        options,
+        rustix::fs::OFlags::NONBLOCK.bits().cast_signed(),
+    );
+    options
 }
 
 fn regular(file: &File, path: &Path) -> Result<Metadata, KeyFileError> {

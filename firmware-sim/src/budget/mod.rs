@@ -34,7 +34,7 @@ pub struct Budget {
     pub flash_bytes: u64,
     /// Bytes of RAM, stack included.
     pub ram_bytes: Modes,
-    /// Bytes of stack at its highest, in any mode.
+    /// Bytes of stack at its highest, of all modes: the deepest one.
     pub stack_bytes: u64,
     /// Instructions to verify a clear model of `verify_bytes` once.
     pub verify_instructions: u64,

@@ -1,5 +1,6 @@
 //! Builds the image, with whichever toolchain this machine has. Cargo keeps it between runs.
 
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf, absolute};
 use std::process::Command;
 use std::{env, fs};
@@ -18,18 +19,33 @@ pub struct Image {
     pub mode: Mode,
 }
 
-/// Builds the image for a board, or takes the one of the last time.
+/// Builds the image for a board, or takes the one of the last time. What takes long is said on standard error.
 ///
 /// # Errors
 /// [`QemuError`].
 pub fn build(board: Board, mode: Mode) -> Result<Image, QemuError> {
+    // Nobody can be told that standard error is gone.
+    build_telling(board, mode, &|line| {
+        let _ = writeln!(io::stderr(), "{line}");
+    })
+}
+
+/// The same; `tell` is told, a line each, what takes long: a target that is installed, a build.
+///
+/// # Errors
+/// [`QemuError`].
+pub fn build_telling(board: Board, mode: Mode, tell: &dyn Fn(&str)) -> Result<Image, QemuError> {
     let sources = sources()?;
     let (target, path) = places(board, mode)?;
-    let mut cargo = match toolchain(board.triple()) {
+    let current = is_current(board, mode);
+    let mut cargo = match toolchain(board.triple(), !current, tell) {
         // There is nothing to do for a compiler.
-        Err(_) if is_current(board, mode) => return Ok(Image { path, board, mode }),
+        Err(_) if current => return Ok(Image { path, board, mode }),
         found => found?,
     };
+    if !current {
+        tell(&format!("building the firmware for a {board}…"));
+    }
     let features: Vec<&str> = [Some(board.machine()), mode.feature()]
         .into_iter()
         .flatten()
@@ -134,14 +150,22 @@ impl Toolchain {
     }
 }
 
-/// `cargo build` for a target, which rustup is asked for where it is missing.
-fn toolchain(triple: &'static str) -> Result<Command, QemuError> {
+/// `cargo build` for a target, which rustup is asked for where it is missing and may be installed.
+fn toolchain(
+    triple: &'static str,
+    install: bool,
+    tell: &dyn Fn(&str),
+) -> Result<Command, QemuError> {
     let mut found = Toolchain::found(triple);
     // Asked last, since it asks the network.
-    if found != Some(Toolchain::Rustup)
-        && runs(Command::new("rustup").args(["target", "add", triple]))
+    if install && found != Some(Toolchain::Rustup) && runs(Command::new("rustup").arg("--version"))
     {
-        found = Some(Toolchain::Rustup);
+        tell(&format!(
+            "installing the Rust target {triple}: rustup target add {triple}"
+        ));
+        if runs(Command::new("rustup").args(["target", "add", triple])) {
+            found = Some(Toolchain::Rustup);
+        }
     }
     match (found, linker()) {
         (Some(Toolchain::Rustup), _) => {

@@ -24,7 +24,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 pub use board::{Board, Mode};
-pub use build::{Image, Toolchain, build, is_current, sources};
+pub use build::{Image, Toolchain, build, build_telling, is_current, sources};
 pub(crate) use code::{Code, IN_FLASH};
 pub use counted::{Counted, Woken};
 pub(crate) use debug::Debugged;

@@ -286,12 +286,12 @@ pub(crate) struct InferArgs {
     /// answer decrypts it in pieces
     #[arg(long)]
     pub(crate) streamed: bool,
-    /// With --on qemu: the core; its firmware is built if need be, and kept
-    #[arg(long, value_enum, default_value_t = BoardArg::CortexM4)]
-    pub(crate) board: BoardArg,
-    /// With --on qemu: how long an answer may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub(crate) timeout: u64,
+    /// With --on qemu: the core; its firmware is built if need be, and kept [default: cortex-m4]
+    #[arg(long, value_enum)]
+    pub(crate) board: Option<BoardArg>,
+    /// With --on qemu: how long an answer may take [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) timeout: Option<u64>,
     /// With --on qemu: tell all that the devices log
     #[arg(long)]
     pub(crate) device_log: bool,
@@ -318,6 +318,13 @@ pub(crate) struct InferArgs {
     pub(crate) data_options: DataOptions,
     #[command(flatten)]
     pub(crate) store_options: StoreOptions,
+}
+
+impl InferArgs {
+    /// The core of boards in QEMU.
+    pub(crate) fn board(&self) -> BoardArg {
+        self.board.unwrap_or(BoardArg::CortexM4)
+    }
 }
 
 /// `sealnet fernet`

@@ -42,7 +42,12 @@ Exit codes: 0 all receipts hold; 1 one does not; 2 one could not be checked, wha
 
 Each file says of itself which it is. A device's receipts come as `sealnet infer --receipts` writes them: \
 binary, 320 bytes each, or JSON, an in-toto statement a receipt. What the JSON says beside the signed bytes \
-that it carries must be what those say. All files are checked, and every failure is named."
+that it carries must be what those say. All files are checked, and every failure is named. A receipt that is there \
+twice is counted once.
+
+A device's receipt binds the digest of the model's plaintext body. What --model FILE says besides (its name, its \
+security counter, its provenance) is its publisher's signed word about that file: another file with the same body \
+may say something else, and no receipt tells which of them the device had."
 )]
 pub(crate) struct ReceiptVerifyArgs {
     /// Files of receipts

@@ -35,6 +35,19 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
             "add --on sim, or leave --streamed out",
         ));
     }
+    let for_boards = [
+        ("--board", args.board.is_some()),
+        ("--timeout", args.timeout.is_some()),
+        ("--device-log", args.device_log),
+    ];
+    if let Some((option, _)) = for_boards.iter().find(|(_, given)| *given)
+        && args.on != Place::Qemu
+    {
+        return Err(Error::input(
+            format!("{option} is for a board in QEMU"),
+            format!("add --on qemu, or leave {option} out"),
+        ));
+    }
     let model = ModelFile::read(&args.model)?;
     receipts_can_be_kept(args)?;
     // The model first: it decides what is read of the data, and an untrusted one decides nothing.
@@ -81,7 +94,7 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
     ui.document(&json!({
         "on": on,
         "mode": answered.mode,
-        "board": (args.on == Place::Qemu).then(|| args.board.name()),
+        "board": (args.on == Place::Qemu).then(|| args.board().name()),
         "model": args.model,
         "model_digest": answered.digest,
         "security_counter": answered.counter,

@@ -10,7 +10,7 @@ use sealnet::keys;
 use sealnet::model::ModelFile;
 use sealnet::receipt::check::{self, Checked, Expected, ExpectedModel, Trust, Unverified};
 use sealnet::receipt::{self, Alone, device};
-use sealnet_core::artefact::Provenance;
+use sealnet_core::artefact::{Header, Provenance};
 use sealnet_core::sign::Scheme;
 use serde_json::{Value, json};
 
@@ -112,16 +112,17 @@ fn devices(
                 check: e.check(),
                 cause: e.to_string(),
             })
-            .and_then(|kept| trust.device(&kept, expected));
+            .and_then(|kept| Ok((*kept.bytes(), trust.device(&kept, expected)?)));
         match checked {
             Err(unverified) => verdict.refused(unverified, place),
-            Ok(checked) => {
-                verdict.verified += 1;
+            Ok((bytes, checked)) => {
+                let first = verdict.holds(&bytes, &place);
                 if checked.held.scheme() == Scheme::HmacSha512 {
                     verdict.shared_key = true;
                 }
                 verdict.model_unknown |= expected.model.is_none();
-                told.push(tell_device(&place, several, &checked, args, ui)?);
+                let told_one = tell_device(&place, several, &checked, args, ui)?;
+                told.push(document(told_one, first));
             }
         }
     }
@@ -134,7 +135,7 @@ fn tell_device(
     checked: &Checked,
     args: &ReceiptVerifyArgs,
     ui: &Ui,
-) -> Result<Value> {
+) -> Result<Claims> {
     let receipt = checked.held.receipt();
     let device = device::device_text(receipt.device_id);
     let mut claims = Claims::new();
@@ -151,17 +152,10 @@ fn tell_device(
     claim("nonce", hex::encode(receipt.nonce).into());
     claim("scheme", checked.held.scheme().to_string().into());
     claim("signing_key", checked.key_id.as_str().into());
-    if let (Some(header), Some(ModelOrDigest::File(path))) = (&checked.model, &args.model) {
-        claim("model", path.display().to_string().into());
-        claim("model_name", header.name.as_str().into());
-        claim("security_counter", header.security_counter.into());
-        let provenance = match header.provenance {
-            Provenance::SealedData(_) => "trained on sealed data",
-            Provenance::UnsealedData(_) => "trained on unsealed data",
-            Provenance::Unverified => "weights that no receipt vouches for",
-        };
-        claim("provenance", provenance.into());
-    }
+    let file = match (&checked.model, &args.model) {
+        (Some(header), Some(ModelOrDigest::File(path))) => Some((path, file_claims(path, header))),
+        _ => None,
+    };
     if several {
         ui.line(format!(
             "{place}: device {device}, boot {}, message {}, label {}, {}",
@@ -170,8 +164,35 @@ fn tell_device(
     } else {
         ui.line(format!("{place}: a device's receipt, verified"))?;
         tell_claims(&claims, ui)?;
+        if let Some((path, said)) = &file {
+            ui.line(format!(
+                "{}: its body has that digest, and its publisher's signature holds; the rest is its publisher's \
+                 word, which no receipt binds",
+                path.display()
+            ))?;
+            tell_claims(said.get(1..).unwrap_or_default(), ui)?;
+        }
     }
-    Ok(document(claims))
+    if let Some((_, said)) = file {
+        claims.push(("model_file", object(said)));
+    }
+    Ok(claims)
+}
+
+/// What a sealed model's publisher says of it beside the digest of its body. A receipt binds that digest alone:
+/// another file with the same body may say something else.
+fn file_claims(path: &Path, header: &Header) -> Claims {
+    let provenance = match header.provenance {
+        Provenance::SealedData(_) => "trained on sealed data",
+        Provenance::UnsealedData(_) => "trained on unsealed data",
+        Provenance::Unverified => "weights that no receipt vouches for",
+    };
+    vec![
+        ("path", path.display().to_string().into()),
+        ("name", header.name.as_str().into()),
+        ("security_counter", header.security_counter.into()),
+        ("provenance", provenance.into()),
+    ]
 }
 
 /// The training receipt that is one file.
@@ -211,12 +232,12 @@ fn training(
             Ok(Vec::new())
         }
         Ok(alone) => {
-            verdict.verified += 1;
+            let first = verdict.holds(bytes, &path.display().to_string());
             verdict.weights_unknown |= args.weights.is_none();
             ui.line(format!("{}: a training receipt, verified", path.display()))?;
             let claims = training_claims(&alone);
             tell_claims(&claims, ui)?;
-            Ok(vec![document(claims)])
+            Ok(vec![document(claims, first)])
         }
     }
 }
@@ -242,7 +263,7 @@ fn training_claims(alone: &Alone) -> Claims {
     claims
 }
 
-fn tell_claims(claims: &Claims, ui: &Ui) -> Result<()> {
+fn tell_claims(claims: &[Claim], ui: &Ui) -> Result<()> {
     for (name, value) in claims {
         let value = match value {
             Value::String(text) => text.clone(),
@@ -253,13 +274,20 @@ fn tell_claims(claims: &Claims, ui: &Ui) -> Result<()> {
     Ok(())
 }
 
-fn document(claims: Claims) -> Value {
+/// A receipt in the result; `first` is where the same one was before, if it was.
+fn document(mut claims: Claims, first: Option<String>) -> Value {
+    claims.extend(first.map(|first| ("duplicate_of", first.into())));
+    object(claims)
+}
+
+fn object(claims: Claims) -> Value {
     let claims = claims.into_iter();
     Value::Object(claims.map(|(name, value)| (name.into(), value)).collect())
 }
 
-/// What a receipt says, by name.
-type Claims = Vec<(&'static str, Value)>;
+/// What a receipt or a file says, by name.
+type Claim = (&'static str, Value);
+type Claims = Vec<Claim>;
 
 /// As where weights are used.
 const MAX_WEIGHTS: u64 = 1 << 30;

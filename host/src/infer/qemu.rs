@@ -50,11 +50,8 @@ impl Emulation {
             (BodyEncoding::Fernet { .. }, true) => Mode::Streamed,
         };
         qemu::installed()?;
-        if !qemu::is_current(board, mode) {
-            progress.note(&format!("building the firmware for a {board}…"));
-        }
         Ok(Self {
-            image: qemu::build(board, mode)?,
+            image: qemu::build_telling(board, mode, &|line| progress.note(line))?,
             timeout,
             log: false,
         })

@@ -144,6 +144,11 @@ fn refused(device: &mut Process, frame: &[u8]) -> RefusalCode {
     }
 }
 
+/// The document that a command printed, whatever came of it.
+fn document(ran: &Ran) -> serde_json::Value {
+    serde_json::from_str(&ran.stdout).expect("standard output is one JSON document")
+}
+
 fn counters(desk: &Desk) -> String {
     let info = desk.ran("info --flash flash.bin").stdout;
     info.lines().last().unwrap().to_owned()

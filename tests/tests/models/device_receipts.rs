@@ -104,9 +104,11 @@ fn infer_keeps_what_the_device_signed() {
                     said["message"],
                     receipts[0]["message"].as_u64().unwrap() + message as u64
                 );
-                let named = said.get("provenance").and_then(Value::as_str);
+                // What the file says besides is told apart from what the receipt binds.
+                let named = said["model_file"]["provenance"].as_str();
                 let expected = (model != digest).then_some("trained on unsealed data");
                 assert_eq!(named, expected);
+                assert!(said.get("provenance").is_none() && said.get("security_counter").is_none());
             }
         }
         // Another model, genuine too.
@@ -116,6 +118,30 @@ fn infer_keeps_what_the_device_signed() {
         workspace.touch("other.sealed");
         workspace.refused(&other, 1, "other.sealed is refused");
     }
+    // The same body under another counter: the receipt holds, and the counter is the file's word alone.
+    workspace.done("export model.safetensors -o recounted.sealed --counter 90");
+    for (file, counter) in [("model.sealed", 1), ("recounted.sealed", 90)] {
+        let verify = format!("receipt verify one.json --model {file}");
+        let said = workspace.json(&verify);
+        let word = &said["files"][0]["receipts"][0]["model_file"]["security_counter"];
+        assert_eq!(word, counter);
+        let said = workspace.done(&verify).stdout;
+        let (bound, word) = said.split_once(&format!("{file}: ")).unwrap();
+        assert!(
+            bound.contains("\n  model sha512     ") && !bound.contains("counter"),
+            "{said}"
+        );
+        let (first, word) = word.split_once('\n').unwrap();
+        assert!(
+            first.ends_with("its publisher's word, which no receipt binds"),
+            "{said}"
+        );
+        assert!(
+            word.contains(&format!("\n  security counter {counter}\n")),
+            "{said}"
+        );
+    }
+
     let said = stranger(&workspace, "one.json", "keys/device-0001/receipt.key").json();
     assert_eq!(said["device"], "0001");
     assert_eq!(said["model_sha512"], binary["model_digest"]);

@@ -56,6 +56,17 @@ fn devices_run_what_was_made_for_them() {
         "no model key",
     );
     workspace.refused("infer model.sealed data.csv --device 0009", 2, "0009");
+    // What would do nothing is not taken.
+    for place in ["host", "sim"] {
+        for option in ["--board cortex-m4", "--timeout 60", "--device-log"] {
+            let infer = format!("infer model.sealed data.csv --on {place} {option}");
+            let (name, _) = option.split_once(' ').unwrap_or((option, ""));
+            let said = format!(
+                "{name} is for a board in QEMU\n  hint: add --on qemu, or leave {name} out"
+            );
+            workspace.refused(&infer, 2, &said);
+        }
+    }
 }
 
 #[test]

@@ -1,25 +1,17 @@
 //! `budget`: what the device costs.
 
-use std::io::{self, Write as _};
-
 use sealnet_firmware::budget::{Budget, Line};
 
+use crate::cli::Output;
 use crate::failure::Failure;
+use crate::text::{document, print};
 
-pub(crate) fn budget(json: bool) -> Result<(), Failure> {
+pub(crate) fn budget(output: Output) -> Result<(), Failure> {
     let budget = Budget::measure()?;
-    let text = if json {
-        serde_json::to_string(&budget).map_err(|error| Failure::Frames("print", error.into()))?
-            + "\n"
-    } else {
-        budget.lines().iter().map(row).collect()
-    };
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Frames("print", error))
-        }
-        _ => Ok(()),
+    if output.json {
+        return document(&budget);
     }
+    print(&budget.lines().iter().map(row).collect::<String>())
 }
 
 /// A line of the table.

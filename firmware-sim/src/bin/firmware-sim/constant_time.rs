@@ -1,14 +1,14 @@
 //! `constant-time`: whether what is executed depends on secrets.
 
-use std::io::{self, Write as _};
-
 use clap::Args;
 use sealnet_firmware::constant_time::{Emulated, Extent, Host, Operands, Part, Timed};
 use sealnet_firmware::qemu::Board;
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::cli::Output;
+use crate::failure::{Failure, with_error};
 use crate::progress::Bar;
+use crate::text::{document, print};
 
 /// What to execute, and where.
 #[derive(Debug, Args)]
@@ -22,9 +22,8 @@ pub(crate) struct ConstantTimeArgs {
     /// Time the same parts on this machine instead, and test the times as `dudect` does: for a quiet machine
     #[arg(long)]
     host: bool,
-    /// Print one JSON document
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 pub(crate) fn constant_time(args: &ConstantTimeArgs) -> Result<(), Failure> {
@@ -32,8 +31,10 @@ pub(crate) fn constant_time(args: &ConstantTimeArgs) -> Result<(), Failure> {
         let bar = Bar::new("times".into());
         let host = Host::run(counter(&bar, Host::PARTS))?;
         drop(bar);
-        print(args.json, &host, || host_table(&host))?;
         return conclude(
+            args.output,
+            &host,
+            || host_table(&host),
             host.holds(),
             "on this machine times depend on secrets, or the control's do not",
         );
@@ -46,18 +47,31 @@ pub(crate) fn constant_time(args: &ConstantTimeArgs) -> Result<(), Failure> {
     let bar = Bar::new("devices".into());
     let found = Emulated::run(args.board, extent, counter(&bar, extent.all()))?;
     drop(bar);
-    print(args.json, &found, || table(&found))?;
     conclude(
+        args.output,
+        &found,
+        || table(&found),
         found.holds(),
         "what is executed depends on secrets or divides, or the control's does not",
     )
 }
 
-fn conclude(holds: bool, otherwise: &'static str) -> Result<(), Failure> {
-    match holds {
-        true => Ok(()),
-        false => Err(Failure::Varies(otherwise)),
+/// Prints what was found; a failure if it does not hold.
+fn conclude(
+    output: Output,
+    found: &impl Serialize,
+    table: impl FnOnce() -> String,
+    holds: bool,
+    otherwise: &'static str,
+) -> Result<(), Failure> {
+    let failure = (!holds).then_some(Failure::Varies(otherwise));
+    if output.json {
+        let found = serde_json::to_value(found).map_err(|error| Failure::Output(error.into()))?;
+        document(&with_error(found, failure.as_ref()))?;
+    } else {
+        print(&table())?;
     }
+    failure.map_or(Ok(()), Err)
 }
 
 fn counter(bar: &Bar, of: u64) -> impl FnMut() {
@@ -65,24 +79,6 @@ fn counter(bar: &Bar, of: u64) -> impl FnMut() {
     move || {
         done += 1;
         bar.at(done, of);
-    }
-}
-
-fn print(
-    json: bool,
-    found: &impl Serialize,
-    table: impl FnOnce() -> String,
-) -> Result<(), Failure> {
-    let text = if json {
-        serde_json::to_string(found).map_err(|error| Failure::Frames("print", error.into()))? + "\n"
-    } else {
-        table()
-    };
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Frames("print", error))
-        }
-        _ => Ok(()),
     }
 }
 

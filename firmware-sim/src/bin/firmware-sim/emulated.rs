@@ -16,27 +16,37 @@ use sealnet_core::protocol::{FrameReader, MAX_PAYLOAD};
 use sealnet_firmware::client::{Client, ClientError, status};
 use sealnet_firmware::identity::Identity;
 use sealnet_firmware::qemu::{
-    Board, Image, Machine, Memory, Mode, QemuError, build, installed, is_current,
+    Board, Image, Machine, Memory, Mode, QemuError, build_telling, installed,
 };
 use sealnet_firmware::sim::flash::SimFlash;
 
+use crate::cli::{Place, UpdateArgs};
 use crate::failure::Failure;
 use crate::files::{open, recover, running, write_new};
 use crate::text::say;
-use crate::update::{Uploaded, attempt};
+use crate::update::{Uploaded, attempt, update};
 
 /// How the device runs in QEMU.
 #[derive(Debug, Args)]
 pub(crate) struct Emulated {
-    /// With --on qemu: the core
-    #[arg(long, value_enum, default_value_t = Board::CortexM4)]
-    board: Board,
-    /// With --on qemu: how many seconds an answer may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    timeout: u64,
+    /// With --on qemu: the core [default: cortex-m4]
+    #[arg(long, value_enum)]
+    board: Option<Board>,
+    /// With --on qemu: how many seconds an answer may take [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    timeout: Option<u64>,
 }
 
 impl Emulated {
+    /// Refuses options that would do nothing.
+    pub(crate) fn is_asked_for(&self, on: Place) -> Result<(), Failure> {
+        match (on, self.board, self.timeout) {
+            (Place::Sim, Some(_), _) => Err(Failure::NoBoard("--board")),
+            (Place::Sim, _, Some(_)) => Err(Failure::NoBoard("--timeout")),
+            _ => Ok(()),
+        }
+    }
+
     /// Boots the board and passes frames on until standard input ends and all are answered.
     pub(crate) fn run(&self, path: &Path, streamed: bool) -> Result<(), Failure> {
         let image = self.image(streamed)?;
@@ -47,8 +57,16 @@ impl Emulated {
         })
     }
 
+    /// Gives the device of a flash image a newer model, on a board.
+    pub(crate) fn update(&self, args: &UpdateArgs) -> Result<(), Failure> {
+        let image = self.image(args.streamed)?;
+        update(args, |flash, identity, model| {
+            self.upload(&image, &args.flash, flash, identity, model)
+        })
+    }
+
     /// Boots the board and gives it a model over its wire.
-    pub(crate) fn update(
+    fn upload(
         &self,
         image: &Image,
         path: &Path,
@@ -79,20 +97,17 @@ impl Emulated {
     }
 
     /// The image for the board, built if it is not there.
-    pub(crate) fn image(&self, streamed: bool) -> Result<Image, Failure> {
+    fn image(&self, streamed: bool) -> Result<Image, Failure> {
         // Either takes clear models too, as the device in this process does.
         let mode = match streamed {
             true => Mode::Streamed,
             false => Mode::Confidential,
         };
         installed()?;
-        if !is_current(self.board, mode) {
-            say(format_args!(
-                "building the firmware for a {}...",
-                self.board
-            ));
-        }
-        Ok(build(self.board, mode)?)
+        let board = self.board.unwrap_or(Board::CortexM4);
+        Ok(build_telling(board, mode, &|line| {
+            say(format_args!("{line}"));
+        })?)
     }
 
     /// Switches the board of a flash image on, works with it, and writes back its flash, whatever came of that.
@@ -120,8 +135,8 @@ impl Emulated {
         worked
     }
 
-    const fn timeout(&self) -> Duration {
-        Duration::from_secs(self.timeout)
+    fn timeout(&self) -> Duration {
+        self.timeout.map_or(TIMEOUT, Duration::from_secs)
     }
 }
 
@@ -157,9 +172,7 @@ fn pass_on(machine: &Machine, timeout: Duration) -> Result<(), Failure> {
     });
     match answers(machine.wire()?, &hear, timeout)? {
         // Whoever asked has gone; there is nobody left to answer.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Frames("pass on", error))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Frames(error)),
         _ => Ok(()),
     }
 }
@@ -193,7 +206,7 @@ fn answers(
     timeout: Duration,
 ) -> Result<io::Result<()>, Failure> {
     wire.set_read_timeout(Some(GLANCE))
-        .map_err(|error| Failure::Frames("pass on", error))?;
+        .map_err(Failure::Frames)?;
     // Below zero where an answer comes before it is told what was asked.
     let (mut pending, mut since, mut ended) = (0_i64, Instant::now(), None);
     let (mut output, mut piece) = (io::stdout().lock(), [0; 4096]);
@@ -237,5 +250,7 @@ fn answers(
     }
 }
 
+/// How long an answer may take unless said otherwise.
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a wait for the device lasts before standard input is looked at.
 const GLANCE: Duration = Duration::from_millis(20);

@@ -15,6 +15,7 @@ use sealnet_firmware::provision::ProvisionError;
 #[cfg(unix)]
 use sealnet_firmware::qemu::QemuError;
 use sealnet_firmware::sample::SampleError;
+use serde_json::{Value, json};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +26,14 @@ pub(crate) enum Failure {
         path: PathBuf,
         source: io::Error,
     },
-    #[error("cannot {0} the frames: {1}")]
-    Frames(&'static str, io::Error),
+    #[error("cannot pass on the frames: {0}")]
+    Frames(io::Error),
+    #[error("cannot write standard output: {0}")]
+    Output(io::Error),
+    /// An option of boards in QEMU where there is none.
+    #[cfg(unix)]
+    #[error("{0} is for a board in QEMU")]
+    NoBoard(&'static str),
     #[error(transparent)]
     Provision(#[from] ProvisionError),
     #[error(transparent)]
@@ -66,6 +73,17 @@ pub(crate) enum Failure {
     Varies(&'static str),
     #[error("{} exists", .0.display())]
     Exists(PathBuf),
+    /// It is no flash image, and might be anything of value.
+    #[error("{} exists and is no flash image of this firmware, so it is not replaced", .0.display())]
+    Precious(PathBuf),
+    #[error("{} is a pipe or a device, not a file", .0.display())]
+    NoFile(PathBuf),
+    #[error("{} is {len} bytes long, which no model is", path.display())]
+    Huge { path: PathBuf, len: u64 },
+    /// What a run in QEMU left behind lies beside an image that is not there.
+    #[cfg(unix)]
+    #[error("{} is not there, and what a run of it in QEMU left behind is: {}", path.display(), running.display())]
+    Orphan { running: PathBuf, path: PathBuf },
     #[error("{} {exposed}", path.display())]
     Exposed { path: PathBuf, exposed: Exposed },
     #[error("{} is in use by another firmware-sim", .0.display())]
@@ -103,7 +121,16 @@ impl Failure {
             }
             Self::Exposed { path, exposed } => exposed.hint(path),
             Self::NoModel(error) | Self::Refused(error) => error.hint().into(),
-            Self::Model(KeyFileError::NoFile(_)) => "name a model made by `sealnet export`".into(),
+            #[cfg(unix)]
+            Self::NoBoard(option) => format!("add --on qemu, or leave {option} out"),
+            Self::Precious(_) => "name another file, or remove this one yourself".into(),
+            Self::NoFile(_) => "name a regular file".into(),
+            #[cfg(unix)]
+            Self::Orphan { running, .. } => format!(
+                "it holds the newest counters of the device that ran; if they are not to go on, remove {}",
+                running.display()
+            ),
+            Self::Huge { .. } | Self::Model(KeyFileError::NoFile(_)) => "name a model made by `sealnet export`".into(),
             Self::NotNewer { stored, .. } => format!(
                 "export it with a higher one: sealnet export --counter {}",
                 stored.saturating_add(1)
@@ -124,7 +151,8 @@ impl Failure {
             | Self::Fuzz(_)
             | Self::Sample(_)
             | Self::Faults(_)
-            | Self::Frames(..)
+            | Self::Frames(_)
+            | Self::Output(_)
             | Self::Model(_)
             | Self::Update(_)
             | Self::InUse(_) => String::new(),
@@ -142,6 +170,31 @@ impl Failure {
         }
     }
 
+    /// Whether it says what the command found, in whose document it stands.
+    pub(crate) fn is_of_a_result(&self) -> bool {
+        match self {
+            Self::Faults(_) => true,
+            #[cfg(unix)]
+            Self::Varies(_) => true,
+            _ => false,
+        }
+    }
+
+    /// For programs, with the members that `sealnet`'s errors have.
+    pub(crate) fn told(&self) -> Value {
+        let kind = match (self.exit_code(), self) {
+            (1, _) => "verification",
+            (_, Self::Io { .. } | Self::Output(_) | Self::Frames(_)) => "io",
+            _ => "input",
+        };
+        json!({
+            "kind": kind,
+            "message": self.to_string(),
+            "hint": self.hint(),
+            "failures": [],
+        })
+    }
+
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io {
             action,
@@ -149,4 +202,13 @@ impl Failure {
             source,
         }
     }
+}
+
+/// A result with what is wrong with it as its member `error`.
+#[cfg(unix)]
+pub(crate) fn with_error(mut document: Value, failure: Option<&Failure>) -> Value {
+    if let (Value::Object(members), Some(failure)) = (&mut document, failure) {
+        members.insert("error".into(), failure.told());
+    }
+    document
 }

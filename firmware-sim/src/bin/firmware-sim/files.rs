@@ -13,6 +13,8 @@ use std::{
 
 #[cfg(unix)]
 use sealnet_firmware::journal::{Counters, Journal};
+#[cfg(unix)]
+use sealnet_firmware::keyfile::KeyFileError;
 use sealnet_firmware::keyfile::{self, Guard};
 use sealnet_firmware::layout::FLASH_LEN;
 #[cfg(unix)]
@@ -28,9 +30,13 @@ use crate::text::say;
 
 pub(crate) fn read_model(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    keyfile::open_regular(path)
-        .map_err(Failure::Model)?
-        .take(MODEL_FILE_LEN_MAX)
+    let file = keyfile::open_regular(path).map_err(Failure::Model)?;
+    let len = file.metadata().map_err(Failure::io("read", path))?.len();
+    if len > MODEL_FILE_LEN_MAX {
+        let path = path.to_owned();
+        return Err(Failure::Huge { path, len });
+    }
+    file.take(MODEL_FILE_LEN_MAX)
         .read_to_end(&mut bytes)
         .map_err(Failure::io("read", path))?;
     Ok(bytes)
@@ -75,21 +81,43 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8], force: bool) -> Result<(), Fa
 /// Opens a flash image for this process alone.
 pub(crate) fn open(path: &Path) -> Result<(SimFlash, File), Failure> {
     loop {
-        let opened = open_once(path)?;
+        let opened = open_once(path, true)?;
         // Whoever had it before may have put another in its place, whose counters are ahead of this one's.
         if !is_at(&opened.1, path).map_err(Failure::io("read", path))? {
             continue;
         }
         #[cfg(unix)]
         if recover(path, &opened.0)? {
-            say(format_args!(
-                "{}: the device was cut off in QEMU; its flash is as that left it",
-                path.display()
-            ));
+            say_cut_off(path);
             continue;
         }
         return Ok(opened);
     }
+}
+
+/// Reads a flash image, and what a run in QEMU left behind if that is newer; changes neither. Nobody changes them
+/// while the file that is given is open.
+pub(crate) fn read(path: &Path) -> Result<(SimFlash, File), Failure> {
+    loop {
+        let opened = open_once(path, false)?;
+        if !is_at(&opened.1, path).map_err(Failure::io("read", path))? {
+            continue;
+        }
+        #[cfg(unix)]
+        if let Some((mut newer, file)) = left_behind(path, &opened.0)? {
+            say_cut_off(path);
+            return Ok((SimFlash::new(mem::take(&mut newer)), file));
+        }
+        return Ok(opened);
+    }
+}
+
+#[cfg(unix)]
+fn say_cut_off(path: &Path) {
+    say(format_args!(
+        "{}: the device was cut off in QEMU; its flash is as that left it",
+        path.display()
+    ));
 }
 
 /// Where the flash lies while the device runs in QEMU.
@@ -104,16 +132,35 @@ pub(crate) fn running(path: &Path) -> PathBuf {
 /// counters are behind that one's. The image is locked, and `flash` is what it holds.
 #[cfg(unix)]
 pub(crate) fn recover(path: &Path, flash: &SimFlash) -> Result<bool, Failure> {
+    let Some((newer, _locked)) = left_behind(path, flash)? else {
+        return Ok(false);
+    };
+    write_new(path, &newer, true)?;
+    let left = running(path);
+    std::fs::remove_file(&left).map_err(Failure::io("remove", &left))?;
+    Ok(true)
+}
+
+/// The state that a run in QEMU left behind and its file, locked, if it came to no clean end.
+#[cfg(unix)]
+fn left_behind(path: &Path, flash: &SimFlash) -> Result<Option<LeftBehind>, Failure> {
     let left = running(path);
     let strange = || Failure::Strange {
         running: left.clone(),
         path: path.to_owned(),
     };
     let deadline = Instant::now() + QEMU_ENDS;
-    let newer = loop {
-        let file = match File::open(&left) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            opened => opened.map_err(Failure::io("open", &left))?,
+    let (newer, file) = loop {
+        // A pipe would be waited at.
+        let file = match keyfile::open_regular(&left) {
+            Ok(file) => file,
+            Err(KeyFileError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            Err(KeyFileError::Read { source, .. }) => {
+                return Err(Failure::io("open", &left)(source));
+            }
+            Err(_) => return Err(strange()),
         };
         let metadata = file.metadata().map_err(Failure::io("read", &left))?;
         Guard::Secret
@@ -136,7 +183,6 @@ pub(crate) fn recover(path: &Path, flash: &SimFlash) -> Result<bool, Failure> {
             Err(error) => return Err(Failure::io("read", &left)(error)),
         }
     };
-    let (newer, _locked) = newer;
     // Another provisioning has another nonce there.
     if newer.get(IDENTITY..JOURNAL) != flash.bytes().get(IDENTITY..JOURNAL) {
         return Err(strange());
@@ -153,10 +199,12 @@ pub(crate) fn recover(path: &Path, flash: &SimFlash) -> Result<bool, Failure> {
             path: path.to_owned(),
         });
     }
-    write_new(path, &newer, true)?;
-    std::fs::remove_file(&left).map_err(Failure::io("remove", &left))?;
-    Ok(true)
+    Ok(Some((newer, file)))
 }
+
+/// A flash, and the file in which it lies.
+#[cfg(unix)]
+type LeftBehind = (Zeroizing<Vec<u8>>, File);
 
 /// The counters of a flash image, if its journal has some.
 #[cfg(unix)]
@@ -180,26 +228,39 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-fn open_once(path: &Path) -> Result<(SimFlash, File), Failure> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
+fn open_once(path: &Path, write: bool) -> Result<(SimFlash, File), Failure> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(write);
+    let mut file = keyfile::without_waiting(&mut options)
         .open(path)
         .map_err(Failure::io("open", path))?;
     let metadata = file.metadata().map_err(Failure::io("read", path))?;
+    if metadata.is_dir() {
+        return Err(Failure::io("open", path)(
+            io::ErrorKind::IsADirectory.into(),
+        ));
+    }
+    // What is no image is no secret either.
+    if !metadata.is_file() {
+        return Err(Failure::NoFile(path.to_owned()));
+    }
+    if metadata.len() != FLASH_LEN as u64 {
+        return Err(Failure::NoImage {
+            path: path.to_owned(),
+            len: metadata.len(),
+        });
+    }
     Guard::Secret
         .check(&metadata)
         .map_err(|exposed| Failure::Exposed {
             path: path.to_owned(),
             exposed,
         })?;
-    if !metadata.is_file() || metadata.len() != FLASH_LEN as u64 {
-        return Err(Failure::NoImage {
-            path: path.to_owned(),
-            len: metadata.len(),
-        });
-    }
-    file.try_lock().map_err(|error| match error {
+    let locked = match write {
+        true => file.try_lock(),
+        false => file.try_lock_shared(),
+    };
+    locked.map_err(|error| match error {
         TryLockError::WouldBlock => Failure::InUse(path.to_owned()),
         TryLockError::Error(error) => Failure::io("lock", path)(error),
     })?;

@@ -1,8 +1,5 @@
 //! `update`: the device of a flash image gets a newer model.
 
-use std::io::{self, Write as _};
-use std::path::Path;
-
 use sealnet_core::artefact::{ArtefactError, Encrypted, Sealed};
 use sealnet_firmware::client::{Client, ClientError};
 use sealnet_firmware::device::{BootError, Refused, UpdateError};
@@ -15,9 +12,10 @@ use sealnet_firmware::sim::Machine;
 use sealnet_firmware::sim::flash::SimFlash;
 use serde_json::json;
 
+use crate::cli::UpdateArgs;
 use crate::failure::Failure;
 use crate::files::{open, read_model, write_new};
-use crate::text::say;
+use crate::text::{document, say};
 
 /// What came of an upload, and the device's own reason if it refused the model: on the wire that is no more than a
 /// code.
@@ -26,13 +24,11 @@ pub(crate) type Uploaded = Result<(), (ClientError, Option<BootError>)>;
 /// Gives the model to the device, which verifies, tries and confirms it. `upload` runs the device with this flash,
 /// and writes back whole what that is in the end, whatever came of it: its counters have gone on.
 pub(crate) fn update(
-    flash: &Path,
-    model: &Path,
-    json: bool,
+    args: &UpdateArgs,
     upload: impl FnOnce(SimFlash, &Identity, &[u8]) -> Result<Uploaded, Failure>,
 ) -> Result<(), Failure> {
-    let (mut image, _locked) = open(flash)?;
-    let model = read_model(model)?;
+    let (mut image, _locked) = open(&args.flash)?;
+    let model = read_model(&args.model)?;
     provision::fits_slot(&model)?;
     let (mapped, journal) = image.split(JOURNAL);
     let Provisioned { identity, .. } =
@@ -52,36 +48,26 @@ pub(crate) fn update(
     }
     let found =
         Sealed::parse(&model).map_or(stored, |model| model.untrusted_header().security_counter);
-    if json {
-        let document = json!({
+    if args.output.json {
+        return document(&json!({
             "device": identity.device.to_string(),
             "security_counter": {"before": stored, "after": found},
-        });
-        return match writeln!(io::stdout(), "{document}") {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Failure::Frames("print", error))
-            }
-            _ => Ok(()),
-        };
+        }));
     }
     say(format_args!(
         "{}: the model is replaced; security counter {stored} -> {found}",
-        flash.display()
+        args.flash.display()
     ));
     Ok(())
 }
 
-/// Uploads to a device in this process.
-pub(crate) fn in_process(
-    path: &Path,
-    streamed: bool,
-    image: SimFlash,
-    identity: &Identity,
-    model: &[u8],
-) -> Result<Uploaded, Failure> {
-    let (uploaded, flash) = attempt(streamed, image, identity, model);
-    write_new(path, flash.bytes(), true)?;
-    Ok(uploaded)
+/// Gives the model to a device in this process.
+pub(crate) fn in_process(args: &UpdateArgs) -> Result<(), Failure> {
+    update(args, |image, identity, model| {
+        let (uploaded, flash) = attempt(args.streamed, image, identity, model);
+        write_new(&args.flash, flash.bytes(), true)?;
+        Ok(uploaded)
+    })
 }
 
 /// What comes of an upload to a device with this flash, and what its flash is then.

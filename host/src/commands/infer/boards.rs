@@ -21,6 +21,9 @@ mod here {
     use super::*;
     use crate::cli::BoardArg;
 
+    /// Seconds that an answer may take unless said otherwise.
+    const TIMEOUT: u64 = 60;
+
     /// Boards that are ready to be switched on.
     pub(crate) struct Boards(Emulation);
 
@@ -31,12 +34,12 @@ mod here {
             model: &DeployedAny<'_>,
             progress: &dyn Progress,
         ) -> Result<Boards> {
-            let board = match args.board {
+            let board = match args.board() {
                 BoardArg::CortexM4 => Board::CortexM4,
                 BoardArg::CortexM3 => Board::CortexM3,
                 BoardArg::CortexM33 => Board::CortexM33,
             };
-            let timeout = Duration::from_secs(args.timeout);
+            let timeout = Duration::from_secs(args.timeout.unwrap_or(TIMEOUT));
             let mut emulation = Emulation::ready(model, board, args.streamed, timeout, progress)?;
             emulation.log = args.device_log;
             Ok(Boards(emulation))

@@ -1,9 +1,12 @@
 //! What became of all receipts together: every failure named, and the exit code of the worst.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::Display;
 
 use sealnet::error::{Error, Failure, Result};
 use sealnet::receipt::check::Unverified;
+use sealnet_core::sign::{Digest512, sha512};
 use serde_json::{Value, json};
 
 use crate::commands::Outcome;
@@ -12,8 +15,13 @@ use crate::ui::Ui;
 /// Gathers what is found, so that one failure hides no other.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
-    /// How many receipts hold.
-    pub(super) verified: u64,
+    /// How many receipts hold, each counted once.
+    verified: u64,
+    /// Where each of them was first, by its digest.
+    places: HashMap<Digest512, String>,
+    /// How many were there again, and of the first ones where.
+    duplicates: u64,
+    again: Vec<String>,
     /// One that holds is signed with a key that its verifier has as well.
     pub(super) shared_key: bool,
     /// No model was expected of one that holds.
@@ -26,6 +34,25 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
+    /// A receipt holds. Gives the place where the same one was before: shown twice it is still one answer.
+    pub(super) fn holds(&mut self, receipt: &[u8], place: &str) -> Option<String> {
+        match self.places.entry(sha512(&[receipt])) {
+            Entry::Vacant(new) => {
+                new.insert(place.to_owned());
+                self.verified += 1;
+                None
+            }
+            Entry::Occupied(first) => {
+                let first = first.get().clone();
+                self.duplicates += 1;
+                if self.again.len() < MAX_NAMED {
+                    self.again.push(format!("{place} is {first}"));
+                }
+                Some(first)
+            }
+        }
+    }
+
     /// A receipt did not verify, or could not be checked.
     pub(super) fn refused(&mut self, why: Unverified, place: impl Display) {
         match why.at(place.to_string()) {
@@ -51,6 +78,19 @@ impl Verdict {
 
     /// Says it all.
     pub(super) fn tell(mut self, files: Vec<Value>, ui: &Ui) -> Result<Outcome> {
+        if self.duplicates > 0 {
+            let more = self.duplicates.saturating_sub(self.again.len() as u64);
+            let more = match more {
+                0 => String::new(),
+                _ => format!("; and {more} more (--json names them)"),
+            };
+            let again = self.again.join("; ");
+            ui.say(format!(
+                "note: a receipt is counted once, and {} of {} were there before: {again}{more}",
+                self.duplicates,
+                self.duplicates + self.verified,
+            ));
+        }
         if self.shared_key {
             ui.say(SHARED_KEY);
         }
@@ -62,6 +102,7 @@ impl Verdict {
         }
         let document = json!({
             "verified": self.verified,
+            "duplicates": self.duplicates,
             "failed": self.failed,
             "files": files,
         });
@@ -128,7 +169,7 @@ impl Verdict {
             what: format!(
                 "{} of {} receipts are refused{others}",
                 self.failed,
-                self.failed + self.verified
+                self.failed + self.verified + self.duplicates
             ),
             hint: hint.into(),
             failures,
@@ -151,6 +192,8 @@ fn hint(failures: &[Failure]) -> &'static str {
     }
 }
 
+/// Duplicates that a note names.
+const MAX_NAMED: usize = 5;
 const SHARED_KEY: &str = "note: an HMAC key is shared: whoever can verify such a receipt, as this machine can, \
                           could have made it";
 const MODEL_UNKNOWN: &str = "note: any model was taken; --model FILE|DIGEST says which it must be";

@@ -50,7 +50,6 @@ fn counters_never_go_back_whoever_is_killed() {
     // Killed in QEMU, then opened by each of those who open a flash image.
     let mut boot = 1;
     for (next, boots) in [
-        ("info --flash flash.bin", 0),
         ("run --flash flash.bin --on qemu", 1),
         ("run --flash flash.bin", 1),
         (
@@ -65,7 +64,13 @@ fn counters_never_go_back_whoever_is_killed() {
         let answer = client.infer(&mut device, &features).unwrap();
         assert_eq!(answer.receipt.boot, boot);
         device.kill();
-        assert!(desk.path("flash.bin.running").exists());
+        let kept =
+            || ["flash.bin", "flash.bin.running"].map(|name| fs::read(desk.path(name)).unwrap());
+        let left = kept();
+        let ran = desk.ran("info --flash flash.bin --json");
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, LEFT));
+        assert_eq!(ran.json()["counters"]["boots"], boot);
+        assert!(kept() == left, "info only reads");
         let ran = desk.ran(next);
         boot += boots;
         assert_eq!(ran.code, 0, "{}", ran.stderr);
@@ -88,8 +93,15 @@ fn what_is_left_of_another_device_is_not_taken() {
     device.kill();
     gone(desk.root.path(), "sealnet-qemu-");
     fs::remove_file(desk.path("flash.bin")).unwrap();
-    assert_eq!(desk.provision("model.sealed", "").code, 0);
+    let orphan = desk.provision("model.sealed", "");
+    assert_eq!(orphan.code, 2, "{}", orphan.stderr);
+    let elsewhere =
+        desk.ran("provision --keys keys/device-0001 --model model.sealed --flash other.bin");
+    assert_eq!(elsewhere.code, 0, "{}", elsewhere.stderr);
+    fs::rename(desk.path("other.bin"), desk.path("flash.bin")).unwrap();
     let before = fs::read(desk.path("flash.bin")).unwrap();
+    let made = Command::new("mkfifo").arg(desk.path("pipe")).status();
+    assert!(made.unwrap().success());
     for left in [None, Some(&before)] {
         if let Some(bytes) = left {
             desk.write("flash.bin.running", bytes);
@@ -105,6 +117,14 @@ fn what_is_left_of_another_device_is_not_taken() {
         );
         assert!(fs::read(desk.path("flash.bin")).unwrap() == before);
     }
+    // A pipe there is not waited at.
+    fs::rename(desk.path("pipe"), desk.path("flash.bin.running")).unwrap();
+    let ran = desk.ran("info --flash flash.bin");
+    assert!(
+        ran.stderr.contains("is not what a run of"),
+        "{}",
+        ran.stderr
+    );
     fs::remove_file(desk.path("flash.bin.running")).unwrap();
     assert_eq!(desk.ran("info --flash flash.bin").code, 0);
 }
@@ -211,7 +231,7 @@ fn a_board_takes_a_newer_model_over_its_wire_and_nothing_else() {
     assert!(!desk.path("flash.bin.running").exists());
     assert_eq!(mode(&desk.path("flash.bin")), 0o600);
     let info = desk.ran("info --flash flash.bin").stdout;
-    let state = "active     slot B; no trial; the last update confirmed\n";
+    let state = "active     slot B; no trial; the last update that was tried is confirmed\n";
     assert!(info.contains(state), "{info}");
     let mut device = desk.boot();
     let answer = Client::new(&desk.identity).infer(&mut device, &[9; 784]);

@@ -109,6 +109,126 @@ fn usage_errors_have_code_2() {
     assert!(!desk.path("flash.bin").exists());
 }
 
+/// What is no image is no secret to be guarded: it is told for what it is.
+#[test]
+fn what_is_no_flash_image_is_told_so_before_its_permissions() {
+    let desk = Desk::new();
+    desk.write("letter", b"dear");
+    for mode in [0o644, 0o600] {
+        fs::set_permissions(desk.path("letter"), fs::Permissions::from_mode(mode)).unwrap();
+        for command in ["run", "info", "update --model model.sealed"] {
+            let ran = desk.ran(&format!("{command} --flash letter"));
+            assert_eq!(ran.code, 2, "{}", ran.stderr);
+            let said = "error: letter is no flash image of this firmware: 4 bytes, not ";
+            assert!(ran.stderr.starts_with(said), "{}", ran.stderr);
+        }
+    }
+    let made = Command::new("mkfifo").arg(desk.path("pipe")).status();
+    assert!(made.unwrap().success());
+    for file in ["/dev/zero", "pipe"] {
+        for command in ["run", "info", "update --model model.sealed"] {
+            let ran = desk.ran(&format!("{command} --flash {file}"));
+            let said = format!(
+                "error: {file} is a pipe or a device, not a file\n  hint: name a regular file\n"
+            );
+            assert_eq!((ran.code, ran.stderr), (2, said), "{command}");
+        }
+    }
+}
+
+#[test]
+fn info_only_reads_and_tells_programs_the_same() {
+    let desk = Desk::new();
+    assert_eq!(desk.provision("model.sealed", "").code, 0);
+    let flash = desk.path("flash.bin");
+    fs::set_permissions(&flash, fs::Permissions::from_mode(0o400)).unwrap();
+    // Another reader is no other user of it: a device is.
+    let reader = fs::File::open(&flash).unwrap();
+    reader.lock_shared().unwrap();
+    let said = desk.ran("info --flash flash.bin");
+    assert_eq!((said.code, said.stderr.as_str()), (0, ""));
+    let told = desk.ran("info --flash flash.bin --json").json();
+    reader.unlock().unwrap();
+    reader.lock().unwrap();
+    let in_use = desk.ran("info --flash flash.bin --json");
+    assert_eq!(in_use.code, 2);
+    let message = "flash.bin is in use by another firmware-sim";
+    assert_eq!(document(&in_use)["error"]["message"], message);
+
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    for line in [
+        format!("device     {}\n", text(&told["device"])),
+        format!("wire key   fernet {}\n", text(&told["wire_key"])),
+        format!("publisher  ed25519 {}\n", text(&told["publisher"]["key"])),
+        format!("active     {}; no trial;", text(&told["active"])),
+        format!(
+            "signed by ed25519 {}\n",
+            text(&told["slot_a"]["signing_key"])
+        ),
+    ] {
+        assert!(
+            said.stdout.contains(&line),
+            "{line} is not in {}",
+            said.stdout
+        );
+    }
+    assert_eq!(told["slot_a"]["verified"], false);
+    assert_eq!(told["slot_a"]["security_counter"], 3);
+    assert!(told["slot_b"].is_null() && told["last_tried_update"].is_null());
+    let counters = serde_json::json!({"boots": 0, "security_counter": 0, "requests": 0});
+    assert_eq!(
+        (&told["counters"], &told["trial"]),
+        (&counters, &"none".into())
+    );
+}
+
+#[test]
+fn options_of_boards_are_refused_where_there_is_none() {
+    let desk = Desk::new();
+    assert_eq!(desk.provision("model.sealed", "").code, 0);
+    let before = fs::read(desk.path("flash.bin")).unwrap();
+    for (command, option, value) in [
+        ("run", "--board", "cortex-m3"),
+        ("run", "--timeout", "5"),
+        ("update --model model.sealed", "--board", "cortex-m4"),
+        ("update --model model.sealed --on sim", "--timeout", "60"),
+    ] {
+        let ran = desk.ran(&format!("{command} --flash flash.bin {option} {value}"));
+        let said = format!(
+            "error: {option} is for a board in QEMU\n  hint: add --on qemu, or leave {option} out\n"
+        );
+        assert_eq!((ran.code, ran.stderr), (2, said), "{command}");
+    }
+    assert!(fs::read(desk.path("flash.bin")).unwrap() == before);
+}
+
+#[test]
+fn the_help_has_exit_codes_and_examples_and_usage_errors_a_document() {
+    let desk = Desk::new();
+    let help = desk.ran("--help").stdout;
+    for said in [
+        "\nExamples:\n  firmware-sim provision ",
+        "\nExit codes:\n  0  done\n  1  ",
+    ] {
+        assert!(help.contains(said), "{help}");
+    }
+    let wrong = desk.ran("info --json --flash");
+    assert_eq!(
+        (wrong.code, &document(&wrong)["error"]["kind"]),
+        (2, &"usage".into())
+    );
+    // What a file is called commands no terminal there either.
+    let ran = desk.ran("info --json --flash a\u{202e}b\x1b[2J");
+    assert_eq!(ran.code, 2);
+    assert!(
+        !ran.stdout.contains(['\u{202e}', '\x1b']),
+        "{:?}",
+        ran.stdout
+    );
+    let message = "cannot open a\u{202e}b\x1b[2J: No such file or directory (os error 2)";
+    assert_eq!(document(&ran)["error"]["message"], message);
+}
+
 /// Keys that others can change, and pipes, at which a reader would wait.
 #[test]
 fn keys_that_others_can_change_and_pipes_are_refused() {

@@ -16,13 +16,29 @@ fn every_file_is_checked_and_the_worst_decides() {
     assert_eq!(all.stdout.matches("three.bin, receipt ").count(), 3);
     assert_eq!(all.stdout.matches("lines.jsonl, receipt ").count(), 4);
 
-    for (line, code, verified, failed) in [
-        ("r.bin bad.bin three.bin", 1, 4, 1),
-        ("bad.bin r.bin half.bin", 1, 3, 2),
-        ("missing r.bin", 2, 1, 0),
-        ("bad.bin missing r.bin", 2, 1, 1),
-        ("missing bad.bin other r.bin half.bin", 2, 3, 2),
-        ("missing other", 2, 0, 0),
+    // All are the same one, in whichever form, and it is counted once.
+    let note = "note: a receipt is counted once, and 8 of 9 were there before: three.bin, receipt 1 is r.bin; \
+                three.bin, receipt 2 is r.bin; three.bin, receipt 3 is r.bin; lines.jsonl, receipt 1 is r.bin; \
+                lines.jsonl, receipt 2 is r.bin; and 3 more (--json names them)\n";
+    assert!(all.stderr.starts_with(note), "{}", all.stderr);
+    let all = workspace.json("receipt verify three.bin r.json");
+    assert_eq!(
+        (&all["verified"], &all["duplicates"]),
+        (&1.into(), &3.into())
+    );
+    let first = |file: usize, at: usize| &all["files"][file]["receipts"][at]["duplicate_of"];
+    assert_eq!(first(0, 0), &Value::Null);
+    for (file, at) in [(0, 1), (0, 2), (1, 0)] {
+        assert_eq!(first(file, at), "three.bin, receipt 1");
+    }
+
+    for (line, code, verified, duplicates, failed) in [
+        ("r.bin bad.bin three.bin", 1, 1, 3, 1),
+        ("bad.bin r.bin half.bin", 1, 1, 2, 2),
+        ("missing r.bin", 2, 1, 0, 0),
+        ("bad.bin missing r.bin", 2, 1, 0, 1),
+        ("missing bad.bin other r.bin half.bin", 2, 1, 2, 2),
+        ("missing other", 2, 0, 0, 0),
     ] {
         let ran = workspace.run(&format!("receipt verify {line}"));
         assert_eq!(ran.code, code, "{line}: {}", ran.stderr);
@@ -39,8 +55,8 @@ fn every_file_is_checked_and_the_worst_decides() {
         let ran = workspace.run(&format!("receipt verify {line} --json"));
         let document: Value = serde_json::from_str(&ran.stdout).unwrap();
         assert_eq!(
-            (&document["verified"], &document["failed"]),
-            (&verified.into(), &failed.into()),
+            ["verified", "duplicates", "failed"].map(|member| &document[member]),
+            [verified, duplicates, failed],
             "{line}"
         );
         assert_eq!(

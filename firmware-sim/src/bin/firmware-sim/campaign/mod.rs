@@ -18,6 +18,7 @@ use sealnet_firmware::qemu::{Board, Machine, Mode, Stack, build};
 use sealnet_firmware::sample::{self, Sealing};
 use serde_json::{Value, json};
 
+use crate::cli::Output;
 use crate::failure::Failure;
 use crate::progress::Bar;
 use report::Report;
@@ -40,9 +41,8 @@ pub(crate) struct CampaignArgs {
     /// Boards in QEMU at once; as many as there are cores unless said otherwise
     #[arg(long, value_name = "N")]
     jobs: Option<NonZero<usize>>,
-    /// Print one JSON document on standard output
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -93,7 +93,7 @@ pub(crate) fn campaign(args: &CampaignArgs) -> Result<(), Failure> {
     if asked(FaultKind::Skips) {
         skips(args, &mut report)?;
     }
-    report.conclude(args.json)
+    report.conclude(args.output)
 }
 
 fn bit_flips(quick: bool) -> Result<Value, Failure> {

@@ -9,7 +9,9 @@ use sealnet_firmware::campaign::skip::Skips;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::failure::Failure;
+use crate::cli::Output;
+use crate::failure::{Failure, with_error};
+use crate::text::{document as told, print};
 
 /// What has been found so far; kept between runs with `--report`.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -92,7 +94,7 @@ impl Report {
     }
 
     /// Prints what was found; a failure if anything was.
-    pub(super) fn conclude(&self, json: bool) -> Result<(), Failure> {
+    pub(super) fn conclude(&self, output: Output) -> Result<(), Failure> {
         let mut document = json!({"quick": self.quick, "image": self.image});
         let mut bad = 0;
         let parts = [
@@ -143,17 +145,12 @@ impl Report {
                 "forgeries": forgeries,
             });
         }
-        let text = match json {
-            true => document.to_string() + "\n",
-            false => table(&document),
-        };
-        std::io::stdout()
-            .write_all(text.as_bytes())
-            .map_err(|error| Failure::Frames("print", error))?;
-        match bad {
-            0 => Ok(()),
-            bad => Err(Failure::Faults(bad)),
+        let failure = (bad > 0).then_some(Failure::Faults(bad));
+        match output.json {
+            true => told(&with_error(document, failure.as_ref()))?,
+            false => print(&table(&document))?,
         }
+        failure.map_or(Ok(()), Err)
     }
 }
 
