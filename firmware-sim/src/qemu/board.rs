@@ -1,6 +1,7 @@
 //! The boards that QEMU offers, and how a model is kept on them.
 
 use std::fmt;
+use std::ops::Range;
 
 /// An MPS2 board, one for each kind of core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,15 @@ impl Board {
         }
     }
 
+    /// Where RAM lies, as the image's linker script has it.
+    pub(crate) const fn ram(self) -> Range<u32> {
+        let start = match self {
+            Self::CortexM4 | Self::CortexM3 => 0x2000_0000,
+            Self::CortexM33 => 0x3800_0000,
+        };
+        start..start + RAM_LEN
+    }
+
     /// Where the flash map of [`layout`](crate::layout) lies.
     pub const fn storage(self) -> u64 {
         match self {
@@ -76,3 +86,5 @@ impl fmt::Display for Board {
         })
     }
 }
+
+const RAM_LEN: u32 = 128 << 10;

@@ -137,17 +137,24 @@ impl Code {
     /// Where the core stands when nothing more will happen by itself: the instruction that waits for an
     /// interrupt, and the handler of faults.
     pub(crate) fn ends(&self) -> Vec<u32> {
-        let waits = (self.base..)
-            .step_by(2)
-            .zip(self.bytes.as_chunks().0)
-            .filter(|(_, halfword)| u16::from_le_bytes(**halfword) == WFI)
-            .map(|(address, _)| address);
+        let waits = self.waits().into_iter();
         waits.chain(self.faults.iter().copied()).collect()
     }
 
-    /// Whether `address` is that of a fault's handler.
+    /// The instructions that wait for an interrupt.
+    pub(crate) fn waits(&self) -> Vec<u32> {
+        (self.base..)
+            .step_by(2)
+            .zip(self.bytes.as_chunks().0)
+            .filter(|(_, halfword)| u16::from_le_bytes(**halfword) == WFI)
+            .map(|(address, _)| address)
+            .collect()
+    }
+
+    /// Whether `address` is in a fault's handler.
     pub(crate) fn is_fault(&self, address: u32) -> bool {
-        self.faults.contains(&address)
+        let function = self.functions.range(..=address).next_back();
+        function.is_some_and(|(start, _)| self.holds(address) && self.faults.contains(start))
     }
 
     fn halfword(&self, address: u32) -> Option<u16> {

@@ -9,10 +9,11 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::debug::{DEBUGGER, attach};
 use super::gdb::{Gdb, Stop};
+use super::monitor::COUNTING;
 use super::{Image, Machine, QemuError};
 use crate::client::Link;
 
@@ -84,8 +85,7 @@ impl Counted {
         timeout: Duration,
         arguments: &[&str],
     ) -> Result<Self, QemuError> {
-        let count = ["-icount", "shift=0"];
-        let arguments: Vec<&str> = count.iter().chain(arguments).copied().collect();
+        let arguments = [&COUNTING, arguments].concat();
         let (lines, log) = mpsc::channel();
         let say = move |line: &str| drop(lines.send(line.to_owned()));
         let machine = Machine::prepare(image, flash, timeout, say, &arguments)?;
@@ -98,9 +98,7 @@ impl Counted {
 
     /// Instructions executed since power-on.
     fn instructions(&mut self) -> Result<u64, QemuError> {
-        let replay = self.machine.monitor.run("query-replay", json!({}))?;
-        let count = replay.get("icount").and_then(Value::as_u64);
-        count.ok_or_else(|| QemuError::Machine(format!("query-replay: {replay}")))
+        self.machine.monitor.instructions()
     }
 
     /// The same, once the core sleeps.

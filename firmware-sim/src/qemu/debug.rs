@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::gdb::{Gdb, Stop};
 use super::machine::{Machine, START_TIMEOUT, connect};
+use super::monitor::COUNTING;
 use super::trace::{LOGGED, Trace};
 use super::{Image, QemuError};
 
@@ -28,6 +29,15 @@ impl Debugged {
         let mut machine = Machine::prepare(image, flash, timeout, |_| {}, &arguments)?;
         let gdb = attach(&mut machine, timeout)?;
         Ok(Self { machine, gdb })
+    }
+
+    /// The same for a board that counts what it executes.
+    pub(crate) fn counting(
+        image: &Image,
+        flash: &[u8],
+        timeout: Duration,
+    ) -> Result<Self, QemuError> {
+        Self::power_on(image, flash, timeout, &COUNTING)
     }
 
     /// Resets the board and gives it another flash; it stands at its reset.

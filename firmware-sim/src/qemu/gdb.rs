@@ -68,9 +68,14 @@ impl Gdb {
         Ok(self.register(LR)? & !1)
     }
 
+    /// All core registers, as QEMU sends them.
+    pub(super) fn registers(&mut self) -> Result<String, QemuError> {
+        self.ask("g")
+    }
+
     fn register(&mut self, number: usize) -> Result<u32, QemuError> {
         // All registers, since QEMU gives single ones only to who has read its description of them.
-        let bytes = unhex(&self.ask("g")?)?;
+        let bytes = unhex(&self.registers()?)?;
         bytes
             .as_chunks()
             .0
@@ -87,16 +92,35 @@ impl Gdb {
 
     /// Lets the core run until it hits a breakpoint other than the one that it stands at.
     pub(crate) fn run(&mut self, timeout: Duration) -> Result<Stop, QemuError> {
+        match self.resume()? {
+            Some(pc) => Ok(Stop::At(pc)),
+            None => self.wait(timeout),
+        }
+    }
+
+    /// The same without waiting: where the core stands, if it hit a breakpoint at once.
+    pub(super) fn resume(&mut self) -> Result<Option<u32>, QemuError> {
         // A breakpoint where the core stands would stop it at once.
         let pc = self.pc()?;
         if self.breakpoints.contains(&pc) {
-            let pc = self.step()?;
-            if self.breakpoints.contains(&pc) {
-                return Ok(Stop::At(pc));
+            self.send("s")?;
+            match self.stopped(STEP_TIMEOUT)? {
+                Some(pc) if self.breakpoints.contains(&pc) => return Ok(Some(pc)),
+                Some(_) => {}
+                // It sleeps, and will be at the breakpoint when it wakes up.
+                None => drop(self.stop()?),
             }
         }
         self.send("c")?;
-        self.wait(timeout)
+        Ok(None)
+    }
+
+    /// Where a core that was resumed stands, if it hits a breakpoint within `timeout`.
+    pub(super) fn stopped(&mut self, timeout: Duration) -> Result<Option<u32>, QemuError> {
+        match self.reply(timeout)? {
+            Some(_) => self.pc().map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Lets the core run, with no breakpoint set, and does not wait.
@@ -107,7 +131,7 @@ impl Gdb {
         self.send("c")
     }
 
-    /// Stops a core that runs.
+    /// Stops a core that runs, perhaps at a breakpoint that it has just hit.
     pub(crate) fn stop(&mut self) -> Result<Stop, QemuError> {
         self.wait(Duration::ZERO)
     }
@@ -120,7 +144,11 @@ impl Gdb {
         self.stream.write_all(&[INTERRUPT]).map_err(failed)?;
         self.reply(ANSWER_TIMEOUT)?
             .ok_or(QemuError::Timeout(ANSWER_TIMEOUT))?;
-        Ok(Stop::Timeout(self.pc()?))
+        let pc = self.pc()?;
+        Ok(match self.breakpoints.contains(&pc) {
+            true => Stop::At(pc),
+            false => Stop::Timeout(pc),
+        })
     }
 
     fn ok(&mut self, command: &str) -> Result<(), QemuError> {
@@ -219,5 +247,7 @@ const PC: usize = 15;
 const LR: usize = 14;
 /// What stops a core that runs.
 const INTERRUPT: u8 = 3;
+/// A core that has not made a step by then sleeps.
+const STEP_TIMEOUT: Duration = Duration::from_millis(100);
 /// For an answer that takes no work.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);

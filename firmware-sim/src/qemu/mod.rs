@@ -17,6 +17,7 @@ mod stack;
 mod supervisor;
 mod trace;
 mod traced;
+mod watch;
 
 use std::io;
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ pub use machine::Machine;
 pub use memory::Memory;
 pub use stack::Stack;
 pub(crate) use traced::Traced;
+pub(crate) use watch::{End, Watched};
 
 /// The version of the QEMU that is installed, as it says itself.
 ///

@@ -57,6 +57,13 @@ impl Monitor {
         Ok(())
     }
 
+    /// Instructions executed since power-on, by a machine that was started with [`COUNTING`].
+    pub(super) fn instructions(&mut self) -> Result<u64, QemuError> {
+        let replay = self.run("query-replay", json!({}))?;
+        let count = replay.get("icount").and_then(Value::as_u64);
+        count.ok_or_else(|| QemuError::Machine(format!("query-replay: {replay}")))
+    }
+
     fn note(&mut self, line: &Value) {
         let event = line.get("event").and_then(Value::as_str);
         self.events.extend(event.map(str::to_owned));
@@ -74,3 +81,6 @@ impl Monitor {
         serde_json::from_str(&line).map_err(|error| QemuError::Machine(error.to_string()))
     }
 }
+
+/// QEMU's arguments to count instructions: it executes one a tick.
+pub(super) const COUNTING: [&str; 2] = ["-icount", "shift=0"];

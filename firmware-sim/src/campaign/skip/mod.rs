@@ -5,6 +5,19 @@
 //! What an attacker does with a voltage or clock glitch is modelled best so (Moro et al., "Electromagnetic fault
 //! injection: towards a fault model on a 32-bit microcontroller", FDTC 2013). The boot runs on a Cortex-M4 in QEMU
 //! under its debugger, which puts a NOP in the instruction's place for one execution.
+//!
+//! What becomes of the device is one of these:
+//!
+//! | outcome | the device |
+//! |---|---|
+//! | refused | says that it serves no model |
+//! | faulted | is in the handler of faults, or its core is locked up |
+//! | hung | never decides: at the same instruction its registers, RAM and flash are twice as they were before; or it sleeps, or answers nothing |
+//! | busy | has executed 100,000,000 instructions, a boot's twelvefold and more, and is in none of these states; or was at it for a fifth of a second, when a boot takes a hundredth, and QEMU is slow with what it does, such as to run through all memory |
+//! | accepted | serves the forgery |
+//!
+//! A busy device might decide in the end: a loop whose counter lost its first value goes 2^32 rounds, for hours on a
+//! real core, and what it computed is then of no model. A watchdog ends that.
 
 mod plan;
 mod trial;
@@ -115,8 +128,10 @@ pub struct Skips {
     pub refused: usize,
     /// Trials in which the core faulted.
     pub faulted: usize,
-    /// Trials in which the device was no more heard of.
+    /// Trials in which the device went in circles, or fell silent.
     pub hung: usize,
+    /// Trials in which the device was still at it after many times the instructions of a boot.
+    pub busy: usize,
     /// Trials in which the device served the forgery.
     pub accepted: usize,
     /// Where that was.
@@ -132,6 +147,7 @@ impl Skips {
         self.refused += other.refused;
         self.faulted += other.faulted;
         self.hung += other.hung;
+        self.busy += other.busy;
         self.accepted += other.accepted;
         self.places.extend(other.places);
         self.covered.extend(other.covered);
@@ -251,6 +267,7 @@ impl Recorded {
                     Outcome::Refused => found.refused += 1,
                     Outcome::Faulted => found.faulted += 1,
                     Outcome::Hung => found.hung += 1,
+                    Outcome::Busy => found.busy += 1,
                     Outcome::Missed => return Err(SkipError::Missed(place())),
                     Outcome::Accepted => {
                         found.accepted += 1;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::plan::Point;
 use crate::client::Client;
 use crate::identity::Identity;
-use crate::qemu::{Code, Debugged, Image, QemuError, Stack, Stop};
+use crate::qemu::{Code, Debugged, End, Image, QemuError, Stack, Stop, Watched};
 
 /// What a device that skipped an instruction became.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,8 +14,10 @@ pub(super) enum Outcome {
     Refused,
     /// Its core faulted, and stands in the handler or is locked up.
     Faulted,
-    /// It neither waits for requests nor faults, or does not answer.
+    /// It is in a loop without an end, or sleeps and does not answer.
     Hung,
+    /// It was at it for many times as long as a boot takes, and is not seen to go in circles.
+    Busy,
     /// It serves the forged model.
     Accepted,
     /// The boot never got to the instruction: the plan does not fit the boot.
@@ -43,7 +45,7 @@ impl<'c> Bench<'c> {
 
     /// Boots with this flash and sees what comes of it.
     pub(super) fn boot(&mut self, flash: &[u8]) -> Result<Outcome, QemuError> {
-        self.trial(flash, PATIENCE, |_| Ok(true))
+        self.trial(flash, |_| Ok(true))
     }
 
     /// Bytes of stack that the last boot has used, unless its core faulted.
@@ -61,22 +63,8 @@ impl<'c> Bench<'c> {
         point: &Point,
         neighbour: bool,
     ) -> Result<Outcome, QemuError> {
-        match self.skip_within(BOOT_TIMEOUT, flash, point, neighbour)? {
-            // A machine with much to do is slow as well; whether the boot ends is said by one with time.
-            Outcome::Hung => self.skip_within(HUNG_TIMEOUT, flash, point, neighbour),
-            outcome => Ok(outcome),
-        }
-    }
-
-    fn skip_within(
-        &mut self,
-        timeout: Duration,
-        flash: &[u8],
-        point: &Point,
-        neighbour: bool,
-    ) -> Result<Outcome, QemuError> {
         let code = self.code;
-        self.trial(flash, timeout, |board| {
+        self.trial(flash, |board| {
             if !reach(board, point)? {
                 return Ok(false);
             }
@@ -99,17 +87,16 @@ impl<'c> Bench<'c> {
     fn trial(
         &mut self,
         flash: &[u8],
-        timeout: Duration,
         strike: impl FnOnce(&mut Debugged) -> Result<bool, QemuError>,
     ) -> Result<Outcome, QemuError> {
         let mut board = match self.board.take() {
             Some(board) => board,
-            None => Debugged::power_on(self.image, flash, ANSWER_TIMEOUT, &[])?,
+            None => Debugged::counting(self.image, flash, ANSWER_TIMEOUT)?,
         };
         board.restart(flash)?;
         let outcome = match strike(&mut board) {
             Ok(false) => Ok(Outcome::Missed),
-            Ok(true) => self.outcome(&mut board, timeout),
+            Ok(true) => self.outcome(&mut board),
             Err(error) => Err(error),
         };
         match outcome {
@@ -124,30 +111,29 @@ impl<'c> Bench<'c> {
     }
 
     /// Runs the core to its decision and asks the device for it.
-    fn outcome(&self, board: &mut Debugged, timeout: Duration) -> Result<Outcome, QemuError> {
-        let ends = self.code.ends();
+    fn outcome(&self, board: &mut Debugged) -> Result<Outcome, QemuError> {
+        let ends = self.code.waits();
         for end in &ends {
             board.gdb.set(*end)?;
         }
-        let stop = board.gdb.run(timeout)?;
-        let outcome = match stop {
-            Stop::Timeout(_) => Outcome::Hung,
-            Stop::At(pc) if self.code.is_fault(pc) => Outcome::Faulted,
-            Stop::At(_) => {
-                board.gdb.start()?;
-                let status = Client::new(self.identity).status(&mut board.machine);
-                board.gdb.stop()?;
+        let end = board.watch(self.code, ENDLESS)?;
+        for end in ends {
+            board.gdb.clear(end)?;
+        }
+        Ok(match end {
+            End::Circles | End::Asleep => Outcome::Hung,
+            End::Busy => Outcome::Busy,
+            End::At(pc) if self.code.is_fault(pc) => Outcome::Faulted,
+            End::At(_) => {
+                let most = ENDLESS;
+                let status = Client::new(self.identity).status(&mut Watched { board, most });
                 match status {
                     Ok(status) if status.model.is_some() => Outcome::Accepted,
                     Ok(_) => Outcome::Refused,
                     Err(_) => Outcome::Hung,
                 }
             }
-        };
-        for end in ends {
-            board.gdb.clear(end)?;
-        }
-        Ok(outcome)
+        })
     }
 }
 
@@ -190,8 +176,6 @@ fn ended(board: &mut Debugged) -> bool {
 
 /// Without a fault nothing hangs: a machine that is slow, because others use it too, is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Many times what a boot takes.
-const BOOT_TIMEOUT: Duration = Duration::from_millis(500);
-/// A boot that has not ended by then does not: it takes a few hundredths of a second.
-const HUNG_TIMEOUT: Duration = Duration::from_secs(3);
+/// Instructions that no boot executes: twelve times as many as one that checks an Ed25519 signature.
+const ENDLESS: u64 = 100_000_000;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);

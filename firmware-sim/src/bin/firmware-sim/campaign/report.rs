@@ -130,6 +130,7 @@ impl Report {
                         "refused": sum.refused,
                         "faulted": sum.faulted,
                         "hung": sum.hung,
+                        "busy": sum.busy,
                         "accepted": sum.accepted,
                         "places": sum.places,
                     }),
@@ -177,7 +178,7 @@ fn table(document: &Value) -> String {
             for (forgery, figures) in forgeries {
                 let count = |key: &str| figures.get(key).cloned().unwrap_or_default();
                 text += &format!(
-                    "  {forgery:<19} {} of {} addresses, {} of {} trials: {} refused, {} faulted, {} hung, {} accepted\n",
+                    "  {forgery:<19} {} of {} addresses, {} of {} trials: {} refused, {} faulted, {} hung, {} busy, {} accepted\n",
                     count("addresses_covered"),
                     count("addresses_executed"),
                     count("trials"),
@@ -185,6 +186,7 @@ fn table(document: &Value) -> String {
                     count("refused"),
                     count("faulted"),
                     count("hung"),
+                    count("busy"),
                     count("accepted"),
                 );
             }
