@@ -23,6 +23,7 @@
 //! | [`sample`] | a device and models to measure and attack with |
 //! | `budget` | what the device costs, measured on that board (Unix) |
 //! | `constant_time` | whether what it executes depends on its secrets (Unix) |
+//! | `interrupt` | being told to stop, for programs (Unix) |
 //! | `qemu` | a Cortex-M board in QEMU: builds the image, boots it, talks to it (Unix) |
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
@@ -49,6 +50,8 @@ mod crc;
 pub mod device;
 pub mod env;
 pub mod identity;
+#[cfg(all(feature = "std", unix))]
+pub mod interrupt;
 pub mod journal;
 #[cfg(feature = "std")]
 pub mod keyfile;

@@ -4,13 +4,13 @@ use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use super::Tally;
+use super::{Part, Tally};
 use crate::identity::Identity;
 use crate::layout::SLOT_A;
 use crate::provision::ProvisionError;
 use crate::sim::Machine;
 
-/// Boots a device once for every `step`-th bit of `model`. `progress` is told the trials done and all of them.
+/// Boots a device once for every `step`-th bit of `model`, of those for a part. `progress` is told the trials done and all of them.
 ///
 /// # Errors
 /// [`ProvisionError`] if the model does not fit the device.
@@ -18,21 +18,23 @@ pub fn run(
     identity: &Identity,
     model: &[u8],
     step: NonZero<usize>,
+    part: Part,
     progress: impl Fn(u64, u64) + Sync,
 ) -> Result<Tally, ProvisionError> {
     let machine = Machine::provision(identity, model, 0)?;
     let bits = model.len() * 8;
-    let total = bits.div_ceil(step.get()) as u64;
+    let bits: Vec<usize> = part.of((0..bits).step_by(step.get())).collect();
+    let total = bits.len() as u64;
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let done = AtomicU64::new(0);
-    let (done, progress) = (&done, &progress);
+    let (bits, done, progress) = (&bits, &done, &progress);
     Ok(thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
             .map(|worker| {
                 let original = machine.flash().clone();
                 scope.spawn(move || {
                     let mut tally = Tally::default();
-                    for bit in (0..bits).step_by(step.get()).skip(worker).step_by(threads) {
+                    for &bit in bits.iter().skip(worker).step_by(threads) {
                         let mut flash = original.clone();
                         flash.flip(SLOT_A + bit / 8, bit % 8);
                         let mut machine = Machine::new(flash);
@@ -75,7 +77,12 @@ mod tests {
             };
             let model = sample::model(1, &sealing).unwrap();
             let step = NonZero::new(4099).unwrap();
-            let tally = run(&identity, &model, step, |_, _| {}).unwrap();
+            let mut tally = Tally::default();
+            for which in 0..3 {
+                let of = NonZero::new(3).unwrap();
+                let part = Part { which, of };
+                tally.add(run(&identity, &model, step, part, |_, _| {}).unwrap());
+            }
             assert_eq!(tally.trials as usize, (model.len() * 8).div_ceil(4099));
             assert_eq!(tally.failures, 0, "{:?}", tally.examples);
         }
@@ -89,7 +96,7 @@ mod tests {
         let len = slot.len();
         slot.resize(len + 2, 0xFF);
         let step = NonZero::new(8 * len).unwrap();
-        let tally = run(&identity, &slot, step, |_, _| {}).unwrap();
+        let tally = run(&identity, &slot, step, Part::WHOLE, |_, _| {}).unwrap();
         assert_eq!((tally.trials, tally.failures), (2, 1), "{tally:?}");
     }
 }

@@ -7,11 +7,35 @@
 //! | [`power`] | a power cut before, amid and after each flash operation |
 //! | `skip` | an instruction is not executed, on a Cortex-M4 in QEMU (Unix) |
 
+use std::num::NonZero;
+
 pub mod flips;
 pub mod frames;
 pub mod power;
 #[cfg(unix)]
 pub mod skip;
+
+/// One of some equal parts of a campaign's trials: every so-manieth of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Which one, from 0.
+    pub which: usize,
+    /// Of how many.
+    pub of: NonZero<usize>,
+}
+
+impl Part {
+    /// All trials.
+    pub const WHOLE: Self = Self {
+        which: 0,
+        of: NonZero::<usize>::MIN,
+    };
+
+    /// The trials of this part, of all in their order.
+    pub fn of<T>(self, trials: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+        trials.skip(self.which).step_by(self.of.get())
+    }
+}
 
 /// What a campaign found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

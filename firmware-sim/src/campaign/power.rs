@@ -17,7 +17,7 @@ use std::thread;
 use sealnet_core::artefact::{ArtefactError, BodyEncoding, Sealed};
 use sealnet_core::sign::Digest512;
 
-use super::Tally;
+use super::{Part, Tally};
 use crate::client::{Client, ClientError};
 use crate::device::Model;
 use crate::identity::Identity;
@@ -112,8 +112,8 @@ impl PowerCuts {
     }
 
     /// Cuts power everywhere; the quick form takes one of [`QUICK_STEP`] words that belong to the model and one
-    /// seed instead of [`SEEDS`]. `progress` is told the operations that are done and all of them.
-    pub fn run(&self, quick: bool, progress: impl Fn(u64, u64) + Sync) -> Tally {
+    /// seed instead of [`SEEDS`]; of either what belongs to a part. `progress` is told the operations that are done and all of them.
+    pub fn run(&self, quick: bool, part: Part, progress: impl Fn(u64, u64) + Sync) -> Tally {
         let is_chunk = |operation: &Operation| matches!(operation, Operation::Program { offset, .. } if *offset < IDENTITY);
         let mut chunks = 0;
         let chosen: Vec<bool> = self
@@ -124,11 +124,13 @@ impl PowerCuts {
                 !quick || !is_chunk(operation) || chunks % QUICK_STEP == 1
             })
             .collect();
-        let total = chosen.iter().filter(|chosen| **chosen).count() as u64;
+        let numbers = (0..chosen.len()).filter(|at| chosen.get(*at) == Some(&true));
+        let mine: Vec<usize> = part.of(numbers).collect();
+        let total = mine.len() as u64;
         let done = AtomicU64::new(0);
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
         let (parties, operations) = (&self.parties, &self.operations);
-        let (chosen, done, progress) = (&chosen, &done, &progress);
+        let (chosen, mine, done, progress) = (&chosen, &mine, &done, &progress);
         let mut tally = Tally::default();
         thread::scope(|scope| {
             let workers: Vec<_> = (0..threads)
@@ -136,8 +138,9 @@ impl PowerCuts {
                     let mut flash = self.start.clone();
                     scope.spawn(move || {
                         let mut tally = Tally::default();
+                        let mut next = mine.iter().skip(worker).step_by(threads).peekable();
                         for (at, operation) in operations.iter().enumerate() {
-                            if chosen.get(at) == Some(&true) && at % threads == worker {
+                            if next.next_if(|next| **next == at).is_some() {
                                 let next_too = chosen.get(at + 1) == Some(&true);
                                 let cut = Cut {
                                     parties,

@@ -6,6 +6,7 @@ mod refused;
 use sealnet_core::protocol::{
     Acknowledgement, RefusalCode, SlotName, UpdateOutcome, UpdateState, UpdateStep,
 };
+use sealnet_firmware::campaign::Part;
 use sealnet_firmware::campaign::power::PowerCuts;
 use sealnet_firmware::client::{Client, ClientError, Link, SealedUpdate};
 use sealnet_firmware::device::BootError;
@@ -253,7 +254,7 @@ fn power_cuts_of_an_update_leave_the_old_model_or_the_new_one() {
     let count = cuts.operations().len();
     // Both boots, a block of counters each, begin (two pages besides), finish, confirmation; the slot's pages.
     assert_eq!(count, words + 16 + (7 * 4 + 2), "{count}");
-    let tally = cuts.run(true, |_, _| {});
+    let tally = cuts.run(true, Part::WHOLE, |_, _| {});
     assert_eq!((tally.failures, tally.examples.as_slice()), (0, &[][..]));
     println!("{} power cuts, none of them bad", tally.trials);
     assert!(tally.trials > 3000, "{}", tally.trials);
@@ -270,7 +271,7 @@ fn power_cuts_of_an_update_leave_the_old_model_or_the_new_one() {
     // At the place where the journal was then, so that it is the record that counts.
     hasty.splice(first_word..first_word, record);
     let cuts = cuts.with_operations(hasty);
-    let tally = cuts.run(true, |_, _| {});
+    let tally = cuts.run(true, Part::WHOLE, |_, _| {});
     assert!(tally.failures > 100, "{tally:?}");
     assert!(tally.examples[0].contains("no model"), "{tally:?}");
     // And one whose flash changes a word of the new model once it is there.
@@ -278,6 +279,8 @@ fn power_cuts_of_an_update_leave_the_old_model_or_the_new_one() {
     if let Operation::Program { word, .. } = &mut broken[first_word + 900] {
         word[0] ^= 1;
     }
-    let tally = cuts.with_operations(broken).run(true, |_, _| {});
+    let tally = cuts
+        .with_operations(broken)
+        .run(true, Part::WHOLE, |_, _| {});
     assert!(tally.failures > 20, "{tally:?}");
 }

@@ -58,8 +58,13 @@ pub(crate) enum Failure {
     Fuzz(#[from] FuzzError),
     #[error(transparent)]
     Sample(#[from] SampleError),
-    #[error("the report {} cannot be gone on from: {what}", path.display())]
-    Report { path: PathBuf, what: String },
+    #[error("the report {} cannot be {cannot}: {what}", path.display())]
+    Report {
+        path: PathBuf,
+        cannot: &'static str,
+        what: String,
+        hint: &'static str,
+    },
     #[error("{0} faults were not withstood")]
     Faults(u64),
     #[cfg(unix)]
@@ -108,7 +113,7 @@ impl Failure {
             Self::Qemu(error) | Self::Skip(SkipError::Qemu(error)) => error.hint(),
             #[cfg(unix)]
             Self::Skip(_) => String::new(),
-            Self::Report { .. } => "name another file, or delete this one".into(),
+            Self::Report { hint, .. } => (*hint).into(),
             #[cfg(unix)]
             Self::Budget(error) => error.hint(),
             #[cfg(unix)]

@@ -32,7 +32,7 @@ use sealnet_core::sign::{Domain, SIGNATURE_LEN};
 
 use serde::{Deserialize, Serialize};
 
-use super::Tally;
+use super::{Part, Tally};
 use crate::identity::Identity;
 use crate::journal::Counters;
 use crate::layout::SLOT_A;
@@ -297,13 +297,14 @@ impl Recorded {
     }
 }
 
-/// Boots a Cortex-M4 in QEMU once for every `step`-th bit of a clear model, that bit changed. `progress` is told
+/// Boots a Cortex-M4 in QEMU once for every `step`-th bit of a clear model, that bit changed, of those for a part. `progress` is told
 /// the trials done and all of them. Gives, beside what it found, the bytes of stack of the boot that took most.
 ///
 /// # Errors
 /// [`SkipError`].
 pub fn flips(
     step: NonZero<usize>,
+    part: Part,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<(Tally, u64), SkipError> {
     let image = build(Board::CortexM4, Mode::Clear)?;
@@ -313,10 +314,11 @@ pub fn flips(
     let mut flash = flash_image(&identity, &model, Counters::default())?;
     let mut bench = Bench::new(&image, &code, &identity);
     let bits = model.len() * 8;
-    let total = bits.div_ceil(step.get()) as u64;
+    let bits: Vec<usize> = part.of((0..bits).step_by(step.get())).collect();
+    let total = bits.len() as u64;
     let stack = Stack::of(&image)?;
     let (mut tally, mut used) = (Tally::default(), None);
-    for bit in (0..bits).step_by(step.get()) {
+    for bit in bits {
         flash.flip(SLOT_A + bit / 8, bit % 8);
         let outcome = bench.boot(flash.bytes())?;
         used = used.max(bench.used(&stack)?);

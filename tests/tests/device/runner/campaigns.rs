@@ -1,5 +1,6 @@
 //! `firmware-sim campaign`: its report. What it finds is for `tests/run faults` to see.
 
+use sealnet_tests::system::{names, send};
 use serde_json::Value;
 
 use super::*;
@@ -41,7 +42,7 @@ fn a_campaign_goes_on_from_its_report() {
     let text = fs::read_to_string(&report).unwrap();
     fs::write(
         &report,
-        text.replace("\"bad_boots\": 0", "\"bad_boots\": 2"),
+        text.replacen("\"failures\": 0", "\"failures\": 2", 1),
     )
     .unwrap();
     let bad = campaign(root.path(), &quick);
@@ -51,6 +52,9 @@ fn a_campaign_goes_on_from_its_report() {
         "{}",
         bad.stderr
     );
+    let bad: Value = serde_json::from_str(&bad.stdout).unwrap();
+    assert_eq!(bad["power_cuts"]["bad_boots"], 2);
+    assert_eq!(bad["error"]["message"], "2 faults were not withstood");
 
     // Everything is not the sample, and another firmware not this one.
     let whole = campaign(root.path(), &["--only", "cuts", "--report", "report.json"]);
@@ -69,6 +73,135 @@ fn a_campaign_goes_on_from_its_report() {
             refused.stderr
         );
     }
+}
+
+/// Told to stop amid a part: what was kept is whole, said, and gone on from to the same end.
+#[test]
+fn a_stopped_campaign_goes_on_where_it_was() {
+    let root = tempfile::tempdir().unwrap();
+    let quick = ["--quick", "--only", "cuts", "--report"];
+    let report = root.path().join("stopped.json");
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let kept = |text: &str| text.matches("\"trials\"").count();
+        let before = kept(&fs::read_to_string(&report).unwrap_or_default());
+        // With the signals as a terminal has them, whatever this test was started with.
+        let mut command = Command::new("env");
+        command
+            .arg("--default-signal=INT,TERM")
+            .arg(binary("firmware-sim"))
+            .arg("campaign")
+            .args(quick)
+            .arg("stopped.json")
+            .current_dir(root.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        while kept(&fs::read_to_string(&report).unwrap_or_default()) == before {
+            assert_eq!(child.try_wait().unwrap(), None, "it ended");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        send(signal, &child);
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(code));
+        assert!(ended.stdout.is_empty());
+        let parts = kept(&fs::read_to_string(&report).unwrap());
+        let are = if parts == 1 { "part is" } else { "parts are" };
+        let said = format!(
+            "error: stopped by SIG{signal}; {parts} {are} kept in stopped.json, and the same command goes on from \
+             there\n"
+        );
+        let stderr = String::from_utf8(ended.stderr).unwrap();
+        assert!(stderr.ends_with(&said), "{stderr}");
+        assert!((before + 1..8).contains(&parts), "{parts}");
+        assert_eq!(names(root.path()), ["stopped.json"]);
+    }
+    let read = |name: &str| fs::read(root.path().join(name)).unwrap();
+    let first = |line: &[&str]| {
+        let ran = campaign(root.path(), &[&quick[..], line].concat());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        ran.stdout
+    };
+    let gone_on = first(&["stopped.json"]);
+    // In shares, on two machines, added up: the same report.
+    for (share, name) in [("1/2", "one.json"), ("2/2", "two.json")] {
+        let share = first(&[name, "--share", share]);
+        assert!(share.contains("parts 8, parts done 4"), "{share}");
+    }
+    let add = |more: &[&str]| {
+        campaign(
+            root.path(),
+            &[&["--report", "sum.json", "--add"], more].concat(),
+        )
+    };
+    let added = add(&["one.json", "two.json"]);
+    assert_eq!(
+        (added.code, &added.stdout),
+        (0, &gone_on),
+        "{}",
+        added.stderr
+    );
+    assert!(read("sum.json") == read("stopped.json"));
+    // What is in both and the same is there once.
+    assert_eq!(add(&["stopped.json", "one.json"]).stdout, gone_on);
+
+    // What contradicts, is of another image, is none or is not there changes nothing.
+    let two = String::from_utf8(read("two.json")).unwrap();
+    for (name, text, said) in [
+        (
+            "odd.json",
+            two.replacen("\"failures\": 0", "\"failures\": 1", 1),
+            "part 2 of cuts-clear came to something else there",
+        ),
+        (
+            "other.json",
+            two.replace("\"image\": \"", "\"image\": \"0"),
+            "of another firmware",
+        ),
+        (
+            "strange.json",
+            two.replace("\"7\"", "\"9\"").replacen("\"3\"", "\"4\"", 1),
+            "there is no part 5 of cuts-clear",
+        ),
+        ("torn.json", two[..200].to_owned(), "EOF while parsing"),
+    ] {
+        fs::write(root.path().join(name), text).unwrap();
+        let refused = add(&["one.json", name]);
+        assert_eq!(refused.code, 2, "{name}: {}", refused.stderr);
+        assert!(refused.stderr.contains(said), "{name}: {}", refused.stderr);
+        assert!(read("sum.json") == read("stopped.json"));
+    }
+    let missing = add(&["missing.json"]);
+    assert_eq!(missing.code, 2);
+    assert!(
+        missing.stderr.contains("cannot read missing.json"),
+        "{}",
+        missing.stderr
+    );
+}
+
+/// A report is a file: at a pipe nobody waits, and no device is written to.
+#[test]
+fn a_report_is_a_file() {
+    let root = tempfile::tempdir().unwrap();
+    let made = Command::new("mkfifo")
+        .arg(root.path().join("pipe"))
+        .status();
+    assert!(made.unwrap().success());
+    for report in ["pipe", "/dev/null"] {
+        let refused = campaign(root.path(), &["--quick", "--report", report]);
+        let said = format!(
+            "error: {report} is a pipe or a device, not a file\n  hint: name a regular file\n"
+        );
+        assert_eq!((refused.code, refused.stderr), (2, said));
+    }
+    // Where none can be kept, nothing is tried.
+    let refused = campaign(root.path(), &["--quick", "--report", "nowhere/report.json"]);
+    assert_eq!(refused.code, 2);
+    assert!(
+        refused.stderr.starts_with("error: cannot write in nowhere"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]

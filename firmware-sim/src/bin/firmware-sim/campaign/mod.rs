@@ -1,30 +1,34 @@
 //! `campaign`: faults at every place, and what came of them.
 
+mod kept;
+mod pieces;
 mod report;
+mod result;
 
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use sealnet_firmware::budget;
-use sealnet_firmware::campaign::power::PowerCuts;
-use sealnet_firmware::campaign::skip::{self, Extent, Forgery, Recorded};
-use sealnet_firmware::campaign::{Tally, flips, frames};
-use sealnet_firmware::journal::Counters;
-use sealnet_firmware::provision::flash_image;
-use sealnet_firmware::qemu::{Board, Machine, Mode, Stack, build};
-use sealnet_firmware::sample::{self, Sealing};
-use serde_json::{Value, json};
+use sealnet_firmware::campaign::skip::{Extent, Forgery, Recorded};
+use sealnet_firmware::qemu::{Board, Mode, build};
 
 use crate::cli::Output;
 use crate::failure::Failure;
 use crate::progress::Bar;
+use pieces::PIECES;
 use report::Report;
 
 /// What to try, and how much of it.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  firmware-sim campaign --quick
+  firmware-sim campaign --report campaign.json
+  firmware-sim campaign --only skips --share 1/2 --report first.json
+  firmware-sim campaign --report both.json --add first.json second.json
+
+A report keeps each part that was done; the same command goes on from it.")]
 pub(crate) struct CampaignArgs {
     /// A sample of some minutes instead of everything, which takes long
     #[arg(long)]
@@ -35,9 +39,18 @@ pub(crate) struct CampaignArgs {
     /// Keep what was found in this file, and go on from it if it is there: the campaign may be stopped at any time
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Of the skipped instructions only the K-th of N shares: for several machines, each with its own report
+    /// Only the K-th of N shares: for several machines, each with its own report; --add adds those up
     #[arg(long, value_name = "K/N", value_parser = share)]
     share: Option<Share>,
+    /// Try nothing, but add what is in these reports to --report, and say what they come to
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 1..,
+        requires = "report",
+        conflicts_with_all = ["quick", "only", "share", "jobs"]
+    )]
+    add: Vec<PathBuf>,
     /// Boards in QEMU at once; as many as there are cores unless said otherwise
     #[arg(long, value_name = "N")]
     jobs: Option<NonZero<usize>>,
@@ -72,23 +85,30 @@ fn share(text: &str) -> Result<Share, String> {
     }
 }
 
+/// Tries what is asked for and not in the report yet, or adds reports up.
 pub(crate) fn campaign(args: &CampaignArgs) -> Result<(), Failure> {
+    if let (Some(path), false) = (&args.report, args.add.is_empty()) {
+        return Report::added(path, &args.add)?.conclude(args.output);
+    }
     let image = build(Board::CortexM4, Mode::Clear)?;
     let digest = image.digest()?;
     let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut report = Report::open(args.report.as_deref(), args.quick, digest)?;
+    kept::watch();
     let asked = |kind| args.only.is_empty() || args.only.contains(&kind);
-    if asked(FaultKind::Flips) && report.bit_flips.is_none() {
-        report.bit_flips = Some(bit_flips(args.quick)?);
-        report.keep(args.report.as_deref())?;
-    }
-    if asked(FaultKind::Cuts) && report.power_cuts.is_none() {
-        report.power_cuts = Some(power_cuts(args.quick)?);
-        report.keep(args.report.as_deref())?;
-    }
-    if asked(FaultKind::Frames) && report.frames.is_none() {
-        report.frames = Some(wire_frames(args.quick)?);
-        report.keep(args.report.as_deref())?;
+    for piece in PIECES.iter().filter(|piece| asked(piece.kind)) {
+        let parts = 0..piece.parts(args.quick).get();
+        for part in parts.filter(|part| args.is_mine(*part)) {
+            if report.has(piece, part) {
+                continue;
+            }
+            let found = piece.run(args.quick, part)?;
+            if found.stack.is_some() && report.stack_budget.is_none() {
+                report.stack_budget = Some(budget::stack()?);
+            }
+            report.insert(piece, part, found);
+            report.keep(args.report.as_deref())?;
+        }
     }
     if asked(FaultKind::Skips) {
         skips(args, &mut report)?;
@@ -96,111 +116,27 @@ pub(crate) fn campaign(args: &CampaignArgs) -> Result<(), Failure> {
     report.conclude(args.output)
 }
 
-fn bit_flips(quick: bool) -> Result<Value, Failure> {
-    let identity = sample::identity()?;
-    let mut tally = Tally::default();
-    for encrypted in [false, true] {
-        let sealing = Sealing {
-            encrypted,
-            ..Sealing::default()
-        };
-        let model = sample::model(1, &sealing)?;
-        let step = if quick { QUICK_FLIPS } else { EVERY };
-        let form = if encrypted { "encrypted" } else { "clear" };
-        let bar = Bar::new(format!("bit flips, {form}"));
-        tally.add(flips::run(&identity, &model, step, |done, of| {
-            bar.at(done, of);
-        })?);
+impl CampaignArgs {
+    /// Whether a part is of this machine's share.
+    fn is_mine(&self, part: usize) -> bool {
+        self.share
+            .is_none_or(|share| part % share.of + 1 == share.which)
     }
-    let step = if quick { QUICK_QEMU_FLIPS } else { QEMU_FLIPS };
-    let bar = Bar::new("bit flips, on a Cortex-M4 in QEMU".into());
-    let (qemu, stack) = skip::flips(step, |done, of| bar.at(done, of))?;
-    Ok(json!({
-        "trials": tally.trials + qemu.trials,
-        "accepted": tally.failures + qemu.failures,
-        "trials_in_qemu": qemu.trials,
-        "stack_bytes": stack,
-        "deeper_stacks": deeper(stack)?,
-        "examples": ([tally.examples, qemu.examples].concat()),
-    }))
-}
-
-fn power_cuts(quick: bool) -> Result<Value, Failure> {
-    let identity = sample::identity()?;
-    let mut tally = Tally::default();
-    for encrypted in [false, true] {
-        let model = |seed, counter| {
-            sample::model(
-                seed,
-                &Sealing {
-                    encrypted,
-                    counter,
-                    ..Sealing::default()
-                },
-            )
-        };
-        let form = if encrypted { "encrypted" } else { "clear" };
-        let bar = Bar::new(format!("power cuts, {form}"));
-        let cuts = PowerCuts::record(&identity, &model(1, 1)?, &model(2, 2)?)?;
-        tally.add(cuts.run(quick, |done, of| bar.at(done, of)));
-    }
-    Ok(json!({"trials": tally.trials, "bad_boots": tally.failures, "examples": tally.examples}))
-}
-
-fn wire_frames(quick: bool) -> Result<Value, Failure> {
-    let count = if quick { QUICK_FRAMES } else { FRAMES };
-    let bar = Bar::new("frames".into());
-    let found = frames::in_process(count, SEED, |done| bar.at(done, count))?;
-
-    let count = if quick {
-        QUICK_QEMU_FRAMES
-    } else {
-        QEMU_FRAMES
-    };
-    let bar = Bar::new("frames, to a Cortex-M4 in QEMU".into());
-    let identity = sample::identity()?;
-    let model = sample::model(1, &Sealing::default())?;
-    let image = build(Board::CortexM4, Mode::Clear)?;
-    let flash = flash_image(&identity, &model, Counters::default())?;
-    let mut machine = Machine::power_on(&image, flash.bytes(), FRAME_TIMEOUT, |_| {})?;
-    let qemu = frames::fuzz(&mut machine, &identity, count, SEED, |done| {
-        bar.at(done, count);
-    })?;
-    let stack = Stack::of(&image)?.used(&mut machine)?;
-    Ok(json!({
-        "trials": found.forgeries.trials + qemu.forgeries.trials,
-        "accepted_forgeries": found.forgeries.failures + qemu.forgeries.failures,
-        "panics": found.panics + qemu.panics,
-        "trials_in_qemu": qemu.forgeries.trials,
-        "stack_bytes": stack,
-        "deeper_stacks": deeper(stack)?,
-        "honest_requests_between": found.honest + qemu.honest,
-        "examples": ([found.forgeries.examples, qemu.forgeries.examples].concat()),
-    }))
-}
-
-/// 1 if faults take more bytes of stack than the budget's session, which is to take every path.
-fn deeper(stack: u64) -> Result<u64, Failure> {
-    Ok(u64::from(stack > budget::stack()?))
 }
 
 fn skips(args: &CampaignArgs, report: &mut Report) -> Result<(), Failure> {
     let jobs = args.jobs.or(thread::available_parallelism().ok());
     let jobs = jobs.map_or(1, NonZero::get);
-    // The sample is one part of many more; the prime moves it over first and last, alone and together.
+    // The sample is one part of many more.
     let (parts, every) = if args.quick {
         (1, QUICK_SKIPS)
     } else {
         (PARTS, PARTS)
     };
     for forgery in Forgery::ALL {
-        let mine = |part: &usize| {
-            args.share
-                .is_none_or(|share| part % share.of + 1 == share.which)
-        };
         let known = report.skips.get(forgery.name());
         let left: Vec<usize> = (0..parts)
-            .filter(mine)
+            .filter(|part| args.is_mine(*part))
             .filter(|part| known.is_none_or(|known| !known.parts.contains_key(part)))
             .collect();
         if left.is_empty() {
@@ -231,25 +167,6 @@ fn skips(args: &CampaignArgs, report: &mut Report) -> Result<(), Failure> {
 }
 
 /// Parts into which the trials with one forgery are divided: after each the report is kept.
-const PARTS: usize = 64;
-const EVERY: NonZero<usize> = NonZero::<usize>::MIN;
-const FRAMES: u64 = 1_000_000;
-const QEMU_FRAMES: u64 = 10_000;
-const SEED: u64 = 1;
-/// How long the device may take for an answer.
-const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
-
-// The sample. Prime steps fall on every bit of a byte and on every kind of trial.
-const QUICK_FLIPS: NonZero<usize> = prime(61);
-const QUICK_QEMU_FLIPS: NonZero<usize> = prime(887);
-const QEMU_FLIPS: NonZero<usize> = prime(97);
-const QUICK_FRAMES: u64 = 100_000;
-const QUICK_QEMU_FRAMES: u64 = 1_000;
+pub(super) const PARTS: usize = 64;
+/// The sample's step: a prime, which moves it over first and last, alone and together.
 const QUICK_SKIPS: usize = 37;
-
-const fn prime(number: usize) -> NonZero<usize> {
-    match NonZero::new(number) {
-        Some(number) => number,
-        None => NonZero::<usize>::MIN,
-    }
-}

@@ -1,17 +1,19 @@
-//! What a campaign has found so far: kept in a file, printed at the end.
+//! What a campaign has found so far: kept in a file, and added up.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Write as _;
-use std::path::Path;
+use std::collections::btree_map::Entry;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 
 use sealnet_firmware::campaign::skip::Skips;
+use sealnet_firmware::keyfile::{self, KeyFileError};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
-use crate::cli::Output;
-use crate::failure::{Failure, with_error};
-use crate::text::{document as told, print};
+use super::FaultKind;
+use super::kept::{self, Kept};
+use super::pieces::{PIECES, Piece};
+use crate::failure::Failure;
+use crate::files::write_new;
 
 /// What has been found so far; kept between runs with `--report`.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -21,12 +23,12 @@ pub(super) struct Report {
     pub(super) quick: bool,
     /// SHA-512 of what the firmware's image puts into flash: what was found of one says nothing of another.
     pub(super) image: String,
+    /// Bytes of stack of the budget's session, where anything is compared with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) bit_flips: Option<Value>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) power_cuts: Option<Value>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) frames: Option<Value>,
+    pub(super) stack_budget: Option<u64>,
+    /// By piece, and by part of it.
+    #[serde(default)]
+    tried: BTreeMap<String, BTreeMap<usize, Found>>,
     /// By forgery.
     #[serde(default)]
     pub(super) skips: BTreeMap<String, SkipsOfOne>,
@@ -43,8 +45,28 @@ pub(super) struct SkipsOfOne {
     pub(super) parts: BTreeMap<usize, Skips>,
 }
 
+/// What a part of a piece came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Found {
+    /// Faults tried, and after how many something was wrong.
+    pub(super) trials: u64,
+    pub(super) failures: u64,
+    /// After how many the device was dead.
+    #[serde(default)]
+    pub(super) panics: u64,
+    /// Honest requests answered in between.
+    #[serde(default)]
+    pub(super) honest: u64,
+    /// Bytes of stack at its highest, in QEMU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) stack: Option<u64>,
+    /// The first of the failures, as sentences.
+    pub(super) examples: Vec<String>,
+}
+
 impl SkipsOfOne {
-    fn sum(&self) -> Skips {
+    pub(super) fn sum(&self) -> Skips {
         let mut sum = Skips::default();
         self.parts.values().cloned().for_each(|part| sum.add(part));
         sum
@@ -52,24 +74,61 @@ impl SkipsOfOne {
 }
 
 impl Report {
-    /// The report that is to be gone on from, or a new one.
+    /// The report that is to be gone on from, or a new one; it is kept at once, to see whether it can be.
     pub(super) fn open(path: Option<&Path>, quick: bool, image: String) -> Result<Self, Failure> {
-        let new = Self {
-            quick,
-            image,
-            ..Self::default()
+        let there = path.map(Self::read).transpose()?.flatten();
+        let report = match (there, path) {
+            (Some(there), Some(path)) if (there.quick, &there.image) != (quick, &image) => {
+                return Err(GO_ON.fails(path, OF_ANOTHER));
+            }
+            (Some(there), _) => there,
+            (None, _) => Self {
+                quick,
+                image,
+                ..Self::default()
+            },
         };
-        let Some(path) = path.filter(|path| path.exists()) else {
-            return Ok(new);
-        };
-        let text = fs::read(path).map_err(Failure::io("read", path))?;
-        let old: Self =
-            serde_json::from_slice(&text).map_err(|error| unusable(path, &error.to_string()))?;
-        if (old.quick, &old.image) != (new.quick, &new.image) {
-            let what = "it is of another firmware, or of the sample and not of everything";
-            return Err(unusable(path, what));
+        report.keep(path)?;
+        Ok(report)
+    }
+
+    /// The report at `path`, or an empty one, and what others found of the same image. What is in several must be
+    /// the same there.
+    pub(super) fn added(path: &Path, others: &[PathBuf]) -> Result<Self, Failure> {
+        let mut sum = Self::read(path)?;
+        for other in others {
+            let Some(report) = Self::read(other)? else {
+                return Err(Failure::io("read", other)(io::ErrorKind::NotFound.into()));
+            };
+            match &mut sum {
+                None => sum = Some(report),
+                Some(sum) => sum.add(report).map_err(|what| ADD.fails(other, &what))?,
+            }
         }
-        Ok(old)
+        let sum = sum.unwrap_or_default();
+        sum.keep(Some(path))?;
+        Ok(sum)
+    }
+
+    /// Whether a part has been tried.
+    pub(super) fn has(&self, piece: &Piece, part: usize) -> bool {
+        self.tried
+            .get(piece.name)
+            .is_some_and(|parts| parts.contains_key(&part))
+    }
+
+    pub(super) fn insert(&mut self, piece: &Piece, part: usize, found: Found) {
+        let parts = self.tried.entry(piece.name.into()).or_default();
+        parts.insert(part, found);
+    }
+
+    /// The parts that were tried of pieces of one kind.
+    pub(super) fn parts_of(&self, kind: FaultKind) -> impl Iterator<Item = (&Piece, &Found)> {
+        let pieces = PIECES.iter().filter(move |piece| piece.kind == kind);
+        pieces.flat_map(|piece| {
+            let parts = self.tried.get(piece.name).into_iter().flatten();
+            parts.map(move |(_, found)| (piece, found))
+        })
     }
 
     /// Writes the report whole or not at all.
@@ -77,155 +136,137 @@ impl Report {
         let Some(path) = path else {
             return Ok(());
         };
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
         let text =
-            serde_json::to_vec_pretty(self).map_err(|error| unusable(path, &error.to_string()))?;
-        let mut file =
-            tempfile::NamedTempFile::new_in(folder).map_err(Failure::io("write in", folder))?;
-        file.write_all(&text)
-            .and_then(|()| file.as_file().sync_all())
-            .map_err(Failure::io("write", path))?;
-        file.persist(path)
-            .map_err(|error| Failure::io("write", path)(error.error))?;
+            serde_json::to_vec_pretty(self).map_err(|error| Failure::Output(error.into()))?;
+        let mut kept = kept::writing();
+        write_new(path, &text, true)?;
+        let tried: usize = self.tried.values().map(BTreeMap::len).sum();
+        let skipped: usize = self.skips.values().map(|one| one.parts.len()).sum();
+        *kept = Some(Kept {
+            path: path.to_owned(),
+            parts: tried + skipped,
+        });
         Ok(())
     }
 
-    /// Prints what was found; a failure if anything was.
-    pub(super) fn conclude(&self, output: Output) -> Result<(), Failure> {
-        let mut document = json!({"quick": self.quick, "image": self.image});
-        let mut bad = 0;
-        let parts = [
-            ("bit_flips", &self.bit_flips),
-            ("power_cuts", &self.power_cuts),
-            ("frames", &self.frames),
-        ];
-        for (name, part) in parts {
-            if let Some(part) = part {
-                bad += FAILURES
-                    .iter()
-                    .filter_map(|key| part.get(key).and_then(Value::as_u64))
-                    .sum::<u64>();
-                document[name] = part.clone();
+    /// The report in a file, if there is one.
+    fn read(path: &Path) -> Result<Option<Self>, Failure> {
+        let mut text = Vec::new();
+        match keyfile::open_regular(path) {
+            Ok(file) => file
+                .take(REPORT_LEN_MAX)
+                .read_to_end(&mut text)
+                .map_err(Failure::io("read", path))?,
+            Err(KeyFileError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
             }
-        }
-        if !self.skips.is_empty() {
-            let mut all = Skips::default();
-            let mut forgeries = serde_json::Map::new();
-            let (mut executed, mut covered) = (0, 0);
-            for (forgery, found) in &self.skips {
-                let sum = found.sum();
-                executed += found.addresses;
-                covered += sum.covered.len();
-                forgeries.insert(
-                    forgery.clone(),
-                    json!({
-                        "instructions": found.instructions,
-                        "addresses_executed": found.addresses,
-                        "addresses_covered": sum.covered.len(),
-                        "all_trials": found.all_trials,
-                        "trials": sum.trials,
-                        "refused": sum.refused,
-                        "faulted": sum.faulted,
-                        "hung": sum.hung,
-                        "busy": sum.busy,
-                        "accepted": sum.accepted,
-                        "places": sum.places,
-                    }),
-                );
-                all.add(sum);
-            }
-            bad += all.accepted as u64;
-            document["instruction_skips"] = json!({
-                "trials": all.trials,
-                "accepted": all.accepted,
-                "addresses_executed": executed,
-                "addresses_covered": covered,
-                "forgeries": forgeries,
-            });
-        }
-        let failure = (bad > 0).then_some(Failure::Faults(bad));
-        match output.json {
-            true => told(&with_error(document, failure.as_ref()))?,
-            false => print(&table(&document))?,
-        }
-        failure.map_or(Ok(()), Err)
-    }
-}
-
-/// The same for people.
-fn table(document: &Value) -> String {
-    let mut text = String::new();
-    let names = [
-        ("bit_flips", "bit flips"),
-        ("power_cuts", "power cuts"),
-        ("frames", "frames"),
-        ("instruction_skips", "skipped instructions"),
-    ];
-    for (key, name) in names {
-        let Some(Value::Object(part)) = document.get(key) else {
-            continue;
+            Err(KeyFileError::NoFile(path)) => return Err(Failure::NoFile(path)),
+            Err(error) => return Err(Failure::Model(error)),
         };
-        let figures: Vec<String> = part
-            .iter()
-            .filter(|(_, value)| value.is_u64())
-            .map(|(key, value)| format!("{} {value}", key.replace('_', " ")))
-            .collect();
-        text += &format!("{name:<21} {}\n", figures.join(", "));
-        if let Some(Value::Object(forgeries)) = part.get("forgeries") {
-            for (forgery, figures) in forgeries {
-                let count = |key: &str| figures.get(key).cloned().unwrap_or_default();
-                text += &format!(
-                    "  {forgery:<19} {} of {} addresses, {} of {} trials: {} refused, {} faulted, {} hung, {} busy, {} accepted\n",
-                    count("addresses_covered"),
-                    count("addresses_executed"),
-                    count("trials"),
-                    count("all_trials"),
-                    count("refused"),
-                    count("faulted"),
-                    count("hung"),
-                    count("busy"),
-                    count("accepted"),
-                );
+        let report: Self =
+            serde_json::from_slice(&text).map_err(|error| GO_ON.fails(path, &error.to_string()))?;
+        match report.strange() {
+            Some(what) => Err(GO_ON.fails(path, &what)),
+            None => Ok(Some(report)),
+        }
+    }
+
+    /// A part that no campaign has.
+    fn strange(&self) -> Option<String> {
+        let is_known = |name: &str, part: usize| {
+            let piece = PIECES.iter().find(|piece| piece.name == name);
+            piece.is_some_and(|piece| part < piece.parts(self.quick).get())
+        };
+        let tried = self.tried.iter();
+        let mut tried = tried.flat_map(|(name, parts)| parts.keys().map(move |part| (name, *part)));
+        let strange = tried.find(|(name, part)| !is_known(name, *part));
+        strange.map(|(name, part)| format!("there is no part {} of {name}", part + 1))
+    }
+
+    /// Adds what another report has.
+    ///
+    /// # Errors
+    /// Why it is no report of the same campaign.
+    fn add(&mut self, other: Self) -> Result<(), String> {
+        if (self.quick, &self.image) != (other.quick, &other.image) {
+            return Err(OF_ANOTHER.into());
+        }
+        match (self.stack_budget, other.stack_budget) {
+            (Some(ours), Some(theirs)) if ours != theirs => {
+                return Err(format!(
+                    "its budget of the stack is {theirs} bytes, not {ours}"
+                ));
+            }
+            (ours, theirs) => self.stack_budget = ours.or(theirs),
+        }
+        for (name, parts) in other.tried {
+            let ours = self.tried.entry(name.clone()).or_default();
+            merge(&name, ours, parts)?;
+        }
+        for (name, theirs) in other.skips {
+            let Some(ours) = self.skips.get_mut(&name) else {
+                self.skips.insert(name, theirs);
+                continue;
+            };
+            let recorded = |one: &SkipsOfOne| (one.instructions, one.addresses, one.all_trials);
+            if recorded(ours) != recorded(&theirs) {
+                return Err(format!(
+                    "its boot with {name} executed something else: {} instructions, not {}",
+                    theirs.instructions, ours.instructions
+                ));
+            }
+            merge(&name, &mut ours.parts, theirs.parts)?;
+        }
+        Ok(())
+    }
+}
+
+/// Adds parts to others. One that is in both must have come to the same.
+fn merge<T: PartialEq>(
+    name: &str,
+    ours: &mut BTreeMap<usize, T>,
+    theirs: BTreeMap<usize, T>,
+) -> Result<(), String> {
+    for (part, found) in theirs {
+        match ours.entry(part) {
+            Entry::Vacant(free) => drop(free.insert(found)),
+            Entry::Occupied(there) if *there.get() == found => {}
+            Entry::Occupied(_) => {
+                return Err(format!(
+                    "part {} of {name} came to something else there",
+                    part + 1
+                ));
             }
         }
-        for place in examples(part) {
-            text += &format!("  {place}\n");
+    }
+    Ok(())
+}
+
+/// What a report was to be used for.
+struct Use {
+    cannot: &'static str,
+    hint: &'static str,
+}
+
+impl Use {
+    fn fails(&self, path: &Path, what: &str) -> Failure {
+        Failure::Report {
+            path: path.into(),
+            cannot: self.cannot,
+            what: what.into(),
+            hint: self.hint,
         }
     }
-    text
 }
 
-fn examples(part: &serde_json::Map<String, Value>) -> Vec<String> {
-    let own = part.get("examples");
-    let places = part
-        .get("forgeries")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flat_map(|forgeries| forgeries.values().map(|found| found.get("places")));
-    places
-        .chain([own])
-        .flatten()
-        .filter_map(Value::as_array)
-        .flatten()
-        .filter_map(|place| place.as_str().map(str::to_owned))
-        .collect()
-}
-
-fn unusable(path: &Path, what: &str) -> Failure {
-    Failure::Report {
-        path: path.into(),
-        what: what.into(),
-    }
-}
-
-/// Keys under which a part says what went wrong.
-const FAILURES: [&str; 5] = [
-    "accepted",
-    "bad_boots",
-    "accepted_forgeries",
-    "panics",
-    "deeper_stacks",
-];
+const GO_ON: Use = Use {
+    cannot: "gone on from",
+    hint: "name another file, or delete this one",
+};
+const ADD: Use = Use {
+    cannot: "added",
+    hint: "leave it out; nothing was added",
+};
+const OF_ANOTHER: &str = "it is of another firmware, or of the sample and not of everything";
+/// A whole report has some 10 MiB.
+const REPORT_LEN_MAX: u64 = 256 << 20;

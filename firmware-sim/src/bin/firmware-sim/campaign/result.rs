@@ -1,0 +1,178 @@
+//! What a report comes to, for programs and for people.
+
+use sealnet_firmware::campaign::Tally;
+use sealnet_firmware::campaign::skip::Skips;
+use serde_json::{Value, json};
+
+use super::FaultKind;
+use super::pieces::{PIECES, Piece};
+use super::report::{Found, Report};
+use crate::cli::Output;
+use crate::failure::{Failure, with_error};
+use crate::text::{document as told, print};
+
+/// What faults are called.
+const KINDS: [(&str, FaultKind); 3] = [
+    ("bit_flips", FaultKind::Flips),
+    ("power_cuts", FaultKind::Cuts),
+    ("frames", FaultKind::Frames),
+];
+
+impl Report {
+    /// Prints what was found; a failure if anything was.
+    pub(super) fn conclude(&self, output: Output) -> Result<(), Failure> {
+        let mut document = json!({"quick": self.quick, "image": self.image});
+        let mut bad = 0;
+        for (name, kind) in KINDS {
+            let parts: Vec<(&Piece, &Found)> = self.parts_of(kind).collect();
+            if parts.is_empty() {
+                continue;
+            }
+            let (summed, failures) = self.sum(kind, &parts);
+            bad += failures;
+            document[name] = summed;
+        }
+        if !self.skips.is_empty() {
+            let mut all = Skips::default();
+            let mut forgeries = serde_json::Map::new();
+            let (mut executed, mut covered) = (0, 0);
+            for (forgery, found) in &self.skips {
+                let sum = found.sum();
+                executed += found.addresses;
+                covered += sum.covered.len();
+                forgeries.insert(
+                    forgery.clone(),
+                    json!({
+                        "instructions": found.instructions,
+                        "addresses_executed": found.addresses,
+                        "addresses_covered": sum.covered.len(),
+                        "all_trials": found.all_trials,
+                        "trials": sum.trials,
+                        "refused": sum.refused,
+                        "faulted": sum.faulted,
+                        "hung": sum.hung,
+                        "busy": sum.busy,
+                        "accepted": sum.accepted,
+                        "places": sum.places,
+                    }),
+                );
+                all.add(sum);
+            }
+            bad += all.accepted as u64;
+            document["instruction_skips"] = json!({
+                "trials": all.trials,
+                "accepted": all.accepted,
+                "addresses_executed": executed,
+                "addresses_covered": covered,
+                "forgeries": forgeries,
+            });
+        }
+        let failure = (bad > 0).then_some(Failure::Faults(bad));
+        match output.json {
+            true => told(&with_error(document, failure.as_ref()))?,
+            false => print(&table(&document))?,
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// What parts of one kind of fault come to, and how many faults were not withstood.
+    fn sum(&self, kind: FaultKind, parts: &[(&Piece, &Found)]) -> (Value, u64) {
+        let sum = |of: fn(&Found) -> u64| parts.iter().map(|(_, found)| of(found)).sum::<u64>();
+        let in_qemu = parts.iter().filter(|(piece, _)| piece.is_in_qemu);
+        let in_qemu: u64 = in_qemu.map(|(_, found)| found.trials).sum();
+        let stack = parts.iter().filter_map(|(_, found)| found.stack).max();
+        // Faults must not take more stack than the budget's session, which is to take every path.
+        let deeper = u64::from(stack > self.stack_budget && stack.is_some());
+        let all: usize = PIECES
+            .iter()
+            .filter(|piece| piece.kind == kind)
+            .map(|piece| piece.parts(self.quick).get())
+            .sum();
+        let examples = parts.iter().flat_map(|(_, found)| &found.examples);
+        let examples: Vec<&String> = examples.take(Tally::EXAMPLES).collect();
+        let (failures, panics) = (sum(|found| found.failures), sum(|found| found.panics));
+        let mut summed = json!({
+            "trials": sum(|found| found.trials),
+            "parts_done": parts.len(),
+            "parts": all,
+            "examples": examples,
+        });
+        let failures_are = match kind {
+            FaultKind::Flips => "accepted",
+            FaultKind::Cuts => "bad_boots",
+            FaultKind::Frames | FaultKind::Skips => "accepted_forgeries",
+        };
+        summed[failures_are] = failures.into();
+        if kind == FaultKind::Frames {
+            summed["panics"] = panics.into();
+            summed["honest_requests_between"] = sum(|found| found.honest).into();
+        }
+        if kind != FaultKind::Cuts {
+            summed["trials_in_qemu"] = in_qemu.into();
+        }
+        if let Some(stack) = stack {
+            summed["stack_bytes"] = stack.into();
+            summed["deeper_stacks"] = deeper.into();
+        }
+        (summed, failures + panics + deeper)
+    }
+}
+
+/// The same for people.
+fn table(document: &Value) -> String {
+    let mut text = String::new();
+    let names = [
+        ("bit_flips", "bit flips"),
+        ("power_cuts", "power cuts"),
+        ("frames", "frames"),
+        ("instruction_skips", "skipped instructions"),
+    ];
+    for (key, name) in names {
+        let Some(Value::Object(part)) = document.get(key) else {
+            continue;
+        };
+        let figures: Vec<String> = part
+            .iter()
+            .filter(|(_, value)| value.is_u64())
+            .map(|(key, value)| format!("{} {value}", key.replace('_', " ")))
+            .collect();
+        text += &format!("{name:<21} {}\n", figures.join(", "));
+        if let Some(Value::Object(forgeries)) = part.get("forgeries") {
+            for (forgery, figures) in forgeries {
+                let count = |key: &str| figures.get(key).cloned().unwrap_or_default();
+                text += &format!(
+                    "  {forgery:<19} {} of {} addresses, {} of {} trials: {} refused, {} faulted, {} hung, {} busy, {} accepted\n",
+                    count("addresses_covered"),
+                    count("addresses_executed"),
+                    count("trials"),
+                    count("all_trials"),
+                    count("refused"),
+                    count("faulted"),
+                    count("hung"),
+                    count("busy"),
+                    count("accepted"),
+                );
+            }
+        }
+        for place in examples(part) {
+            text += &format!("  {place}\n");
+        }
+    }
+    text
+}
+
+fn examples(part: &serde_json::Map<String, Value>) -> Vec<String> {
+    let own = part.get("examples");
+    let places = part
+        .get("forgeries")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(|forgeries| forgeries.values().map(|found| found.get("places")));
+    places
+        .chain([own])
+        .flatten()
+        .filter_map(Value::as_array)
+        .flatten()
+        .filter_map(|place| place.as_str().map(str::to_owned))
+        .collect()
+}
