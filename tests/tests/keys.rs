@@ -109,6 +109,62 @@ fn trusted_keys_that_others_can_write_are_refused() {
     assert_eq!(mode(&root.join("owner/sign.pub.pem")) & 0o133, 0);
 }
 
+/// The advice to guard a file is for keys alone.
+#[test]
+fn what_is_no_key_is_told_so_whoever_can_read_it() {
+    let home = made();
+    let root = home.path().join("keys");
+    let letter = home.path().join("letter");
+    fs::write(&letter, "dear").unwrap();
+    fs::write(home.path().join("large"), vec![b'x'; 70_000]).unwrap();
+    let ask = |file: &str| {
+        let encrypt = Ran::new(
+            sealnet(home.path())
+                .args(["fernet", "encrypt", "--key-file", file])
+                .stdin(std::process::Stdio::null()),
+        );
+        let verify = ["receipt", "verify", "letter", "--key", file];
+        [encrypt, Ran::new(sealnet(home.path()).args(verify))]
+    };
+    for open in [0o600, 0o644] {
+        set_mode(&letter, open);
+        set_mode(&home.path().join("large"), open);
+        for (file, words) in [
+            (
+                "letter",
+                [
+                    "is not a Fernet key",
+                    "is not 64 bytes in one line of base64",
+                ],
+            ),
+            ("large", ["large", "large"]),
+            (
+                "/dev/zero",
+                ["is a pipe or a device", "is a pipe or a device"],
+            ),
+        ] {
+            for (ran, words) in ask(file).into_iter().zip(words) {
+                assert_eq!(ran.code, 2, "{}", ran.stderr);
+                assert!(ran.stderr.contains(words), "{}", ran.stderr);
+                assert!(!ran.stderr.contains("chmod"), "{}", ran.stderr);
+            }
+        }
+    }
+    // A key is refused as before.
+    for (name, at) in [("device-0001/wire.key", 0), ("device-0001/receipt.key", 1)] {
+        let path = root.join(name);
+        set_mode(&path, 0o644);
+        let ran = &ask(&format!("keys/{name}"))[at];
+        assert_eq!(ran.code, 2);
+        assert!(
+            ran.stderr.contains("is a secret that others can reach"),
+            "{}",
+            ran.stderr
+        );
+        assert!(ran.stderr.contains("chmod 600"), "{}", ran.stderr);
+    }
+}
+
 #[test]
 fn a_signing_key_and_its_public_half_belong_together() {
     let home = made();

@@ -21,8 +21,7 @@ use crate::files;
 /// [`Error::Io`] when it cannot be read, [`Error::Input`] when others can read it too or it holds
 /// something else.
 pub fn fernet_keys(path: &Path) -> Result<Vec<FernetKey>> {
-    let text = files::read_secret(path, MAX_KEY_FILE)?;
-    keyfile::fernet_keys(&text).map_err(|what| malformed(path, &what))
+    secret(path, keyfile::fernet_keys)
 }
 
 /// Reads an Ed25519 signing key: PEM, PKCS#8.
@@ -30,7 +29,12 @@ pub fn fernet_keys(path: &Path) -> Result<Vec<FernetKey>> {
 /// # Errors
 /// As [`fernet_keys`].
 pub fn signing_key(path: &Path) -> Result<Ed25519SigningKey> {
-    let pem = files::read_secret(path, MAX_KEY_FILE)?;
+    // Text may come before it.
+    let is_pem = |text: &[u8]| match text.windows(PEM_START.len()).any(|at| at == PEM_START) {
+        true => Ok(Zeroizing::new(text.to_vec())),
+        false => Err("it is not PEM text".to_owned()),
+    };
+    let pem = secret(path, is_pem)?;
     let text = std::str::from_utf8(&pem).map_err(|_| malformed(path, "it is not PEM text"))?;
     if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
         return Err(Error::input(
@@ -96,8 +100,23 @@ pub fn hmac_key(path: &Path) -> Result<HmacKey> {
 
 /// Reads `N` secret bytes from one line of base64.
 pub(super) fn base64_secret<const N: usize>(path: &Path) -> Result<Zeroizing<[u8; N]>> {
-    let text = files::read_secret(path, MAX_KEY_FILE)?;
-    keyfile::base64_key(&text).map_err(|what| malformed(path, &what))
+    secret(path, keyfile::base64_key)
+}
+
+/// What `parse` makes of a secret. Of a file that others can reach it is asked too: one that holds no key is told
+/// for what it is, and not to be guarded.
+fn secret<T>(path: &Path, parse: impl Fn(&[u8]) -> Result<T, String>) -> Result<T> {
+    match files::read_secret(path, MAX_KEY_FILE) {
+        Ok(text) => parse(&text).map_err(|what| malformed(path, &what)),
+        Err(exposed @ Error::Input { .. }) => {
+            let text = Zeroizing::new(files::read_limited(path, MAX_KEY_FILE)?);
+            match parse(&text) {
+                Ok(_) => Err(exposed),
+                Err(what) => Err(malformed(path, &what)),
+            }
+        }
+        Err(other) => Err(other),
+    }
 }
 
 /// A line of base64.

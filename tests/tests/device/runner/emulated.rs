@@ -317,3 +317,28 @@ fn what_is_missing_and_what_hangs_is_said() {
     let said = fails(&desk, emulated(&desk).env("PATH", path));
     assert!(said.contains("no-such-option"), "{said}");
 }
+
+/// What is installed on the machine is not installed without a word.
+#[test]
+fn the_installation_of_a_target_is_said() {
+    let desk = Desk::new();
+    assert_eq!(desk.provision("model.sealed", "").code, 0);
+    fs::create_dir(desk.path("bin")).unwrap();
+    for (name, script) in [
+        ("qemu-system-arm", "exit 0"),
+        ("rustup", "case \"$*\" in 'target add '*) exit 1;; esac"),
+    ] {
+        let path = desk.path("bin").join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = desk.command("run --flash flash.bin --on qemu --board cortex-m3");
+    command.env("PATH", desk.path("bin"));
+    // Where nothing was built yet.
+    command.env("CARGO_TARGET_DIR", desk.path("built"));
+    let ran = Ran::new(command.stdin(Stdio::null()));
+    let said = "installing the Rust target thumbv7m-none-eabi: rustup target add thumbv7m-none-eabi\n\
+                error: no Rust toolchain here builds for thumbv7m-none-eabi\n  hint: rustup target add";
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(ran.stderr.starts_with(said), "{}", ran.stderr);
+}
