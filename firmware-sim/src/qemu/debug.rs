@@ -42,6 +42,7 @@ impl Debugged {
 
     /// Resets the board and gives it another flash; it stands at its reset.
     pub(crate) fn restart(&mut self, flash: &[u8]) -> Result<(), QemuError> {
+        self.gdb.clear_all()?;
         let machine = &mut self.machine;
         machine.reset()?;
         machine.monitor.event("RESET")?;
@@ -63,6 +64,28 @@ impl Debugged {
         timeout: Duration,
     ) -> Result<Vec<u32>, QemuError> {
         Self::log(image, flash, ends, timeout)?.take()
+    }
+
+    /// Runs on from where the core stands or sleeps to one of `ends`, and gives the same; no more is of use after it.
+    pub(crate) fn trace_on(
+        mut self,
+        ends: &[u32],
+        timeout: Duration,
+    ) -> Result<Vec<u32>, QemuError> {
+        let log = self.machine.start_log()?;
+        for end in ends {
+            self.gdb.set(*end)?;
+        }
+        let stop = self.gdb.run(timeout)?;
+        drop(self);
+        let mut trace = Trace::default();
+        trace
+            .read(BufReader::new(log))
+            .map_err(QemuError::io("read QEMU's log"))?;
+        match stop {
+            Stop::At(_) => trace.take(),
+            Stop::Timeout(_) => Err(QemuError::Timeout(timeout)),
+        }
     }
 
     /// The same, with what each instruction is.

@@ -125,10 +125,16 @@ impl Gdb {
 
     /// Lets the core run, with no breakpoint set, and does not wait.
     pub(crate) fn start(&mut self) -> Result<(), QemuError> {
+        self.clear_all()?;
+        self.send("c")
+    }
+
+    /// Takes all breakpoints away.
+    pub(super) fn clear_all(&mut self) -> Result<(), QemuError> {
         for address in self.breakpoints.clone() {
             self.clear(address)?;
         }
-        self.send("c")
+        Ok(())
     }
 
     /// Stops a core that runs, perhaps at a breakpoint that it has just hit.

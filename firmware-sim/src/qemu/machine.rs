@@ -1,6 +1,6 @@
 //! A board that runs.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::mem;
 use std::ops::Range;
@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::memory::MEMORY_LEN;
 use super::monitor::Monitor;
+use super::trace::LOGGED;
 use super::{Image, Memory, Mode, QemuError, defmt_log, supervisor};
 use crate::client::Link;
 use crate::device::BootError;
@@ -206,6 +207,27 @@ impl Machine {
             .map_err(QemuError::io("read the board's memory"))
     }
 
+    /// Has QEMU log what it executes from now on.
+    pub(super) fn start_log(&mut self) -> Result<File, QemuError> {
+        self.human(&format!("logfile {LOG}"))?;
+        // Opens the file before the core is told: QEMU would translate blocks in between without saying them.
+        self.human("log guest_errors")?;
+        // Never switched off: a block that is translated meanwhile would not be said, now or later.
+        self.human(&format!("log {LOGGED}"))?;
+        let path = self.folder.path().join(LOG);
+        File::open(path).map_err(QemuError::io("open QEMU's log"))
+    }
+
+    /// Runs a command that QEMU's monitor has for people alone.
+    fn human(&mut self, command: &str) -> Result<(), QemuError> {
+        let arguments = json!({"command-line": command});
+        let said = self.monitor.run("human-monitor-command", arguments)?;
+        match said.as_str() {
+            Some("") => Ok(()),
+            _ => Err(QemuError::Machine(format!("{command}: {said}"))),
+        }
+    }
+
     /// Resets the board; flash stays as it is.
     ///
     /// # Errors
@@ -309,5 +331,7 @@ pub(super) fn connect(
 pub(super) const QEMU: &str = "qemu-system-arm";
 const FLASH: &str = "flash.bin";
 const DUMP: &str = "memory.bin";
+/// QEMU's log.
+const LOG: &str = "trace.log";
 /// Until QEMU has opened its sockets.
 pub(super) const START_TIMEOUT: Duration = Duration::from_secs(20);

@@ -34,7 +34,7 @@ pub use machine::Machine;
 pub use memory::Memory;
 pub use stack::Stack;
 pub(crate) use traced::Traced;
-pub(crate) use watch::{End, Watched};
+pub(crate) use watch::{End, Patience, Watched};
 
 /// The version of the QEMU that is installed, as it says itself.
 ///

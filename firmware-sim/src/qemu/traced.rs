@@ -7,9 +7,7 @@ use std::io::Read as _;
 use std::mem;
 use std::time::Duration;
 
-use serde_json::json;
-
-use super::trace::{LOGGED, Trace};
+use super::trace::Trace;
 use super::{Image, Machine, QemuError};
 use crate::client::Link;
 
@@ -48,13 +46,7 @@ impl Traced {
     /// some that the frame before it left to do.
     pub(crate) fn exchange(&mut self, frame: &[u8]) -> Result<(Vec<u8>, Vec<u32>), QemuError> {
         if self.log.is_none() {
-            self.human(&format!("logfile {LOG}"))?;
-            // Opens the file before the core is told: QEMU would translate blocks in between without saying them.
-            self.human("log guest_errors")?;
-            // Never switched off: a block that is translated meanwhile would not be said, now or later.
-            self.human(&format!("log {LOGGED}"))?;
-            let path = self.machine.folder.path().join(LOG);
-            self.log = Some(File::open(path).map_err(QemuError::io("open QEMU's log"))?);
+            self.log = Some(self.machine.start_log()?);
         }
         let answer = self.machine.exchange(frame);
         let answer = answer.map_err(QemuError::io("exchange a frame with the device"))?;
@@ -76,20 +68,4 @@ impl Traced {
     pub(crate) fn instruction(&self, address: u32) -> Option<&str> {
         self.trace.instruction(address)
     }
-
-    /// Runs a command that QEMU's monitor has for people alone.
-    fn human(&mut self, command: &str) -> Result<(), QemuError> {
-        let arguments = json!({"command-line": command});
-        let said = self
-            .machine
-            .monitor
-            .run("human-monitor-command", arguments)?;
-        match said.as_str() {
-            Some("") => Ok(()),
-            _ => Err(QemuError::Machine(format!("{command}: {said}"))),
-        }
-    }
 }
-
-/// QEMU's log, in the machine's folder.
-const LOG: &str = "trace.log";

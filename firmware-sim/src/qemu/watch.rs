@@ -2,6 +2,7 @@
 //! QEMU is slow, and then many times what an honest core takes.
 
 use std::io::{self, Read as _, Write as _};
+use std::thread;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -24,14 +25,24 @@ pub(crate) enum End {
     Busy,
 }
 
+/// How long to wait for a core.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// Instructions that it may execute.
+    pub(crate) instructions: u64,
+    /// And how often it is looked at, every hundredth of a second: QEMU is slow with code that runs once, as where a
+    /// core runs through data, and with devices.
+    pub(crate) looks: u32,
+}
+
 impl Debugged {
-    /// Lets the core run until it hits a breakpoint, or shows that it never will, or has executed `most` instructions.
+    /// Lets the core run until it hits a breakpoint, or shows that it never will, or patience is at its end.
     /// The board counts; see [`Debugged::counting`].
     ///
     /// At the handlers of faults, which are loops, there need be none: beside a breakpoint QEMU executes one
     /// instruction at a time.
-    pub(crate) fn watch(&mut self, code: &Code, most: u64) -> Result<End, QemuError> {
-        let mut watch = Watch::begin(self, most, BOOT_LOOKS)?;
+    pub(crate) fn watch(&mut self, code: &Code, patience: Patience) -> Result<End, QemuError> {
+        let mut watch = Watch::begin(self, patience)?;
         let mut circles = 0;
         loop {
             if let Some(pc) = self.gdb.resume()? {
@@ -105,22 +116,20 @@ impl Debugged {
 struct Watch {
     start: u64,
     last: u64,
-    most: u64,
     looks: u32,
-    most_looks: u32,
+    patience: Patience,
     /// How often nothing was executed from one look to the next.
     still: u32,
 }
 
 impl Watch {
-    fn begin(board: &mut Debugged, most: u64, most_looks: u32) -> Result<Self, QemuError> {
+    fn begin(board: &mut Debugged, patience: Patience) -> Result<Self, QemuError> {
         let start = board.machine.monitor.instructions()?;
         Ok(Self {
             start,
             last: start,
-            most,
             looks: 0,
-            most_looks,
+            patience,
             still: 0,
         })
     }
@@ -133,7 +142,8 @@ impl Watch {
         self.looks += 1;
         Ok(if self.still >= STILL {
             Some(End::Asleep)
-        } else if now - self.start > self.most || self.looks >= self.most_looks {
+        } else if now - self.start > self.patience.instructions || self.looks >= self.patience.looks
+        {
             Some(End::Busy)
         } else {
             None
@@ -146,19 +156,54 @@ impl Watch {
     }
 }
 
-/// The wire of a board that stands, and runs until it has answered, without breakpoints: at most so many instructions.
+impl Debugged {
+    /// Gives a core that stands bytes to read, and lets it sleep again: no breakpoint is set.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<(), QemuError> {
+        let wire = &mut self.machine.wire;
+        wire.write_all(bytes)
+            .map_err(QemuError::io("write to the device"))?;
+        let (mut last, mut still) = (0, 0);
+        for _ in 0..MOST_NAPS {
+            self.gdb.start()?;
+            thread::sleep(NAP);
+            self.gdb.stop()?;
+            let now = self.machine.monitor.instructions()?;
+            still = if now == last { still + 1 } else { 0 };
+            if still == NAPS {
+                return Ok(());
+            }
+            last = now;
+        }
+        Err(QemuError::Machine("it does not sleep".into()))
+    }
+
+    /// Sends bytes that are the last that a core which sleeps waits for; it stands.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), QemuError> {
+        let wire = &mut self.machine.wire;
+        wire.write_all(bytes)
+            .map_err(QemuError::io("write to the device"))
+    }
+}
+
+/// The wire of a board that stands, and runs until it has answered or is in the handler of faults, without
+/// breakpoints: at most so many instructions.
 #[derive(Debug)]
 pub(crate) struct Watched<'b> {
     pub(crate) board: &'b mut Debugged,
-    pub(crate) most: u64,
+    pub(crate) code: &'b Code,
+    pub(crate) patience: Patience,
 }
 
 impl Link for Watched<'_> {
     fn exchange(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
-        let Self { board, most } = self;
+        let Self {
+            board,
+            code,
+            patience,
+        } = self;
         board.machine.wire.set_read_timeout(Some(LOOK))?;
         board.machine.wire.write_all(bytes)?;
-        let mut watch = Watch::begin(board, *most, ANSWER_LOOKS).map_err(io::Error::other)?;
+        let mut watch = Watch::begin(board, *patience).map_err(io::Error::other)?;
         board.gdb.start().map_err(io::Error::other)?;
         let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
         let said = loop {
@@ -173,7 +218,11 @@ impl Link for Watched<'_> {
                             | io::ErrorKind::Interrupted
                     ) =>
                 {
-                    board.gdb.stop().map_err(io::Error::other)?;
+                    let (Stop::At(pc) | Stop::Timeout(pc)) =
+                        board.gdb.stop().map_err(io::Error::other)?;
+                    if code.is_fault(pc) {
+                        return Err(io::ErrorKind::ConnectionAborted.into());
+                    }
                     if watch.over(board).map_err(io::Error::other)?.is_some() {
                         return Err(io::ErrorKind::TimedOut.into());
                     }
@@ -194,11 +243,10 @@ impl Link for Watched<'_> {
 const LOOK: Duration = Duration::from_millis(10);
 /// So many looks in which nothing is executed: it sleeps.
 const STILL: u32 = 5;
-/// So many looks are enough, whatever the count: QEMU is slow with code that runs once, as where a core runs through
-/// data, and with devices. A boot takes one or two.
-const BOOT_LOOKS: u32 = 20;
-/// The same for an answer.
-const ANSWER_LOOKS: u32 = 10;
+/// A core that executes nothing over so many of these has read all that there is.
+const NAPS: u32 = 3;
+const NAP: Duration = Duration::from_millis(2);
+const MOST_NAPS: u32 = 2000;
 /// How often the core may come back before it must be the same, and how long each time may take.
 const ROUNDS: u32 = 16;
 const ROUND: Duration = Duration::from_millis(10);

@@ -1,6 +1,7 @@
-//! Instruction skips: for every address that a boot executes from reset to the decision whether to serve the
-//! model in its slot, at its first and at its last execution, the instruction there is not executed, alone or with
-//! the one after it. In the slot lies a forgery; no device may serve it, whatever it skipped.
+//! Instruction skips: for every address that a device executes from its reset to the decision whether to serve a
+//! model, or from the last byte of a request to its answer, at its first and at its last execution, the instruction
+//! there is not executed, alone or with the one after it. The model or request is a forgery; no device may serve or
+//! answer it, whatever it skipped: see [`Scenario`].
 //!
 //! What an attacker does with a voltage or clock glitch is modelled best so (Moro et al., "Electromagnetic fault
 //! injection: towards a fault model on a 32-bit microcontroller", FDTC 2013). The boot runs on a Cortex-M4 in QEMU
@@ -10,103 +11,44 @@
 //!
 //! | outcome | the device |
 //! |---|---|
-//! | refused | says that it serves no model |
+//! | refused | says that it serves no model, or the good one that it had; or it answers the request with no reply |
 //! | faulted | is in the handler of faults, or its core is locked up |
 //! | hung | never decides: at the same instruction its registers, RAM and flash are twice as they were before; or it sleeps, or answers nothing |
-//! | busy | has executed 100,000,000 instructions, a boot's twelvefold and more, and is in none of these states; or was at it for a fifth of a second, when a boot takes a hundredth, and QEMU is slow with what it does, such as to run through all memory |
-//! | accepted | serves the forgery |
+//! | busy | has executed 100,000,000 instructions, a boot's twelvefold, and is in none of these states; or was at it for a fifth of a second, when a boot takes a hundredth, and QEMU is slow with what it does, such as to run through all memory; at a trial boot, which brings up two models, three times as much |
+//! | accepted | serves the forgery, or replies to the request, at once or when it is asked again |
+//! | locked | has a security counter above the one it had, or a journal that cannot be read: it refuses good models from then on |
+//! | missed | went another way to its answer, as where it waits for the wire: nothing was skipped |
+//!
+//! After a trial whose flash is neither as it was nor as it is without a fault, the device boots once more without one,
+//! and what it serves then counts. Not each `locked` would be one on a real device: QEMU's boards have plain memory
+//! where flash would be, which a core that runs wild writes over.
 //!
 //! A busy device might decide in the end: a loop whose counter lost its first value goes 2^32 rounds, for hours on a
 //! real core, and what it computed is then of no model. A watchdog ends that.
 
 mod plan;
+mod scenario;
 mod trial;
 
 use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
-
-use sealnet_core::sign::{Domain, SIGNATURE_LEN};
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::{Part, Tally};
-use crate::identity::Identity;
+use crate::client::ClientError;
 use crate::journal::Counters;
 use crate::layout::SLOT_A;
 use crate::provision::{ProvisionError, flash_image};
-use crate::qemu::{Board, Code, Debugged, Image, Mode, QemuError, Stack, build};
+use crate::qemu::{Board, Code, Image, Mode, QemuError, Stack, build};
 use crate::sample::{self, SampleError, Sealing};
-use crate::sim::flash::SimFlash;
 use plan::{Point, points};
+pub use scenario::Scenario;
+use scenario::Setup;
 use trial::{Bench, Outcome};
-
-/// What lies in the slot. Each would boot but for the one check that it fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "std", derive(clap::ValueEnum))]
-pub enum Forgery {
-    /// A signature of zeros.
-    NoSignature,
-    /// Signed with another key, and named as the trusted one's.
-    OtherKey,
-    /// Another model under a signature that the publisher made for its own.
-    ChangedBody,
-    /// The publisher's own, with a security counter below the stored one.
-    OlderCounter,
-}
-
-impl Forgery {
-    /// All of them.
-    pub const ALL: [Self; 4] = [
-        Self::NoSignature,
-        Self::OtherKey,
-        Self::ChangedBody,
-        Self::OlderCounter,
-    ];
-
-    /// Its name on the command line and in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NoSignature => "no-signature",
-            Self::OtherKey => "other-key",
-            Self::ChangedBody => "changed-body",
-            Self::OlderCounter => "older-counter",
-        }
-    }
-
-    /// The forged file.
-    fn file(self) -> Result<Vec<u8>, SampleError> {
-        let sealing = Sealing {
-            counter: match self {
-                Self::OlderCounter => STORED_COUNTER - 1,
-                _ => STORED_COUNTER,
-            },
-            ..Sealing::default()
-        };
-        let mut file = sample::model(1, &sealing)?;
-        let signature = match self {
-            Self::NoSignature => [0; SIGNATURE_LEN],
-            Self::OtherKey => {
-                let signed = file.split_last_chunk::<SIGNATURE_LEN>();
-                let (signed, _) = signed.ok_or(SampleError::Name)?;
-                sample::publisher(9)
-                    .sign(Domain::Model, &[signed])
-                    .to_bytes()
-            }
-            Self::ChangedBody => {
-                let other = sample::model(2, &sealing)?;
-                *other.last_chunk().ok_or(SampleError::Name)?
-            }
-            Self::OlderCounter => return Ok(file),
-        };
-        if let Some(end) = file.last_chunk_mut() {
-            *end = signature;
-        }
-        Ok(file)
-    }
-}
 
 /// Which of all trials to make, and how many at once.
 #[derive(Debug, Clone, Copy)]
@@ -132,8 +74,12 @@ pub struct Skips {
     pub hung: usize,
     /// Trials in which the device was still at it after many times the instructions of a boot.
     pub busy: usize,
-    /// Trials in which the device served the forgery.
+    /// Trials in which the device served the forgery, or answered the forged request.
     pub accepted: usize,
+    /// Trials after which it would refuse a good model.
+    pub locked: usize,
+    /// Trials in which the core went another way to the answer, as where it waits for the wire: nothing was skipped.
+    pub missed: usize,
     /// Where that was.
     pub places: Vec<String>,
     /// Addresses at which something was skipped.
@@ -149,6 +95,8 @@ impl Skips {
         self.hung += other.hung;
         self.busy += other.busy;
         self.accepted += other.accepted;
+        self.locked += other.locked;
+        self.missed += other.missed;
         self.places.extend(other.places);
         self.covered.extend(other.covered);
     }
@@ -166,6 +114,9 @@ pub enum SkipError {
     /// The device could not be provisioned.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
+    /// The requests could not be made.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// Trials were lost.
     #[error("a worker of the campaign has panicked")]
     Lost,
@@ -174,42 +125,52 @@ pub enum SkipError {
     Missed(String),
 }
 
-/// A boot with a forgery in the slot, recorded.
+/// A device with something to refuse, and what it executes for it.
 #[derive(Debug)]
 pub struct Recorded {
     image: Image,
     code: Code,
-    identity: Identity,
-    flash: SimFlash,
+    setup: Setup,
+    /// The flash afterwards.
+    settled: Zeroizing<Vec<u8>>,
     points: Vec<Point>,
     instructions: usize,
 }
 
 impl Recorded {
-    /// Boots once without a fault.
+    /// Runs once without a fault. And once without anything to refuse, which must be accepted: else the campaign would
+    /// show nothing.
     ///
     /// # Errors
     /// [`SkipError`].
-    pub fn boot(forgery: Forgery) -> Result<Self, SkipError> {
-        let image = build(Board::CortexM4, Mode::Clear)?;
+    pub fn new(scenario: Scenario) -> Result<Self, SkipError> {
+        let image = build(Board::CortexM4, scenario.mode())?;
         let code = Code::read(&image)?;
-        let identity = sample::identity()?;
-        let counters = Counters {
-            security: STORED_COUNTER,
-            ..Counters::default()
-        };
-        let flash = flash_image(&identity, &forgery.file()?, counters)?;
-        let trace = Debugged::trace(&image, flash.bytes(), &code.ends(), TRACE_TIMEOUT)?;
-        let mut points = points(&trace);
-        points.retain(|point| code.holds(point.address));
-        Ok(Self {
-            image,
-            code,
-            identity,
-            flash,
-            points,
-            instructions: trace.len(),
-        })
+        for (honest, expected) in [(true, Outcome::Accepted), (false, Outcome::Refused)] {
+            let setup = scenario.setup(honest)?;
+            let mut bench = Bench::new(&image, &code, &setup);
+            let found = bench.boot(&setup.flash)?;
+            if found != expected {
+                let what = format!("{}, honest: {honest}: {found:?}", scenario.name());
+                return Err(SkipError::Missed(what));
+            }
+            if honest {
+                continue;
+            }
+            let settled = Zeroizing::new(bench.left().to_vec());
+            let trace = bench.trace()?;
+            let mut points = points(&trace);
+            points.retain(|point| code.holds(point.address));
+            return Ok(Self {
+                settled,
+                points,
+                instructions: trace.len(),
+                image,
+                code,
+                setup,
+            });
+        }
+        Err(SkipError::Lost)
     }
 
     /// Instructions that the boot executes up to its decision.
@@ -246,28 +207,36 @@ impl Recorded {
             .collect();
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let failed = AtomicBool::new(false);
-        let (image, code, identity) = (&self.image, &self.code, &self.identity);
-        let flash = self.flash.bytes();
+        let (image, code, setup) = (&self.image, &self.code, &self.setup);
         let work = || -> Result<Skips, SkipError> {
-            let mut bench = Bench::new(image, code, identity);
+            let mut bench = Bench::new(image, code, setup);
             let mut found = Skips::default();
             while !failed.load(Ordering::Relaxed) {
                 let Some((point, neighbour)) = all.get(next.fetch_add(1, Ordering::Relaxed)) else {
                     break;
                 };
-                let outcome = bench.skip(flash, point, *neighbour)?;
+                let outcome = bench.skip(&self.settled, point, *neighbour)?;
                 let place = || {
                     let with = if *neighbour { " and the next one" } else { "" };
                     let at = code.place(point.address);
                     format!("{at}{with}, {}", point.pass())
                 };
                 found.trials += 1;
-                found.covered.insert(point.address);
+                if outcome != Outcome::Missed {
+                    found.covered.insert(point.address);
+                }
                 match outcome {
-                    Outcome::Refused => found.refused += 1,
+                    Outcome::Refused | Outcome::Idle => found.refused += 1,
+                    Outcome::Locked => {
+                        found.locked += 1;
+                        found
+                            .places
+                            .push(format!("{}: no good model any more", place()));
+                    }
                     Outcome::Faulted => found.faulted += 1,
                     Outcome::Hung => found.hung += 1,
                     Outcome::Busy => found.busy += 1,
+                    Outcome::Missed if setup.exchange.is_some() => found.missed += 1,
                     Outcome::Missed => return Err(SkipError::Missed(place())),
                     Outcome::Accepted => {
                         found.accepted += 1;
@@ -312,7 +281,8 @@ pub fn flips(
     let identity = sample::identity()?;
     let model = sample::model(1, &Sealing::default())?;
     let mut flash = flash_image(&identity, &model, Counters::default())?;
-    let mut bench = Bench::new(&image, &code, &identity);
+    let setup = Setup::boot(&flash);
+    let mut bench = Bench::new(&image, &code, &setup);
     let bits = model.len() * 8;
     let bits: Vec<usize> = part.of((0..bits).step_by(step.get())).collect();
     let total = bits.len() as u64;
@@ -340,8 +310,3 @@ pub fn flips(
         ))),
     }
 }
-
-/// The device's security counter before the boot.
-const STORED_COUNTER: u32 = 2;
-/// A boot that says each instruction it executes takes a minute or so.
-const TRACE_TIMEOUT: Duration = Duration::from_secs(900);

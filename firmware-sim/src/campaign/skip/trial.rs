@@ -1,25 +1,32 @@
 //! One trial: a boot in which one instruction is not executed.
 
 use std::time::Duration;
+use std::{io, mem};
+
+use zeroize::Zeroizing;
 
 use super::plan::Point;
-use crate::client::Client;
-use crate::identity::Identity;
-use crate::qemu::{Code, Debugged, End, Image, QemuError, Stack, Stop, Watched};
+use super::scenario::{Exchange, Setup, is_locked, is_reply};
+use crate::client::{self, ClientError, Link as _};
+use crate::qemu::{Code, Debugged, End, Image, Patience, QemuError, Stack, Stop, Watched};
 
 /// What a device that skipped an instruction became.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Outcome {
-    /// It says that it serves no model.
+    /// It says that it serves no model, or the one that it is to serve; or it refuses the frame.
     Refused,
+    /// It serves no model, though there is a good one.
+    Idle,
     /// Its core faulted, and stands in the handler or is locked up.
     Faulted,
     /// It is in a loop without an end, or sleeps and does not answer.
     Hung,
     /// It was at it for many times as long as a boot takes, and is not seen to go in circles.
     Busy,
-    /// It serves the forged model.
+    /// It serves the forged model, or answers the forged request, at once or after a boot without a fault.
     Accepted,
+    /// It would refuse a good model from then on.
+    Locked,
     /// The boot never got to the instruction: the plan does not fit the boot.
     Missed,
 }
@@ -29,23 +36,31 @@ pub(super) enum Outcome {
 pub(super) struct Bench<'c> {
     image: &'c Image,
     code: &'c Code,
-    identity: &'c Identity,
+    setup: &'c Setup,
     board: Option<Debugged>,
+    /// The flash that the last trial has left.
+    left: Zeroizing<Vec<u8>>,
 }
 
 impl<'c> Bench<'c> {
-    pub(super) fn new(image: &'c Image, code: &'c Code, identity: &'c Identity) -> Self {
+    pub(super) fn new(image: &'c Image, code: &'c Code, setup: &'c Setup) -> Self {
         Self {
             image,
             code,
-            identity,
+            setup,
             board: None,
+            left: Zeroizing::default(),
         }
     }
 
-    /// Boots with this flash and sees what comes of it.
+    /// Boots with this flash, without a fault, and sees what comes of it.
     pub(super) fn boot(&mut self, flash: &[u8]) -> Result<Outcome, QemuError> {
-        self.trial(flash, |_| Ok(true))
+        self.trial(flash, self.setup.exchange.as_ref(), |_| Ok(true))
+    }
+
+    /// The flash that the last trial has left.
+    pub(super) fn left(&self) -> &[u8] {
+        &self.left
     }
 
     /// Bytes of stack that the last boot has used, unless its core faulted.
@@ -56,16 +71,68 @@ impl<'c> Bench<'c> {
             .transpose()
     }
 
-    /// Boots, skips the instruction at `point` (and the one after it), and sees what comes of it.
+    /// The address of every instruction executed, without a fault, in which one can be skipped.
+    pub(super) fn trace(&self) -> Result<Vec<u32>, QemuError> {
+        let (image, ends) = (self.image, self.code.ends());
+        let flash = &self.setup.flash;
+        let Some(exchange) = &self.setup.exchange else {
+            return Debugged::trace(image, flash, &ends, TRACE_TIMEOUT);
+        };
+        let mut board = Debugged::counting(image, flash, ANSWER_TIMEOUT)?;
+        match self.begin(&mut board, exchange)? {
+            true => board.trace_on(&ends, TRACE_TIMEOUT),
+            false => Err(QemuError::Machine(
+                "the device answers no honest request".into(),
+            )),
+        }
+    }
+
+    /// Skips the instruction at `point` (and the one after it), and sees what comes of it, also at a boot after
+    /// that, if the flash is neither as it was nor as `settled`, which is what it is without a fault.
     pub(super) fn skip(
         &mut self,
-        flash: &[u8],
+        settled: &[u8],
         point: &Point,
         neighbour: bool,
     ) -> Result<Outcome, QemuError> {
-        let code = self.code;
-        self.trial(flash, |board| {
-            if !reach(board, point)? {
+        let mut outcome = self.strike(point, neighbour)?;
+        // QEMU passes bytes on when it has time: a core that slept too soon is met elsewhere.
+        for _ in 0..RETRIES {
+            if outcome != Outcome::Missed || self.setup.exchange.is_none() {
+                break;
+            }
+            outcome = self.strike(point, neighbour)?;
+        }
+        let setup = self.setup;
+        let flash = setup.flash.as_slice();
+        if matches!(outcome, Outcome::Accepted | Outcome::Missed)
+            || *self.left == flash
+            || *self.left == settled
+        {
+            return Ok(outcome);
+        }
+        let left = mem::take(&mut self.left);
+        // What was answered before is not once more.
+        let again = setup.exchange.as_ref().map(|exchange| Exchange {
+            before: Vec::new(),
+            frame: exchange.frame.clone(),
+        });
+        Ok(match self.trial(&left, again.as_ref(), |_| Ok(true))? {
+            Outcome::Accepted => Outcome::Accepted,
+            Outcome::Refused if !is_locked(&left) && !is_locked(&self.left) => outcome,
+            _ => Outcome::Locked,
+        })
+    }
+
+    /// Skips the instruction at `point`, and sees what comes of it at once.
+    fn strike(&mut self, point: &Point, neighbour: bool) -> Result<Outcome, QemuError> {
+        let (code, setup) = (self.code, self.setup);
+        let patience = match setup.exchange {
+            Some(_) => ANSWER_PATIENCE,
+            None => PATIENCE,
+        };
+        self.trial(&setup.flash, setup.exchange.as_ref(), |board| {
+            if !reach(board, point, patience)? {
                 return Ok(false);
             }
             let next = point.address + code.len(point.address);
@@ -87,6 +154,7 @@ impl<'c> Bench<'c> {
     fn trial(
         &mut self,
         flash: &[u8],
+        exchange: Option<&Exchange>,
         strike: impl FnOnce(&mut Debugged) -> Result<bool, QemuError>,
     ) -> Result<Outcome, QemuError> {
         let mut board = match self.board.take() {
@@ -94,14 +162,14 @@ impl<'c> Bench<'c> {
             None => Debugged::counting(self.image, flash, ANSWER_TIMEOUT)?,
         };
         board.restart(flash)?;
-        let outcome = match strike(&mut board) {
-            Ok(false) => Ok(Outcome::Missed),
-            Ok(true) => self.outcome(&mut board),
-            Err(error) => Err(error),
-        };
+        let outcome = self.run(&mut board, exchange, strike);
+        self.left = board.machine.flash()?;
         match outcome {
             Ok(outcome) => {
-                self.board = Some(board);
+                // What a device has left unread would come to the next one.
+                let silent = outcome == Outcome::Hung || exchange.is_some();
+                let answered = matches!(outcome, Outcome::Refused | Outcome::Accepted);
+                self.board = (answered || !silent).then_some(board);
                 Ok(outcome)
             }
             // A core that locks up ends QEMU. The next trial gets another one.
@@ -110,35 +178,129 @@ impl<'c> Bench<'c> {
         }
     }
 
-    /// Runs the core to its decision and asks the device for it.
-    fn outcome(&self, board: &mut Debugged) -> Result<Outcome, QemuError> {
-        let ends = self.code.waits();
-        for end in &ends {
-            board.gdb.set(*end)?;
+    fn run(
+        &self,
+        board: &mut Debugged,
+        exchange: Option<&Exchange>,
+        strike: impl FnOnce(&mut Debugged) -> Result<bool, QemuError>,
+    ) -> Result<Outcome, QemuError> {
+        if let Some(exchange) = exchange {
+            return match self.begin(board, exchange)? && strike(board)? {
+                true => self.answer(board, exchange),
+                false => Ok(Outcome::Missed),
+            };
         }
-        let end = board.watch(self.code, ENDLESS)?;
-        for end in ends {
-            board.gdb.clear(end)?;
+        match strike(board)? {
+            true => self.outcome(board),
+            false => Ok(Outcome::Missed),
+        }
+    }
+
+    /// Boots, has the honest request answered, if there is one, and sends the other up to its last byte, which is on
+    /// its way when the core next runs. So whatever the pieces in which QEMU passes on the others, from there on the
+    /// core goes one way.
+    fn begin(&self, board: &mut Debugged, exchange: &Exchange) -> Result<bool, QemuError> {
+        if self.settle(board)? != Ok(()) {
+            return Ok(false);
+        }
+        if !exchange.before.is_empty()
+            && !self
+                .ask(board, &exchange.before)
+                .is_ok_and(|a| is_reply(&a))
+        {
+            return Ok(false);
+        }
+        let (last, all_but) = exchange.frame.split_last().unwrap_or((&0, &[]));
+        board.feed(all_but)?;
+        board.send(&[*last])?;
+        Ok(true)
+    }
+
+    /// What the device answers to the frame that it has, and to the same once more.
+    fn answer(&self, board: &mut Debugged, exchange: &Exchange) -> Result<Outcome, QemuError> {
+        for frame in [&[], exchange.frame.as_slice()] {
+            match self.ask(board, frame) {
+                Ok(answer) if is_reply(&answer) => return Ok(Outcome::Accepted),
+                Ok(_) => {}
+                Err(error) => return silence(error),
+            }
+        }
+        Ok(Outcome::Refused)
+    }
+
+    fn ask(&self, board: &mut Debugged, frame: &[u8]) -> io::Result<Vec<u8>> {
+        let (code, patience) = (self.code, self.patience(ANSWER_LOOKS));
+        Watched {
+            board,
+            code,
+            patience,
+        }
+        .exchange(frame)
+    }
+
+    /// A trial boot brings up two models.
+    fn patience(&self, looks: u32) -> Patience {
+        let times = if self.setup.good.is_some() { 3 } else { 1 };
+        Patience {
+            instructions: ENDLESS * times,
+            looks: looks * times as u32,
+        }
+    }
+
+    /// Runs the core to where it first waits for a request, or says what came in between.
+    fn settle(&self, board: &mut Debugged) -> Result<Result<(), Outcome>, QemuError> {
+        let waits = self.code.waits();
+        for wait in &waits {
+            board.gdb.set(*wait)?;
+        }
+        let end = board.watch(self.code, self.patience(BOOT_LOOKS))?;
+        for wait in waits {
+            board.gdb.clear(wait)?;
         }
         Ok(match end {
-            End::Circles | End::Asleep => Outcome::Hung,
-            End::Busy => Outcome::Busy,
-            End::At(pc) if self.code.is_fault(pc) => Outcome::Faulted,
-            End::At(_) => {
-                let most = ENDLESS;
-                let status = Client::new(self.identity).status(&mut Watched { board, most });
-                match status {
-                    Ok(status) if status.model.is_some() => Outcome::Accepted,
-                    Ok(_) => Outcome::Refused,
-                    Err(_) => Outcome::Hung,
-                }
-            }
+            End::Circles | End::Asleep => Err(Outcome::Hung),
+            End::Busy => Err(Outcome::Busy),
+            End::At(pc) if self.code.is_fault(pc) => Err(Outcome::Faulted),
+            End::At(_) => Ok(()),
+        })
+    }
+
+    /// Runs the core to its decision and asks the device for it.
+    fn outcome(&self, board: &mut Debugged) -> Result<Outcome, QemuError> {
+        if let Err(outcome) = self.settle(board)? {
+            return Ok(outcome);
+        }
+        let (code, patience) = (self.code, self.patience(ANSWER_LOOKS));
+        let status = client::status(&mut Watched {
+            board,
+            code,
+            patience,
+        });
+        let served = match status {
+            Ok(status) => status.model.map(|model| model.digest),
+            Err(ClientError::Link(error)) => return silence(error),
+            Err(_) => return Ok(Outcome::Hung),
+        };
+        Ok(match (served, self.setup.good) {
+            (None, None) => Outcome::Refused,
+            (None, Some(_)) => Outcome::Idle,
+            (served, good) if served == good => Outcome::Refused,
+            _ => Outcome::Accepted,
         })
     }
 }
 
+/// What it means that there is no answer, as [`Watched`] says why.
+fn silence(error: io::Error) -> Result<Outcome, QemuError> {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Ok(Outcome::Hung),
+        io::ErrorKind::ConnectionAborted => Ok(Outcome::Faulted),
+        _ => Err(QemuError::io("hear the device")(error)),
+    }
+}
+
 /// Runs the core to a point.
-fn reach(board: &mut Debugged, point: &Point) -> Result<bool, QemuError> {
+fn reach(board: &mut Debugged, point: &Point, patience: Duration) -> Result<bool, QemuError> {
     for (address, hits) in point
         .marker
         .into_iter()
@@ -148,9 +310,10 @@ fn reach(board: &mut Debugged, point: &Point) -> Result<bool, QemuError> {
         // At the reset the core stands at the first instruction of all. A marker is behind it.
         let there = u32::from(board.gdb.pc()? == address);
         for _ in there..hits {
-            match board.gdb.run(PATIENCE)? {
+            match board.gdb.run(patience)? {
                 Stop::At(pc) if pc == address => {}
                 Stop::At(_) => return Ok(false),
+                Stop::Timeout(_) if patience == ANSWER_PATIENCE => return Ok(false),
                 // No outcome of a fault, which was not made yet.
                 Stop::Timeout(pc) => {
                     let what = format!("without a fault it stands at {pc:#x} for a minute");
@@ -176,6 +339,14 @@ fn ended(board: &mut Debugged) -> bool {
 
 /// Without a fault nothing hangs: a machine that is slow, because others use it too, is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// For an answer. A core that is still asleep then is not on its way to the point.
+const ANSWER_PATIENCE: Duration = Duration::from_millis(300);
+const RETRIES: u32 = 2;
 /// Instructions that no boot executes: twelve times as many as one that checks an Ed25519 signature.
 const ENDLESS: u64 = 100_000_000;
+/// A boot takes one or two looks, an answer one.
+const BOOT_LOOKS: u32 = 20;
+const ANSWER_LOOKS: u32 = 10;
+/// A boot that says each instruction it executes takes some seconds.
+const TRACE_TIMEOUT: Duration = Duration::from_secs(900);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);

@@ -11,7 +11,7 @@ use std::thread;
 
 use clap::{Args, ValueEnum};
 use sealnet_firmware::budget;
-use sealnet_firmware::campaign::skip::{Extent, Forgery, Recorded};
+use sealnet_firmware::campaign::skip::{Extent, Recorded, Scenario};
 use sealnet_firmware::qemu::{Board, Mode, build};
 
 use crate::cli::Output;
@@ -48,9 +48,12 @@ pub(crate) struct CampaignArgs {
         value_name = "FILE",
         num_args = 1..,
         requires = "report",
-        conflicts_with_all = ["quick", "only", "share", "jobs"]
+        conflicts_with_all = ["quick", "only", "share", "scenario", "jobs"]
     )]
     add: Vec<PathBuf>,
+    /// Of the skipped instructions only those of these scenarios
+    #[arg(long, value_name = "SCENARIO", value_delimiter = ',')]
+    scenario: Vec<Scenario>,
     /// Boards in QEMU at once; as many as there are cores unless said otherwise
     #[arg(long, value_name = "N")]
     jobs: Option<NonZero<usize>>,
@@ -64,7 +67,7 @@ enum FaultKind {
     Flips,
     /// Power cut at each flash operation of an update, and again amid the recovery
     Cuts,
-    /// Each instruction of a boot skipped, with forgeries in the slot
+    /// Each instruction skipped of cold boots with a forgery, of trial boots, and of answers to forged requests
     Skips,
     /// Frames on the wire made from valid ones
     Frames,
@@ -133,8 +136,11 @@ fn skips(args: &CampaignArgs, report: &mut Report) -> Result<(), Failure> {
     } else {
         (PARTS, PARTS)
     };
-    for forgery in Forgery::ALL {
-        let known = report.skips.get(forgery.name());
+    for scenario in Scenario::ALL {
+        if !args.scenario.is_empty() && !args.scenario.contains(&scenario) {
+            continue;
+        }
+        let known = report.skips.get(scenario.name());
         let left: Vec<usize> = (0..parts)
             .filter(|part| args.is_mine(*part))
             .filter(|part| known.is_none_or(|known| !known.parts.contains_key(part)))
@@ -142,11 +148,11 @@ fn skips(args: &CampaignArgs, report: &mut Report) -> Result<(), Failure> {
         if left.is_empty() {
             continue;
         }
-        let recorded = Recorded::boot(forgery)?;
+        let recorded = Recorded::new(scenario)?;
         for part in left {
             let bar = Bar::new(format!(
                 "skips, {}, part {} of {parts}",
-                forgery.name(),
+                scenario.name(),
                 part + 1
             ));
             let extent = Extent {
@@ -155,7 +161,7 @@ fn skips(args: &CampaignArgs, report: &mut Report) -> Result<(), Failure> {
                 jobs,
             };
             let found = recorded.skip(extent, |done, of| bar.at(done as u64, of as u64))?;
-            let known = report.skips.entry(forgery.name().into()).or_default();
+            let known = report.skips.entry(scenario.name().into()).or_default();
             known.instructions = recorded.instructions();
             known.addresses = recorded.addresses();
             known.all_trials = recorded.trials();
@@ -166,7 +172,7 @@ fn skips(args: &CampaignArgs, report: &mut Report) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Parts into which the trials with one forgery are divided: after each the report is kept.
+/// Parts into which the trials of one scenario are divided: after each the report is kept.
 pub(super) const PARTS: usize = 64;
 /// The sample's step: a prime, which moves it over first and last, alone and together.
 const QUICK_SKIPS: usize = 37;

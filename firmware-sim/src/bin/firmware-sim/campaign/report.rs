@@ -29,7 +29,7 @@ pub(super) struct Report {
     /// By piece, and by part of it.
     #[serde(default)]
     tried: BTreeMap<String, BTreeMap<usize, Found>>,
-    /// By forgery.
+    /// By scenario.
     #[serde(default)]
     pub(super) skips: BTreeMap<String, SkipsOfOne>,
 }

@@ -34,14 +34,14 @@ impl Report {
         }
         if !self.skips.is_empty() {
             let mut all = Skips::default();
-            let mut forgeries = serde_json::Map::new();
+            let mut scenarios = serde_json::Map::new();
             let (mut executed, mut covered) = (0, 0);
-            for (forgery, found) in &self.skips {
+            for (scenario, found) in &self.skips {
                 let sum = found.sum();
                 executed += found.addresses;
                 covered += sum.covered.len();
-                forgeries.insert(
-                    forgery.clone(),
+                scenarios.insert(
+                    scenario.clone(),
                     json!({
                         "instructions": found.instructions,
                         "addresses_executed": found.addresses,
@@ -53,6 +53,8 @@ impl Report {
                         "hung": sum.hung,
                         "busy": sum.busy,
                         "accepted": sum.accepted,
+                        "locked": sum.locked,
+                        "missed": sum.missed,
                         "places": sum.places,
                     }),
                 );
@@ -64,7 +66,7 @@ impl Report {
                 "accepted": all.accepted,
                 "addresses_executed": executed,
                 "addresses_covered": covered,
-                "forgeries": forgeries,
+                "scenarios": scenarios,
             });
         }
         let failure = (bad > 0).then_some(Failure::Faults(bad));
@@ -137,11 +139,11 @@ fn table(document: &Value) -> String {
             .map(|(key, value)| format!("{} {value}", key.replace('_', " ")))
             .collect();
         text += &format!("{name:<21} {}\n", figures.join(", "));
-        if let Some(Value::Object(forgeries)) = part.get("forgeries") {
-            for (forgery, figures) in forgeries {
+        if let Some(Value::Object(scenarios)) = part.get("scenarios") {
+            for (scenario, figures) in scenarios {
                 let count = |key: &str| figures.get(key).cloned().unwrap_or_default();
                 text += &format!(
-                    "  {forgery:<19} {} of {} addresses, {} of {} trials: {} refused, {} faulted, {} hung, {} busy, {} accepted\n",
+                    "  {scenario:<25} {} of {} addresses, {} of {} trials: {} refused, {} faulted, {} hung, {} busy, {} accepted, {} locked, {} missed\n",
                     count("addresses_covered"),
                     count("addresses_executed"),
                     count("trials"),
@@ -151,6 +153,8 @@ fn table(document: &Value) -> String {
                     count("hung"),
                     count("busy"),
                     count("accepted"),
+                    count("locked"),
+                    count("missed"),
                 );
             }
         }
@@ -164,10 +168,10 @@ fn table(document: &Value) -> String {
 fn examples(part: &serde_json::Map<String, Value>) -> Vec<String> {
     let own = part.get("examples");
     let places = part
-        .get("forgeries")
+        .get("scenarios")
         .and_then(Value::as_object)
         .into_iter()
-        .flat_map(|forgeries| forgeries.values().map(|found| found.get("places")));
+        .flat_map(|scenarios| scenarios.values().map(|found| found.get("places")));
     places
         .chain([own])
         .flatten()
