@@ -28,6 +28,8 @@ use crate::sim::{self, flash::SimFlash};
 #[derive(Debug)]
 pub struct Machine {
     pub(super) qemu: Child,
+    /// QEMU's own number: that of the child is the shell's between the two.
+    pub(super) pid: Option<u32>,
     pub(super) monitor: Monitor,
     pub(super) wire: UnixStream,
     log: Option<JoinHandle<()>>,
@@ -120,6 +122,7 @@ impl Machine {
             .args(["-chardev", "socket,id=log,path=log,server=on,wait=off"])
             .args(["-serial", "chardev:log"])
             .args(["-qmp", "unix:qmp,server=on,wait=off"])
+            .args(["-pidfile", PID])
             .args(arguments);
         let mut qemu = qemu.spawn().map_err(program)?;
         let deadline = Instant::now() + START_TIMEOUT;
@@ -134,9 +137,13 @@ impl Machine {
             }
         };
         let log = thread::spawn(move || table.run(log_stream, &mut log));
+        // Written before the sockets were there.
+        let pid = fs::read_to_string(folder.path().join(PID));
+        let pid = pid.ok().and_then(|pid| pid.trim().parse().ok());
         Ok(Self {
             monitor: Monitor::new(monitor)?,
             qemu,
+            pid,
             wire,
             log: Some(log),
             timeout,
@@ -330,6 +337,7 @@ pub(super) fn connect(
 /// The program.
 pub(super) const QEMU: &str = "qemu-system-arm";
 const FLASH: &str = "flash.bin";
+const PID: &str = "pid";
 const DUMP: &str = "memory.bin";
 /// QEMU's log.
 const LOG: &str = "trace.log";

@@ -18,6 +18,7 @@ mod supervisor;
 mod trace;
 mod traced;
 mod watch;
+mod work;
 
 use std::io;
 use std::path::PathBuf;

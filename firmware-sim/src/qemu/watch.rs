@@ -1,5 +1,6 @@
 //! Whether a core that may have gone astray comes to an end, said by what it executes. Time alone says so only where
-//! QEMU is slow, and then many times what an honest core takes.
+//! QEMU is slow, and then it is the time that QEMU was at work, many times what an honest core takes: a machine with
+//! much else to do makes no difference.
 
 use std::io::{self, Read as _, Write as _};
 use std::thread;
@@ -9,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::debug::Debugged;
 use super::gdb::Stop;
+use super::work::Work;
 use super::{Board, Code, QemuError};
 use crate::client::Link;
 
@@ -21,7 +23,7 @@ pub(crate) enum End {
     Circles,
     /// It sleeps, and nothing will wake it.
     Asleep,
-    /// It has executed so many instructions, or was looked at so often, and is still at it.
+    /// It has executed so many instructions, or kept QEMU at work for so long, and is still at it.
     Busy,
 }
 
@@ -30,9 +32,9 @@ pub(crate) enum End {
 pub(crate) struct Patience {
     /// Instructions that it may execute.
     pub(crate) instructions: u64,
-    /// And how often it is looked at, every hundredth of a second: QEMU is slow with code that runs once, as where a
-    /// core runs through data, and with devices.
-    pub(crate) looks: u32,
+    /// And how long QEMU may be at work for it: it is slow with code that runs once, as where a core runs through
+    /// data, and with devices.
+    pub(crate) work: Duration,
 }
 
 impl Debugged {
@@ -51,12 +53,13 @@ impl Debugged {
             if let Some(pc) = self.gdb.stopped(LOOK)? {
                 return Ok(End::At(pc));
             }
+            let ready = self.machine.is_ready();
             match self.gdb.stop()? {
                 Stop::At(pc) => return Ok(End::At(pc)),
                 Stop::Timeout(pc) if code.is_fault(pc) => return Ok(End::At(pc)),
                 Stop::Timeout(_) => {}
             }
-            if let Some(end) = watch.over(self)? {
+            if let Some(end) = watch.over(self, ready)? {
                 return Ok(end);
             }
             if !watch.is_worth_a_search() {
@@ -116,6 +119,7 @@ impl Debugged {
 struct Watch {
     start: u64,
     last: u64,
+    began: Work,
     looks: u32,
     patience: Patience,
     /// How often nothing was executed from one look to the next.
@@ -128,22 +132,28 @@ impl Watch {
         Ok(Self {
             start,
             last: start,
+            began: board.machine.work(),
             looks: 0,
             patience,
             still: 0,
         })
     }
 
-    /// Looks once more.
-    fn over(&mut self, board: &mut Debugged) -> Result<Option<End>, QemuError> {
+    /// Looks once more. `ready` is whether QEMU had something to do before the core was stopped: one that was only
+    /// not given the time is not still.
+    fn over(&mut self, board: &mut Debugged, ready: bool) -> Result<Option<End>, QemuError> {
         let now = board.machine.monitor.instructions()?;
-        self.still = if now == self.last { self.still + 1 } else { 0 };
+        self.still = if now == self.last && !ready {
+            self.still + 1
+        } else {
+            0
+        };
         self.last = now;
         self.looks += 1;
+        let work = board.machine.work().since(self.began);
         Ok(if self.still >= STILL {
             Some(End::Asleep)
-        } else if now - self.start > self.patience.instructions || self.looks >= self.patience.looks
-        {
+        } else if now - self.start > self.patience.instructions || work > self.patience.work {
             Some(End::Busy)
         } else {
             None
@@ -218,12 +228,17 @@ impl Link for Watched<'_> {
                             | io::ErrorKind::Interrupted
                     ) =>
                 {
+                    let ready = board.machine.is_ready();
                     let (Stop::At(pc) | Stop::Timeout(pc)) =
                         board.gdb.stop().map_err(io::Error::other)?;
                     if code.is_fault(pc) {
                         return Err(io::ErrorKind::ConnectionAborted.into());
                     }
-                    if watch.over(board).map_err(io::Error::other)?.is_some() {
+                    if watch
+                        .over(board, ready)
+                        .map_err(io::Error::other)?
+                        .is_some()
+                    {
                         return Err(io::ErrorKind::TimedOut.into());
                     }
                     board.gdb.start().map_err(io::Error::other)?;

@@ -229,7 +229,7 @@ impl<'c> Bench<'c> {
     }
 
     fn ask(&self, board: &mut Debugged, frame: &[u8]) -> io::Result<Vec<u8>> {
-        let (code, patience) = (self.code, self.patience(ANSWER_LOOKS));
+        let (code, patience) = (self.code, self.patience(ANSWER_WORK));
         Watched {
             board,
             code,
@@ -239,11 +239,11 @@ impl<'c> Bench<'c> {
     }
 
     /// A trial boot brings up two models.
-    fn patience(&self, looks: u32) -> Patience {
+    fn patience(&self, work: Duration) -> Patience {
         let times = if self.setup.good.is_some() { 3 } else { 1 };
         Patience {
             instructions: ENDLESS * times,
-            looks: looks * times as u32,
+            work: work * times as u32,
         }
     }
 
@@ -253,7 +253,7 @@ impl<'c> Bench<'c> {
         for wait in &waits {
             board.gdb.set(*wait)?;
         }
-        let end = board.watch(self.code, self.patience(BOOT_LOOKS))?;
+        let end = board.watch(self.code, self.patience(BOOT_WORK))?;
         for wait in waits {
             board.gdb.clear(wait)?;
         }
@@ -270,7 +270,7 @@ impl<'c> Bench<'c> {
         if let Err(outcome) = self.settle(board)? {
             return Ok(outcome);
         }
-        let (code, patience) = (self.code, self.patience(ANSWER_LOOKS));
+        let (code, patience) = (self.code, self.patience(ANSWER_WORK));
         let status = client::status(&mut Watched {
             board,
             code,
@@ -344,9 +344,9 @@ const ANSWER_PATIENCE: Duration = Duration::from_millis(300);
 const RETRIES: u32 = 2;
 /// Instructions that no boot executes: twelve times as many as one that checks an Ed25519 signature.
 const ENDLESS: u64 = 100_000_000;
-/// A boot takes one or two looks, an answer one.
-const BOOT_LOOKS: u32 = 20;
-const ANSWER_LOOKS: u32 = 10;
+/// A boot takes one or two hundredths of a second, an answer less.
+const BOOT_WORK: Duration = Duration::from_millis(400);
+const ANSWER_WORK: Duration = Duration::from_millis(200);
 /// A boot that says each instruction it executes takes some seconds.
 const TRACE_TIMEOUT: Duration = Duration::from_secs(900);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
