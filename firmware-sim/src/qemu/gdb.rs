@@ -37,10 +37,12 @@ impl Gdb {
         Ok(gdb)
     }
 
-    /// Sets a breakpoint.
+    /// Sets a breakpoint, if it is not there.
     pub(crate) fn set(&mut self, address: u32) -> Result<(), QemuError> {
-        self.breakpoints.insert(address);
-        self.ok(&format!("Z0,{address:x},2"))
+        match self.breakpoints.insert(address) {
+            true => self.ok(&format!("Z0,{address:x},2")),
+            false => Ok(()),
+        }
     }
 
     /// Takes a breakpoint away, if it is there.

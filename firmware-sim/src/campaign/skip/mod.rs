@@ -14,7 +14,7 @@
 //! | refused | says that it serves no model, or the good one that it had; or it answers the request with no reply |
 //! | faulted | is in the handler of faults, or its core is locked up |
 //! | hung | never decides: at the same instruction its registers, RAM and flash are twice as they were before; or it sleeps, or answers nothing |
-//! | busy | has executed 100,000,000 instructions, a boot's twelvefold, and is in none of these states; or kept a processor at work for 0.4 seconds, when a boot takes a hundredth, since QEMU is slow with what it does, such as to run through all memory; at a trial boot, which brings up two models, three times as much |
+//! | busy | has executed 100,000,000 instructions, a boot's twelvefold, and is in none of these states; or kept a processor at work for a quarter of a second, when a boot takes a hundredth, since QEMU is slow with what it does, such as to run through all memory; at a trial boot, which brings up two models, three times as much |
 //! | accepted | serves the forgery, or replies to the request, at once or when it is asked again |
 //! | locked | has a security counter above the one it had, or a journal that cannot be read: it refuses good models from then on |
 //! | missed | went another way to its answer, as where it waits for the wire: nothing was skipped |
@@ -198,10 +198,10 @@ impl Recorded {
         extent: Extent,
         progress: impl Fn(usize, usize) + Sync,
     ) -> Result<Skips, SkipError> {
-        let all: Vec<(Point, bool)> = self
+        let all: Vec<(&Point, bool)> = self
             .points
             .iter()
-            .flat_map(|point| [(*point, false), (*point, true)])
+            .flat_map(|point| [(point, false), (point, true)])
             .skip(extent.from)
             .step_by(extent.every.max(1))
             .collect();

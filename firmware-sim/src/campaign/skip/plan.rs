@@ -3,14 +3,12 @@
 use std::collections::HashMap;
 
 /// One execution of one instruction, and how to get to it with few stops.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Point {
     /// The instruction.
     pub(super) address: u32,
-    /// First the core runs until it has been at this address so often, if anything is said here.
-    pub(super) marker: Option<(u32, u32)>,
-    /// Then until it has been at `address` so often.
-    pub(super) hits: u32,
+    /// Where the core stops on its way: at the next execution of each of these, in turn. The last one is `address`.
+    pub(super) stops: Vec<u32>,
     /// Whether it is the first execution of it.
     pub(super) first: bool,
 }
@@ -23,75 +21,67 @@ impl Point {
             false => "at its last execution",
         }
     }
-
-    fn stops(&self) -> u32 {
-        self.marker.map_or(0, |(_, hits)| hits) + self.hits
-    }
 }
 
 /// The points of a trace, in order of their addresses: a first execution and, if there are more, the last one.
 pub(super) fn points(trace: &[u32]) -> Vec<Point> {
-    let mut positions: HashMap<u32, Vec<u32>> = HashMap::new();
-    for (position, address) in (0_u32..).zip(trace) {
-        positions.entry(*address).or_default().push(position);
+    let ways = Ways::through(trace);
+    let mut ends: HashMap<u32, [usize; 2]> = HashMap::new();
+    for (position, address) in (1..).zip(trace) {
+        let [_, last] = ends.entry(*address).or_insert([position; 2]);
+        *last = position;
     }
-    // Places that are passed seldom, in order: from one of them it is not far to what comes often.
-    let mut rare: Vec<(u32, u32, u32)> = positions
+    let mut points: Vec<Point> = ends
         .iter()
-        .filter(|(_, at)| at.len() <= RARE)
-        .flat_map(|(address, at)| (1_u32..).zip(at).map(|(hit, at)| (*at, *address, hit)))
-        .collect();
-    rare.sort_unstable();
-    let mut points: Vec<Point> = positions
-        .iter()
-        .flat_map(|(&address, at)| {
-            let first = Point {
+        .flat_map(|(&address, &[first, last])| {
+            let at = |position, first| Point {
                 address,
-                marker: None,
-                hits: 1,
-                first: true,
+                stops: ways.to(trace, position),
+                first,
             };
-            let last = (at.len() > 1).then(|| last(address, at, &rare));
-            [Some(first), last].into_iter().flatten()
+            let later = (last != first).then(|| at(last, false));
+            [Some(at(first, true)), later].into_iter().flatten()
         })
         .collect();
     points.sort_unstable_by_key(|point| (point.address, !point.first));
     points
 }
 
-/// The cheapest way to the last execution.
-fn last(address: u32, at: &[u32], rare: &[(u32, u32, u32)]) -> Point {
-    let direct = Point {
-        address,
-        marker: None,
-        hits: at.len() as u32,
-        first: false,
-    };
-    let end = at.last().copied().unwrap_or_default();
-    let before = rare.partition_point(|(position, ..)| *position < end);
-    rare.iter()
-        .take(before)
-        .rev()
-        .take(LOOK_BACK)
-        .filter(|(_, marker, _)| *marker != address)
-        .map(|(position, marker, hit)| {
-            let passed = at.partition_point(|at| at <= position);
-            Point {
-                address,
-                marker: Some((*marker, *hit)),
-                hits: (at.len() - passed) as u32,
-                first: false,
-            }
-        })
-        .chain([direct])
-        .min_by_key(Point::stops)
-        .unwrap_or(direct)
-}
+/// For each position of a trace, from 1, the one before it on the way there with the fewest stops; 0 is the start.
+struct Ways(Vec<u32>);
 
-/// How often a place is passed at most to be a marker.
-const RARE: usize = 64;
-/// Markers considered for a point.
-const LOOK_BACK: usize = 4000;
+impl Ways {
+    /// From a stop at one position the next execution of an address is the wanted one if there is none in between:
+    /// if the stop is not before the last execution before the wanted one.
+    fn through(trace: &[u32]) -> Self {
+        let mut before = vec![0];
+        // For each number of stops the last position that takes so many.
+        let mut latest: Vec<u32> = vec![0];
+        let mut executed: HashMap<u32, u32> = HashMap::new();
+        for (position, address) in (1_u32..).zip(trace) {
+            let earlier = executed.insert(*address, position).unwrap_or(0);
+            // The one before it is among them, so there is one.
+            let stops = latest.iter().position(|at| *at >= earlier).unwrap_or(0);
+            before.push(latest.get(stops).copied().unwrap_or(0));
+            match latest.get_mut(stops + 1) {
+                Some(at) => *at = position,
+                None => latest.push(position),
+            }
+        }
+        Self(before)
+    }
+
+    /// The addresses on the way to a position.
+    fn to(&self, trace: &[u32], mut position: usize) -> Vec<u32> {
+        let mut stops = Vec::new();
+        while let Some(address) = position.checked_sub(1).and_then(|at| trace.get(at)) {
+            stops.push(*address);
+            position = self.0.get(position).map_or(0, |before| *before as usize);
+        }
+        stops.reverse();
+        stops
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -100,15 +90,9 @@ mod tests {
     /// Runs a trace as the debugger would, and says at which position a point is.
     fn reach(trace: &[u32], point: &Point) -> usize {
         let mut from = 0;
-        for (address, hits) in point
-            .marker
-            .into_iter()
-            .chain([(point.address, point.hits)])
-        {
-            for _ in 0..hits {
-                let found = trace[from..].iter().position(|at| *at == address);
-                from += found.unwrap() + 1;
-            }
+        for address in &point.stops {
+            let found = trace[from..].iter().position(|at| at == address);
+            from += found.unwrap() + 1;
         }
         from - 1
     }
@@ -130,16 +114,30 @@ mod tests {
                 assert_eq!(reached, [first, last], "{address}");
             }
         }
+        let stops = |address, first| {
+            let mut these = points.iter();
+            let point = these.find(|point| (point.address, point.first) == (address, first));
+            point.unwrap().stops.as_slice()
+        };
+        assert_eq!(stops(14, true), [14]);
+        assert_eq!(stops(12, false), [8, 12]);
+        // What has no other way is counted through.
+        assert_eq!(stops(14, false).len(), 1001);
+    }
+
+    /// An inner loop is reached by way of the outer one.
+    #[test]
+    fn loops_in_loops_take_few_stops() {
+        let inner: Vec<u32> = (0..50).flat_map(|_| [20, 22]).collect();
+        let trace: Vec<u32> = (0..50)
+            .flat_map(|_| [&[10], inner.as_slice(), &[30]].concat())
+            .collect();
+        let points = points(&trace);
         let last = points
             .iter()
-            .filter(|p| p.address == 12)
-            .max_by_key(|p| p.stops());
-        assert_eq!(last.unwrap().stops(), 2, "{last:?}");
-        // What has no marker near is counted through.
-        let last = points
-            .iter()
-            .filter(|p| p.address == 14)
-            .max_by_key(|p| p.stops());
-        assert_eq!(last.unwrap().stops(), 1001, "{last:?}");
+            .find(|point| point.address == 22 && !point.first)
+            .unwrap();
+        assert_eq!(reach(&trace, last), trace.len() - 2);
+        assert!(last.stops.len() <= 100, "{}", last.stops.len());
     }
 }

@@ -301,27 +301,24 @@ fn silence(error: io::Error) -> Result<Outcome, QemuError> {
 
 /// Runs the core to a point.
 fn reach(board: &mut Debugged, point: &Point, patience: Duration) -> Result<bool, QemuError> {
-    for (address, hits) in point
-        .marker
-        .into_iter()
-        .chain([(point.address, point.hits)])
-    {
+    // At the reset the core stands at the first instruction of all.
+    let there = point.stops.first() == Some(&board.gdb.pc()?);
+    let mut stops = point.stops.iter().skip(usize::from(there)).peekable();
+    while let Some(&address) = stops.next() {
         board.gdb.set(address)?;
-        // At the reset the core stands at the first instruction of all. A marker is behind it.
-        let there = u32::from(board.gdb.pc()? == address);
-        for _ in there..hits {
-            match board.gdb.run(patience)? {
-                Stop::At(pc) if pc == address => {}
-                Stop::At(_) => return Ok(false),
-                Stop::Timeout(_) if patience == ANSWER_PATIENCE => return Ok(false),
-                // No outcome of a fault, which was not made yet.
-                Stop::Timeout(pc) => {
-                    let what = format!("without a fault it stands at {pc:#x} for a minute");
-                    return Err(QemuError::Machine(what));
-                }
+        match board.gdb.run(patience)? {
+            Stop::At(pc) if pc == address => {}
+            Stop::At(_) => return Ok(false),
+            Stop::Timeout(_) if patience == ANSWER_PATIENCE => return Ok(false),
+            // No outcome of a fault, which was not made yet.
+            Stop::Timeout(pc) => {
+                let what = format!("without a fault it stands at {pc:#x} for a minute");
+                return Err(QemuError::Machine(what));
             }
         }
-        board.gdb.clear(address)?;
+        if stops.peek() != Some(&&address) {
+            board.gdb.clear(address)?;
+        }
     }
     Ok(true)
 }
@@ -345,8 +342,8 @@ const RETRIES: u32 = 2;
 /// Instructions that no boot executes: twelve times as many as one that checks an Ed25519 signature.
 const ENDLESS: u64 = 100_000_000;
 /// A boot takes one or two hundredths of a second, an answer less.
-const BOOT_WORK: Duration = Duration::from_millis(400);
-const ANSWER_WORK: Duration = Duration::from_millis(200);
+const BOOT_WORK: Duration = Duration::from_millis(250);
+const ANSWER_WORK: Duration = Duration::from_millis(120);
 /// A boot that says each instruction it executes takes some seconds.
 const TRACE_TIMEOUT: Duration = Duration::from_secs(900);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
