@@ -213,8 +213,8 @@ fn power_cuts_at_every_flash_operation() {
     let total = clean.flash().operations();
     assert_eq!(
         total,
-        7 * 4 + 1,
-        "seven records of four words, and the other page erased"
+        7 * 2 * 4 + 1,
+        "seven records of four words, each with its copy, and the other page erased"
     );
     // On flash whose code refuses to read a torn word, too.
     let kinds = [
@@ -291,7 +291,8 @@ fn assert_refused(response: &[u8]) {
 #[test]
 fn a_dead_flash_stops_answers_but_not_the_device() {
     let (mut machine, mut client, _) = machine();
-    let operation = machine.flash().operations() + 12;
+    // The records of the boot, of the security counter and of a block of requests, each with its copy.
+    let operation = machine.flash().operations() + 3 * 8;
     machine.flash_mut().inject(Some(Fault {
         operation,
         kind: FaultKind::Dies,

@@ -324,8 +324,8 @@ fn reach(board: &mut Debugged, point: &Point, patience: Duration) -> Result<bool
 }
 
 fn ended(board: &mut Debugged) -> bool {
-    // It takes a moment to write its core.
-    for _ in 0..100 {
+    // It takes a moment to write its core, and longer on a machine with much else to do.
+    for _ in 0..2000 {
         if board.machine.ended() {
             return true;
         }

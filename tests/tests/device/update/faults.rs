@@ -79,8 +79,8 @@ fn a_flash_that_cannot_be_erased_or_programmed_is_reported() {
     let file = export(2, false).seal(&network(2));
     let start = machine.into_flash();
     // The records of the boot, of its model's security counter and of the requests, the journal's move with its
-    // two pages; then the slot's pages.
-    let erasure = start.operations() + 4 + 4 + 4 + 4 + 2;
+    // two pages, each record with its copy; then the slot's pages.
+    let erasure = start.operations() + 4 * 8 + 2;
     let word = erasure + 16 + 700;
     for operation in [erasure, erasure + 13, word] {
         for kind in [FaultKind::Fails, FaultKind::Lies(1), FaultKind::Dies] {
@@ -115,8 +115,8 @@ fn a_trial_that_does_not_end_has_failed() {
     client
         .update(&mut machine.boot(SILENT), &file, |_| {})
         .unwrap();
-    // The trial's own record is written, its confirmation is not.
-    let operation = machine.flash().operations() + 4;
+    // The trial's own record is written, and its copy; its confirmation is not.
+    let operation = machine.flash().operations() + 8;
     let kind = FaultKind::CutBefore;
     machine.flash_mut().inject(Some(Fault { operation, kind }));
     let mut events = Vec::new();
