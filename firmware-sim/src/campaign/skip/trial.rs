@@ -78,13 +78,20 @@ impl<'c> Bench<'c> {
         let Some(exchange) = &self.setup.exchange else {
             return Debugged::trace(image, flash, &ends, TRACE_TIMEOUT);
         };
-        let mut board = Debugged::counting(image, flash, ANSWER_TIMEOUT)?;
-        match self.begin(&mut board, exchange)? {
-            true => board.trace_on(&ends, TRACE_TIMEOUT),
-            false => Err(QemuError::Machine(
-                "the device answers no honest request".into(),
-            )),
-        }
+        let attempt = || {
+            let mut board = Debugged::counting(image, flash, ANSWER_TIMEOUT)?;
+            match self.begin(&mut board, exchange)? {
+                true => board.trace_on(&ends, TRACE_TIMEOUT),
+                false => Err(QemuError::Machine(
+                    "the device answers no honest request".into(),
+                )),
+            }
+        };
+        // QEMU says what a block of instructions is when it translates it. Now and then it has one from before it was
+        // to say so, by when bytes came; then the trace has a gap, and is an error.
+        (0..RETRIES)
+            .find_map(|_| attempt().ok())
+            .map_or_else(attempt, Ok)
     }
 
     /// Skips the instruction at `point` (and the one after it), and sees what comes of it, also at a boot after
