@@ -24,6 +24,8 @@
 //! | `budget` | what the device costs, measured on that board (Unix) |
 //! | `constant_time` | whether what it executes depends on its secrets (Unix) |
 //! | `interrupt` | being told to stop, for programs (Unix) |
+//! | `usage` | arguments that a program does not take |
+//! | `visible` | text from elsewhere, made safe to print |
 //! | `qemu` | a Cortex-M board in QEMU: builds the image, boots it, talks to it (Unix) |
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
@@ -65,3 +67,7 @@ pub mod sample;
 pub mod shape;
 #[cfg(feature = "std")]
 pub mod sim;
+#[cfg(feature = "std")]
+pub mod usage;
+#[cfg(feature = "std")]
+pub mod visible;

@@ -4,8 +4,6 @@
 //! ([`Ui::document`]); which of the two appears is decided here. Whatever is printed as a line is made
 //! [`visible()`] here, wherever it came from.
 
-mod visible;
-
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
@@ -15,12 +13,11 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sealnet::error::{Error, Result};
 use sealnet::progress::Progress;
+use sealnet_firmware::visible::{visible, visible_json};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::OutputOptions;
-pub(crate) use visible::visible;
-use visible::visible_json;
 
 /// How to speak to the user.
 #[derive(Debug)]

@@ -10,7 +10,8 @@ use crate::layout::SLOT_A;
 use crate::provision::ProvisionError;
 use crate::sim::Machine;
 
-/// Boots a device once for every `step`-th bit of `model`, of those for a part. `progress` is told the trials done and all of them.
+/// Boots a device once for every `step`-th bit of `model`, of those for a part. `progress` is told the trials done and
+/// all of them.
 ///
 /// # Errors
 /// [`ProvisionError`] if the model does not fit the device.

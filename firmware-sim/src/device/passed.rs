@@ -12,8 +12,8 @@
 //! - The sum is looked at before the journal takes the model's counter or slot, when the model is taken, and at each
 //!   request.
 //!
-//! That this holds is not argued but tried, at every address that a Cortex-M4 executes for a forgery at a cold boot,
-//! at an update's trial or on the wire: see `campaign::skip`.
+//! That this holds is not argued but to be tried: `campaign::skip` takes every address that a Cortex-M4 executes for a
+//! forgery at a cold boot, at an update's trial or on the wire. The tests take a sample of them.
 
 use core::hint::black_box;
 

@@ -50,7 +50,7 @@ impl Board {
     }
 
     /// Where RAM lies, as the image's linker script has it.
-    pub(crate) const fn ram(self) -> Range<u32> {
+    pub const fn ram(self) -> Range<u32> {
         let start = match self {
             Self::CortexM4 | Self::CortexM3 => 0x2000_0000,
             Self::CortexM33 => 0x3800_0000,

@@ -196,13 +196,7 @@ impl Gdb {
             match self.stream.read(&mut piece) {
                 Ok(0) => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
                 Ok(read) => self.received.extend(piece.iter().take(read)),
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::WouldBlock
-                            | io::ErrorKind::TimedOut
-                            | io::ErrorKind::Interrupted
-                    ) => {}
+                Err(error) if is_nothing_yet(&error) => {}
                 Err(error) => return Err(failed(error)),
             }
         }
@@ -226,6 +220,12 @@ impl Gdb {
         self.received.drain(..end + 3);
         Some(packet)
     }
+}
+
+/// Whether reading has brought nothing in its time, and may be tried again.
+pub(super) fn is_nothing_yet(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
 }
 
 fn unhex(text: &str) -> Result<Vec<u8>, QemuError> {

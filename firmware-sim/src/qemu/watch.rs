@@ -9,7 +9,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::debug::Debugged;
-use super::gdb::Stop;
+use super::gdb::{Stop, is_nothing_yet};
 use super::work::Work;
 use super::{Board, Code, QemuError};
 use crate::client::Link;
@@ -220,14 +220,7 @@ impl Link for Watched<'_> {
             match board.machine.wire.read(&mut piece) {
                 Ok(0) => break Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(read) => answer.extend(piece.iter().take(read)),
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::WouldBlock
-                            | io::ErrorKind::TimedOut
-                            | io::ErrorKind::Interrupted
-                    ) =>
-                {
+                Err(error) if is_nothing_yet(&error) => {
                     let ready = board.machine.is_ready();
                     let (Stop::At(pc) | Stop::Timeout(pc)) =
                         board.gdb.stop().map_err(io::Error::other)?;

@@ -63,6 +63,22 @@ const TICK: Duration = Duration::from_millis(10);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::FLASH_LEN;
+    use crate::qemu::{Board, Mode, build};
+
+    /// Where it is not known, a busy machine would be taken for a busy core.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_qemu_works_is_known() {
+        let image = build(Board::CortexM4, Mode::Clear).unwrap();
+        let erased = [0xFF; FLASH_LEN];
+        let machine = Machine::power_on(&image, &erased, Duration::from_secs(60), |_| {}).unwrap();
+        assert!(
+            machine.work().ticks.is_some_and(|ticks| ticks > 0),
+            "{:?}",
+            machine.pid
+        );
+    }
 
     #[test]
     fn fields_are_counted_behind_any_name() {

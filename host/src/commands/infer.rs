@@ -19,11 +19,12 @@ use sealnet::train::Records;
 use sealnet_core::artefact::{BodyEncoding, DeployedAny, Header, Provenance};
 use sealnet_core::protocol::RECEIPT_LEN;
 use sealnet_firmware::identity::Identity;
+use sealnet_firmware::visible::visible;
 use serde_json::json;
 
 use super::{Outcome, source};
 use crate::cli::{InferArgs, PartArg, Place};
-use crate::ui::{Ui, visible};
+use crate::ui::Ui;
 use boards::Boards;
 
 pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {

@@ -10,13 +10,14 @@ use std::path::Path;
 use sealnet::dataset::csv::LabelColumn;
 use sealnet::error::{Error, Result};
 use sealnet::files;
+use sealnet_firmware::visible::visible;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
 
 use super::Outcome;
 use crate::cli::InspectArgs;
-use crate::ui::{Ui, visible};
+use crate::ui::Ui;
 
 pub(crate) fn run(args: &InspectArgs, ui: &Ui) -> Result<Outcome> {
     let path = args.file.as_path();

@@ -176,7 +176,7 @@ fn a_forged_model_is_refused_and_the_device_says_so() {
 
 /// Blocks of `secret` that lie anywhere in the board's RAM. What could lie there by chance is no block.
 fn blocks_in_ram(machine: &mut Machine, secret: &[u8]) -> usize {
-    let ram = machine.memory(0x2000_0000..0x2002_0000).unwrap();
+    let ram = machine.memory(Board::CortexM4.ram()).unwrap();
     let ram: HashSet<&[u8]> = ram.windows(16).collect();
     let blocks = secret.as_chunks::<16>().0.iter();
     blocks

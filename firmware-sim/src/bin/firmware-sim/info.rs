@@ -9,12 +9,13 @@ use sealnet_firmware::identity::{Identity, Provisioned};
 use sealnet_firmware::journal::{Counters, Journal, Slots, Trial};
 use sealnet_firmware::layout::{IDENTITY, JOURNAL, SLOT_A, SLOT_B, SLOT_LEN};
 use sealnet_firmware::shape::SHAPE;
+use sealnet_firmware::visible::visible;
 use serde_json::{Value, json};
 
 use crate::cli::Output;
 use crate::failure::Failure;
 use crate::files::read;
-use crate::text::{document, plain, print};
+use crate::text::{document, print};
 
 /// A part of what is said: lines for people, members for programs.
 type Part = (Vec<String>, Vec<(&'static str, Value)>);
@@ -39,7 +40,7 @@ pub(crate) fn info(path: &Path, output: Output) -> Result<(), Failure> {
     let mut members = serde_json::Map::new();
     let mut text = String::new();
     for (lines, named) in parts {
-        text.extend(lines.iter().map(|line| plain(line) + "\n"));
+        text.extend(lines.iter().map(|line| visible(line) + "\n"));
         members.extend(named.into_iter().map(|(name, value)| (name.into(), value)));
     }
     match output.json {

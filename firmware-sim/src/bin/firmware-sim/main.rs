@@ -26,8 +26,7 @@ mod update;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use clap::error::ErrorKind;
+use sealnet_firmware::usage;
 use serde_json::json;
 
 use cli::{Cli, Command, Place};
@@ -35,9 +34,12 @@ use failure::Failure;
 use text::{document, say};
 
 fn main() -> ExitCode {
-    let command = match Cli::try_parse() {
+    let command = match usage::parse::<Cli>() {
         Ok(cli) => cli.command,
-        Err(error) => return usage(&repeatable(error)),
+        Err(error) => {
+            let code = usage::tell(&error, "firmware-sim --help", |told| drop(document(told)));
+            return ExitCode::from(code);
+        }
     };
     match carry_out(&command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -89,38 +91,4 @@ fn carry_out(command: &Command) -> Result<(), Failure> {
         Command::ConstantTime(args) => constant_time::constant_time(args),
         Command::Info { flash, output } => info::info(flash, *output),
     }
-}
-
-/// The error as it would be of arguments that are harmless to print: it repeats them.
-fn repeatable(error: clap::Error) -> clap::Error {
-    let arguments = std::env::args_os();
-    let arguments = arguments.map(|text| text::plain(&text.to_string_lossy()));
-    Cli::try_parse_from(arguments).err().unwrap_or(error)
-}
-
-/// Help and version are answers; anything else is a usage error, in JSON too if that was asked for.
-fn usage(error: &clap::Error) -> ExitCode {
-    let printed = error.print();
-    if matches!(
-        error.kind(),
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-    ) {
-        return match printed {
-            // Whoever closed the pipe does not want to read it.
-            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::from(2),
-            _ => ExitCode::SUCCESS,
-        };
-    }
-    if std::env::args_os().any(|argument| argument == "--json") {
-        let text = error.render().to_string();
-        let said = text.lines().take_while(|line| !line.is_empty());
-        let message = said.map(str::trim).collect::<Vec<_>>().join(" ");
-        let _ = document(&json!({"error": {
-            "kind": "usage",
-            "message": message.trim_start_matches("error: "),
-            "hint": "firmware-sim --help",
-            "failures": [],
-        }}));
-    }
-    ExitCode::from(2)
 }

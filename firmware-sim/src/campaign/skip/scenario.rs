@@ -97,26 +97,20 @@ impl Scenario {
         }
         match self {
             Self::TrialNoSignature | Self::TrialEqualCounter => {
-                self.trial(&identity, &sealing, honest)
+                self.trial(&identity, sealing, honest)
             }
             Self::RequestWrongMac | Self::RequestReplayed => {
                 self.request(&identity, &sealing, honest)
             }
             _ => {
                 // A newer one, so that a counter that it raises is seen.
-                let counter = match self {
+                sealing.counter = match self {
                     Self::OlderCounter if !honest => STORED_COUNTER - 1,
                     _ => STORED_COUNTER + 1,
                 };
-                let mut file = sample::model(
-                    1,
-                    &Sealing {
-                        counter,
-                        ..sealing.clone()
-                    },
-                )?;
+                let mut file = sample::model(1, &sealing)?;
                 if !honest {
-                    let other = sample::model(2, &Sealing { counter, ..sealing })?;
+                    let other = sample::model(2, &sealing)?;
                     self.forge(&mut file, &other)?;
                 }
                 Ok(Setup::boot(&provision(&identity, &file)?))
@@ -148,22 +142,16 @@ impl Scenario {
     fn trial(
         self,
         identity: &Identity,
-        sealing: &Sealing,
+        mut sealing: Sealing,
         honest: bool,
     ) -> Result<Setup, SkipError> {
-        let good = sample::model(1, sealing)?;
+        let good = sample::model(1, &sealing)?;
         let flash = provision(identity, &good)?;
-        let counter = match self {
+        sealing.counter = match self {
             Self::TrialEqualCounter if !honest => STORED_COUNTER,
             _ => STORED_COUNTER + 1,
         };
-        let mut file = sample::model(
-            2,
-            &Sealing {
-                counter,
-                ..sealing.clone()
-            },
-        )?;
+        let mut file = sample::model(2, &sealing)?;
         if !honest {
             self.forge(&mut file, &good)?;
         }

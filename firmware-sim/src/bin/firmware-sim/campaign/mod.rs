@@ -130,12 +130,8 @@ impl CampaignArgs {
 fn skips(args: &CampaignArgs, report: &mut Report) -> Result<(), Failure> {
     let jobs = args.jobs.or(thread::available_parallelism().ok());
     let jobs = jobs.map_or(1, NonZero::get);
-    // The sample is one part of many more.
-    let (parts, every) = if args.quick {
-        (1, QUICK_SKIPS)
-    } else {
-        (PARTS, PARTS)
-    };
+    let parts = skip_parts(args.quick);
+    let every = if args.quick { QUICK_SKIPS } else { parts };
     for scenario in Scenario::ALL {
         if !args.scenario.is_empty() && !args.scenario.contains(&scenario) {
             continue;
@@ -172,7 +168,12 @@ fn skips(args: &CampaignArgs, report: &mut Report) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Parts into which the trials of one scenario are divided: after each the report is kept.
-pub(super) const PARTS: usize = 64;
+/// Parts into which the trials of one scenario are divided, after each of which the report is kept; the sample is one
+/// part of many more.
+const fn skip_parts(quick: bool) -> usize {
+    if quick { 1 } else { PARTS }
+}
+
+const PARTS: usize = 64;
 /// The sample's step: a prime, which moves it over first and last, alone and together.
 const QUICK_SKIPS: usize = 37;

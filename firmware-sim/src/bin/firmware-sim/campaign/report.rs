@@ -5,13 +5,13 @@ use std::collections::btree_map::Entry;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use sealnet_firmware::campaign::skip::Skips;
+use sealnet_firmware::campaign::skip::{Scenario, Skips};
 use sealnet_firmware::keyfile::{self, KeyFileError};
 use serde::{Deserialize, Serialize};
 
-use super::FaultKind;
 use super::kept::{self, Kept};
 use super::pieces::{PIECES, Piece};
+use super::{FaultKind, skip_parts};
 use crate::failure::Failure;
 use crate::files::write_new;
 
@@ -177,10 +177,21 @@ impl Report {
             let piece = PIECES.iter().find(|piece| piece.name == name);
             piece.is_some_and(|piece| part < piece.parts(self.quick).get())
         };
+        let is_scenario = |name: &str, part: usize| {
+            let mut all = Scenario::ALL.iter();
+            all.any(|scenario| scenario.name() == name) && part < skip_parts(self.quick)
+        };
         let tried = self.tried.iter();
         let mut tried = tried.flat_map(|(name, parts)| parts.keys().map(move |part| (name, *part)));
         let strange = tried.find(|(name, part)| !is_known(name, *part));
-        strange.map(|(name, part)| format!("there is no part {} of {name}", part + 1))
+        let mut skipped = self.skips.iter().flat_map(|(name, one)| {
+            let parts = one.parts.keys();
+            parts.map(move |part| (name, *part))
+        });
+        let skipped = skipped.find(|(name, part)| !is_scenario(name, *part));
+        strange
+            .or(skipped)
+            .map(|(name, part)| format!("there is no part {} of {name}", part + 1))
     }
 
     /// Adds what another report has.

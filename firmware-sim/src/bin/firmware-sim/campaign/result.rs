@@ -84,7 +84,7 @@ impl Report {
         let in_qemu: u64 = in_qemu.map(|(_, found)| found.trials).sum();
         let stack = parts.iter().filter_map(|(_, found)| found.stack).max();
         // Faults must not take more stack than the budget's session, which is to take every path.
-        let deeper = u64::from(stack > self.stack_budget && stack.is_some());
+        let deeper = u64::from(stack.is_some() && stack > self.stack_budget);
         let all: usize = PIECES
             .iter()
             .filter(|piece| piece.kind == kind)

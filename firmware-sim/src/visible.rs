@@ -2,21 +2,21 @@
 //!
 //! Names of files, columns and classes, words of a parser about a hostile document, whatever a manifest
 //! claims: printed as they are they could move the cursor, recolour or rename a line, or turn it round.
-//! Every line that the program prints goes through here, so that none is forgotten; data on standard output
+//! Every line that a program of ours prints goes through here, so that none is forgotten; data on standard output
 //! does not.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
 /// The text on one line, with what a terminal would obey or not show written as an escape: `\n`, `\u{1b}`.
-pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+pub fn visible(text: &str) -> Cow<'_, str> {
     escaped(text, |c, out| {
         out.extend(c.escape_default());
     })
 }
 
 /// The same in JSON text, where such a character can only be within a string: `\u001b`.
-pub(crate) fn visible_json(json: &str) -> Cow<'_, str> {
+pub fn visible_json(json: &str) -> Cow<'_, str> {
     escaped(json, |c, out| match c {
         // Between the members; within a string JSON itself escapes it.
         '\n' => out.push(c),
