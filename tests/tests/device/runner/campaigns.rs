@@ -162,6 +162,11 @@ fn a_stopped_campaign_goes_on_where_it_was() {
             two.replace("\"7\"", "\"9\"").replacen("\"3\"", "\"4\"", 1),
             "there is no part 5 of cuts-clear",
         ),
+        (
+            "unheard.json",
+            two.replace("\"skips\": {", UNHEARD),
+            "there is no part 1 of no-such-scenario",
+        ),
         ("torn.json", two[..200].to_owned(), "EOF while parsing"),
     ] {
         fs::write(root.path().join(name), text).unwrap();
@@ -212,3 +217,10 @@ fn a_share_is_one_of_some() {
         assert_eq!(refused.code, 2, "{share}: {}", refused.stderr);
     }
 }
+
+/// What a scenario that no campaign has would look like in a report.
+const UNHEARD: &str = r#""skips": {
+    "no-such-scenario": {"instructions": 1, "addresses": 1, "all_trials": 2, "parts": {"0": {
+        "trials": 0, "refused": 0, "faulted": 0, "hung": 0, "busy": 0, "accepted": 0, "locked": 0, "missed": 0,
+        "places": [], "covered": []
+    }}}"#;
