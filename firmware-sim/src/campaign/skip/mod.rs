@@ -87,6 +87,9 @@ pub struct Skips {
 }
 
 impl Skips {
+    /// How a place ends where a forgery was accepted.
+    pub const ACCEPTED: &str = ": accepted";
+
     /// Adds what other trials came to.
     pub fn add(&mut self, other: Self) {
         self.trials += other.trials;
@@ -240,7 +243,7 @@ impl Recorded {
                     Outcome::Missed => return Err(SkipError::Missed(place())),
                     Outcome::Accepted => {
                         found.accepted += 1;
-                        found.places.push(place());
+                        found.places.push(format!("{}{}", place(), Skips::ACCEPTED));
                     }
                 }
                 progress(done.fetch_add(1, Ordering::Relaxed) + 1, all.len());

@@ -278,6 +278,6 @@ const ADD: Use = Use {
     cannot: "added",
     hint: "leave it out; nothing was added",
 };
-const OF_ANOTHER: &str = "it is of another firmware, or of the sample and not of everything";
+const OF_ANOTHER: &str = "it is of another firmware (other sources, toolchain or path of the sources), or of the sample and not of everything";
 /// A whole report has some 10 MiB.
 const REPORT_LEN_MAX: u64 = 256 << 20;

@@ -37,7 +37,10 @@ impl Report {
             let mut scenarios = serde_json::Map::new();
             let (mut executed, mut covered) = (0, 0);
             for (scenario, found) in &self.skips {
-                let sum = found.sum();
+                let mut sum = found.sum();
+                // The worst first: people are shown only some.
+                sum.places
+                    .sort_by_key(|place| !place.ends_with(Skips::ACCEPTED));
                 executed += found.addresses;
                 covered += sum.covered.len();
                 scenarios.insert(
@@ -156,27 +159,27 @@ fn table(document: &Value) -> String {
                     count("locked"),
                     count("missed"),
                 );
+                text += &some(figures.get("places"));
             }
         }
-        for place in examples(part) {
-            text += &format!("  {place}\n");
-        }
+        text += &some(part.get("examples"));
     }
     text
 }
 
-fn examples(part: &serde_json::Map<String, Value>) -> Vec<String> {
-    let own = part.get("examples");
-    let places = part
-        .get("scenarios")
-        .and_then(Value::as_object)
+/// The first of them, a line each, and how many more there are.
+fn some(places: Option<&Value>) -> String {
+    let places = places.and_then(Value::as_array);
+    let places: Vec<&str> = places
         .into_iter()
-        .flat_map(|scenarios| scenarios.values().map(|found| found.get("places")));
-    places
-        .chain([own])
         .flatten()
-        .filter_map(Value::as_array)
-        .flatten()
-        .filter_map(|place| place.as_str().map(str::to_owned))
-        .collect()
+        .filter_map(Value::as_str)
+        .collect();
+    let shown = places.iter().take(Tally::EXAMPLES);
+    let mut text: String = shown.map(|place| format!("    {place}\n")).collect();
+    match places.len().saturating_sub(Tally::EXAMPLES) {
+        0 => {}
+        more => text += &format!("    and {more} more: --json names them all\n"),
+    }
+    text
 }
