@@ -84,7 +84,7 @@ pub enum IdentityError {
 impl fmt::Display for IdentityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Missing => "the identity page is blank: the device was never provisioned",
+            Self::Missing => "the identity page does not begin as one: the device was never provisioned, or the page is damaged",
             Self::Unknown => {
                 "the identity page is of a version, scheme or flag that this firmware does not know"
             }

@@ -316,20 +316,23 @@ pub(super) fn connect(
                     .map_err(QemuError::io("set a timeout"))?;
                 return Ok(stream);
             }
-            Err(source) if Instant::now() > deadline => {
-                return Err(QemuError::Io {
-                    action: "connect to QEMU",
-                    source,
-                });
+            Err(_) if Instant::now() > deadline => {
+                let waited = START_TIMEOUT.as_secs();
+                return Err(QemuError::Machine(format!(
+                    "it opened no socket within {waited} s"
+                )));
             }
             Err(_) => thread::sleep(Duration::from_millis(5)),
         }
-        if let Ok(Some(_)) = qemu.try_wait() {
+        if let Ok(Some(status)) = qemu.try_wait() {
             let mut said = String::new();
             if let Some(stderr) = &mut qemu.stderr {
                 let _ = stderr.take(4096).read_to_string(&mut said);
             }
-            return Err(QemuError::Machine(said.trim().to_owned()));
+            return Err(QemuError::Machine(match said.trim() {
+                "" => format!("it ended at once: {status}"),
+                said => said.to_owned(),
+            }));
         }
     }
 }

@@ -17,7 +17,7 @@ use std::{env, fs::File, io};
 /// Not found on `PATH`, which a shell would not say so that it can be told apart.
 pub(super) fn command(program: &str, folder: &Path, held: File) -> io::Result<Command> {
     if !on_path(program) {
-        return Err(io::ErrorKind::NotFound.into());
+        return Err(io::Error::new(io::ErrorKind::NotFound, "it is not there"));
     }
     let mut shell = Command::new("/bin/sh");
     shell

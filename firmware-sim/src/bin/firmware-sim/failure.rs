@@ -65,6 +65,8 @@ pub(crate) enum Failure {
         what: String,
         hint: &'static str,
     },
+    #[error("--scenario is of skipped instructions, which --only leaves out")]
+    Scenario,
     #[error("{0} faults were not withstood")]
     Faults(u64),
     #[cfg(unix)]
@@ -151,6 +153,7 @@ impl Failure {
             ),
             #[cfg(not(unix))]
             Self::NeedsUnix => "leave it out: the device then runs in this process".into(),
+            Self::Scenario => "leave --scenario out, or add skips to --only".into(),
             Self::Io { .. }
             | Self::Setup(_)
             | Self::Fuzz(_)

@@ -143,7 +143,10 @@ fn state(slots: Slots, counters: Counters) -> Part {
     };
     // An upload that was refused leaves no trace there.
     let (outcome, outcome_member) = match outcome {
-        UpdateOutcome::None => ("no update was tried to its end", Value::Null),
+        UpdateOutcome::None => (
+            "no trial has ended since the last upload, if there was one",
+            Value::Null,
+        ),
         UpdateOutcome::Confirmed => (
             "the last update that was tried is confirmed",
             "confirmed".into(),

@@ -30,7 +30,7 @@ fn a_campaign_goes_on_from_its_report() {
         "{found}"
     );
     assert_eq!(found["power_cuts"]["bad_boots"], 0);
-    assert!(found.get("bit_flips").is_none());
+    assert_eq!(found["bit_flips"]["trials"], 0);
 
     // Nothing is left to do.
     let again = campaign(root.path(), &quick);
@@ -178,7 +178,9 @@ fn a_stopped_campaign_goes_on_where_it_was() {
     let missing = add(&["missing.json"]);
     assert_eq!(missing.code, 2);
     assert!(
-        missing.stderr.contains("cannot read missing.json"),
+        missing
+            .stderr
+            .contains("the report missing.json cannot be added: there is no such file"),
         "{}",
         missing.stderr
     );
@@ -245,7 +247,31 @@ fn what_was_found_is_shown() {
     assert_eq!(lines[2], "    verify+2: accepted");
     assert_eq!(lines[3], "    scan+0: no good model any more");
     assert_eq!(lines[12], "    and 2 more: --json names them all");
-    assert_eq!(lines.len(), 13, "{}", found.stdout);
+    assert_eq!(lines.len(), 14, "{}", found.stdout);
+    // And what is in no report is said.
+    for part in [
+        "not tried: bit flips, power cuts, frames, ",
+        ", 63 of 64 parts of skips of other-key, ",
+        ", skips of request-replayed",
+    ] {
+        assert!(lines[13].contains(part), "{}", lines[13]);
+    }
+    let json = campaign(
+        root.path(),
+        &["--report", "sum.json", "--add", "found.json", "--json"],
+    );
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json["complete"], false);
+    assert_eq!(json["bit_flips"]["trials"], 0);
+    // No trial of another kind is promised.
+    let flips = ["--quick", "--only", "flips", "--scenario", "other-key"];
+    let refused = campaign(root.path(), &flips);
+    assert_eq!(refused.code, 2);
+    assert!(
+        refused
+            .stderr
+            .contains("--scenario is of skipped instructions")
+    );
 }
 
 /// What a scenario that no campaign has would look like in a report.

@@ -50,7 +50,7 @@ fn provision_run_and_info() {
         "device     0001\n",
         "slot A     claims: 784-64-64-10 \"test\", security counter 3, signed by ed25519 ",
         "slot B     blank\n",
-        "active     slot A; no trial; no update was tried to its end\n",
+        "active     slot A; no trial; no trial has ended since the last upload, if there was one\n",
         &format!("counters   1 boots, security counter 3, no request up to {REQUEST_BLOCK}\n"),
     ] {
         assert!(
@@ -129,7 +129,8 @@ fn update_takes_a_newer_model_that_boots_and_nothing_else() {
         assert!(counters(&desk).contains("security counter 3"), "{model}");
     }
     let info = desk.ran("info --flash flash.bin").stdout;
-    let state = "active     slot A; no trial; no update was tried to its end\n";
+    let state =
+        "active     slot A; no trial; no trial has ended since the last upload, if there was one\n";
     assert!(info.contains(state), "{info}");
     let mut device = desk.boot();
     client.status(&mut device).unwrap();

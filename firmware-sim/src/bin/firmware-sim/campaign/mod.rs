@@ -93,12 +93,15 @@ pub(crate) fn campaign(args: &CampaignArgs) -> Result<(), Failure> {
     if let (Some(path), false) = (&args.report, args.add.is_empty()) {
         return Report::added(path, &args.add)?.conclude(args.output);
     }
+    let asked = |kind| args.only.is_empty() || args.only.contains(&kind);
+    if !args.scenario.is_empty() && !asked(FaultKind::Skips) {
+        return Err(Failure::Scenario);
+    }
     let image = build(Board::CortexM4, Mode::Clear)?;
     let digest = image.digest()?;
     let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut report = Report::open(args.report.as_deref(), args.quick, digest)?;
     kept::watch();
-    let asked = |kind| args.only.is_empty() || args.only.contains(&kind);
     for piece in PIECES.iter().filter(|piece| asked(piece.kind)) {
         let parts = 0..piece.parts(args.quick).get();
         for part in parts.filter(|part| args.is_mine(*part)) {

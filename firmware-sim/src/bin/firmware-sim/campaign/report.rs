@@ -76,7 +76,10 @@ impl SkipsOfOne {
 impl Report {
     /// The report that is to be gone on from, or a new one; it is kept at once, to see whether it can be.
     pub(super) fn open(path: Option<&Path>, quick: bool, image: String) -> Result<Self, Failure> {
-        let there = path.map(Self::read).transpose()?.flatten();
+        let there = path
+            .map(|path| Self::read(path, &GO_ON))
+            .transpose()?
+            .flatten();
         let report = match (there, path) {
             (Some(there), Some(path)) if (there.quick, &there.image) != (quick, &image) => {
                 return Err(GO_ON.fails(path, OF_ANOTHER));
@@ -95,11 +98,10 @@ impl Report {
     /// The report at `path`, or an empty one, and what others found of the same image. What is in several must be
     /// the same there.
     pub(super) fn added(path: &Path, others: &[PathBuf]) -> Result<Self, Failure> {
-        let mut sum = Self::read(path)?;
+        let mut sum = Self::read(path, &GO_ON)?;
         for other in others {
-            let Some(report) = Self::read(other)? else {
-                return Err(Failure::io("read", other)(io::ErrorKind::NotFound.into()));
-            };
+            let report = Self::read(other, &ADD)?
+                .ok_or_else(|| ADD.fails(other, "there is no such file"))?;
             match &mut sum {
                 None => sum = Some(report),
                 Some(sum) => sum.add(report).map_err(|what| ADD.fails(other, &what))?,
@@ -150,7 +152,7 @@ impl Report {
     }
 
     /// The report in a file, if there is one.
-    fn read(path: &Path) -> Result<Option<Self>, Failure> {
+    fn read(path: &Path, used: &Use) -> Result<Option<Self>, Failure> {
         let mut text = Vec::new();
         match keyfile::open_regular(path) {
             Ok(file) => file
@@ -164,9 +166,9 @@ impl Report {
             Err(error) => return Err(Failure::Model(error)),
         };
         let report: Self =
-            serde_json::from_slice(&text).map_err(|error| GO_ON.fails(path, &error.to_string()))?;
+            serde_json::from_slice(&text).map_err(|error| used.fails(path, &error.to_string()))?;
         match report.strange() {
-            Some(what) => Err(GO_ON.fails(path, &what)),
+            Some(what) => Err(used.fails(path, &what)),
             None => Ok(Some(report)),
         }
     }

@@ -1,7 +1,7 @@
 //! What a report comes to, for programs and for people.
 
 use sealnet_firmware::campaign::Tally;
-use sealnet_firmware::campaign::skip::Skips;
+use sealnet_firmware::campaign::skip::{Scenario, Skips};
 use serde_json::{Value, json};
 
 use super::FaultKind;
@@ -21,63 +21,92 @@ const KINDS: [(&str, FaultKind); 3] = [
 impl Report {
     /// Prints what was found; a failure if anything was.
     pub(super) fn conclude(&self, output: Output) -> Result<(), Failure> {
-        let mut document = json!({"quick": self.quick, "image": self.image});
+        let not_tried = self.not_tried();
+        let mut document = json!({
+            "quick": self.quick,
+            "image": self.image,
+            "complete": not_tried.is_empty() && !self.quick,
+            "not_tried": not_tried,
+        });
         let mut bad = 0;
         for (name, kind) in KINDS {
             let parts: Vec<(&Piece, &Found)> = self.parts_of(kind).collect();
-            if parts.is_empty() {
-                continue;
-            }
             let (summed, failures) = self.sum(kind, &parts);
             bad += failures;
             document[name] = summed;
         }
-        if !self.skips.is_empty() {
-            let mut all = Skips::default();
-            let mut scenarios = serde_json::Map::new();
-            let (mut executed, mut covered) = (0, 0);
-            for (scenario, found) in &self.skips {
-                let mut sum = found.sum();
-                // The worst first: people are shown only some.
-                sum.places
-                    .sort_by_key(|place| !place.ends_with(Skips::ACCEPTED));
-                executed += found.addresses;
-                covered += sum.covered.len();
-                scenarios.insert(
-                    scenario.clone(),
-                    json!({
-                        "instructions": found.instructions,
-                        "addresses_executed": found.addresses,
-                        "addresses_covered": sum.covered.len(),
-                        "all_trials": found.all_trials,
-                        "trials": sum.trials,
-                        "refused": sum.refused,
-                        "faulted": sum.faulted,
-                        "hung": sum.hung,
-                        "busy": sum.busy,
-                        "accepted": sum.accepted,
-                        "locked": sum.locked,
-                        "missed": sum.missed,
-                        "places": sum.places,
-                    }),
-                );
-                all.add(sum);
-            }
-            bad += all.accepted as u64;
-            document["instruction_skips"] = json!({
-                "trials": all.trials,
-                "accepted": all.accepted,
-                "addresses_executed": executed,
-                "addresses_covered": covered,
-                "scenarios": scenarios,
-            });
+        let mut all = Skips::default();
+        let mut scenarios = serde_json::Map::new();
+        let (mut executed, mut covered) = (0, 0);
+        for (scenario, found) in &self.skips {
+            let mut sum = found.sum();
+            // The worst first: people are shown only some.
+            sum.places
+                .sort_by_key(|place| !place.ends_with(Skips::ACCEPTED));
+            executed += found.addresses;
+            covered += sum.covered.len();
+            scenarios.insert(
+                scenario.clone(),
+                json!({
+                    "instructions": found.instructions,
+                    "addresses_executed": found.addresses,
+                    "addresses_covered": sum.covered.len(),
+                    "all_trials": found.all_trials,
+                    "trials": sum.trials,
+                    "refused": sum.refused,
+                    "faulted": sum.faulted,
+                    "hung": sum.hung,
+                    "busy": sum.busy,
+                    "accepted": sum.accepted,
+                    "locked": sum.locked,
+                    "missed": sum.missed,
+                    "places": sum.places,
+                }),
+            );
+            all.add(sum);
         }
+        bad += all.accepted as u64;
+        document["instruction_skips"] = json!({
+            "trials": all.trials,
+            "accepted": all.accepted,
+            "addresses_executed": executed,
+            "addresses_covered": covered,
+            "scenarios": scenarios,
+        });
         let failure = (bad > 0).then_some(Failure::Faults(bad));
         match output.json {
             true => told(&with_error(document, failure.as_ref()))?,
             false => print(&table(&document))?,
         }
         failure.map_or(Ok(()), Err)
+    }
+
+    /// What is in no part that is done.
+    fn not_tried(&self) -> Vec<String> {
+        let left = |name: &str, done: usize, all: usize| match (done, all) {
+            (done, all) if done >= all => None,
+            (0, _) => Some(name.to_owned()),
+            _ => Some(format!("{} of {all} parts of {name}", all - done)),
+        };
+        let kinds = KINDS.iter().filter_map(|(name, kind)| {
+            let all = self.all_parts(*kind);
+            left(&name.replace('_', " "), self.parts_of(*kind).count(), all)
+        });
+        let scenarios = Scenario::ALL.iter().filter_map(|scenario| {
+            let done = self
+                .skips
+                .get(scenario.name())
+                .map_or(0, |one| one.parts.len());
+            let name = format!("skips of {}", scenario.name());
+            left(&name, done, super::skip_parts(self.quick))
+        });
+        kinds.chain(scenarios).collect()
+    }
+
+    /// Parts that there are of one kind of fault.
+    fn all_parts(&self, kind: FaultKind) -> usize {
+        let pieces = PIECES.iter().filter(|piece| piece.kind == kind);
+        pieces.map(|piece| piece.parts(self.quick).get()).sum()
     }
 
     /// What parts of one kind of fault come to, and how many faults were not withstood.
@@ -88,18 +117,13 @@ impl Report {
         let stack = parts.iter().filter_map(|(_, found)| found.stack).max();
         // Faults must not take more stack than the budget's session, which is to take every path.
         let deeper = u64::from(stack.is_some() && stack > self.stack_budget);
-        let all: usize = PIECES
-            .iter()
-            .filter(|piece| piece.kind == kind)
-            .map(|piece| piece.parts(self.quick).get())
-            .sum();
         let examples = parts.iter().flat_map(|(_, found)| &found.examples);
         let examples: Vec<&String> = examples.take(Tally::EXAMPLES).collect();
         let (failures, panics) = (sum(|found| found.failures), sum(|found| found.panics));
         let mut summed = json!({
             "trials": sum(|found| found.trials),
             "parts_done": parts.len(),
-            "parts": all,
+            "parts": self.all_parts(kind),
             "examples": examples,
         });
         let failures_are = match kind {
@@ -136,6 +160,11 @@ fn table(document: &Value) -> String {
         let Some(Value::Object(part)) = document.get(key) else {
             continue;
         };
+        let scenarios = part.get("scenarios").and_then(Value::as_object);
+        if part.get("parts_done") == Some(&0.into()) || scenarios.is_some_and(|all| all.is_empty())
+        {
+            continue;
+        }
         let figures: Vec<String> = part
             .iter()
             .filter(|(_, value)| value.is_u64())
@@ -163,6 +192,18 @@ fn table(document: &Value) -> String {
             }
         }
         text += &some(part.get("examples"));
+    }
+    if document.get("quick") == Some(&true.into()) {
+        text += "a sample: without --quick everything is tried\n";
+    }
+    let not_tried = document.get("not_tried").and_then(Value::as_array);
+    let not_tried: Vec<&str> = not_tried
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    if !not_tried.is_empty() {
+        text += &format!("not tried: {}\n", not_tried.join(", "));
     }
     text
 }
