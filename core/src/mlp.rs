@@ -5,7 +5,7 @@
 //! - input: unsigned 8-bit features, zero point 0. A normalisation such as `x / 255 - 0.5` is
 //!   folded into the first layer's bias by the exporter, so the network takes raw pixels.
 //! - hidden activations: unsigned 8-bit, zero point 0. ReLU is the clamp at 0 of [`Requant::to_u8`].
-//! - weights: signed 8-bit in `[-127, 127]`, row-major `[outputs][inputs]`.
+//! - weights: signed 8-bit in `[-127, 127]`, [packed](pack) two outputs in a halfword.
 //! - biases and accumulators: `i32`. Every row satisfies `255 * sum(|w|) + |bias| <= i32::MAX`,
 //!   checked when a [`DenseRef`] is made, so no partial sum overflows in any order.
 //! - logits: `i32` on one common scale; `real logit = logit_scale * logit`.
@@ -19,11 +19,13 @@
 
 mod kernel;
 mod layer;
+mod packed;
 pub(crate) mod stream;
 
 use core::fmt;
 
 pub use layer::{Dense, DenseRef, Granularity, LayerBytes, LayerError, Row};
+pub use packed::{pack, packed_len, unpack};
 
 /// The four widths of a network, each at least 1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -148,41 +148,34 @@ impl core::error::Error for RequantError {}
 /// terms whose magnitudes add up to at most the bound.
 #[must_use]
 pub fn accumulator_bound(row: &[u8], bias: i32) -> i64 {
-    Magnitudes::of(row).bound(bias)
+    let mut all = Magnitudes::default();
+    for &weight in row {
+        all.and(i32::from(weight as i8));
+    }
+    all.bound(bias)
 }
 
 /// What a row's weights amount to, whatever their signs.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Magnitudes {
-    /// `sum(|w|)`.
-    sum: u64,
+    /// `sum(|w|)`, or as much as fits: too much in any case.
+    sum: u32,
     /// All magnitudes, or'ed: only 128 sets the highest of eight bits.
     bits: u32,
 }
 
 impl Magnitudes {
-    /// Of weights as two's-complement bytes.
-    pub(crate) fn of(weights: &[u8]) -> Self {
-        let mut all = Self::default();
-        // So short that 32 bits hold their sum.
-        for piece in weights.chunks(1 << 16) {
-            let mut sum = 0_u32;
-            for &weight in piece {
-                let magnitude = u32::from((weight as i8).unsigned_abs());
-                sum = sum.wrapping_add(magnitude);
-                all.bits |= magnitude;
-            }
-            all.sum = all.sum.saturating_add(u64::from(sum));
-        }
-        all
+    /// With one more weight, in `-128..=128`.
+    #[inline]
+    pub(crate) const fn and(&mut self, weight: i32) {
+        let magnitude = weight.unsigned_abs();
+        self.sum = self.sum.saturating_add(magnitude);
+        self.bits |= magnitude;
     }
 
-    /// With those of the row's next weights.
-    pub(crate) const fn and(self, next: Self) -> Self {
-        Self {
-            sum: self.sum.saturating_add(next.sum),
-            bits: self.bits | next.bits,
-        }
+    /// Whether all weights are 0.
+    pub(crate) const fn are_zero(self) -> bool {
+        self.bits == 0
     }
 
     /// Whether no weight is -128.
@@ -192,9 +185,8 @@ impl Magnitudes {
 
     /// `255 * sum(|w|) + |bias|`, see [`accumulator_bound`].
     pub(crate) fn bound(self, bias: i32) -> i64 {
-        let products = self.sum.saturating_mul(u64::from(ACTIVATION_MAX));
-        let bound = products.saturating_add(u64::from(bias.unsigned_abs()));
-        i64::try_from(bound).unwrap_or(i64::MAX)
+        // Far below 2^63.
+        i64::from(self.sum) * i64::from(ACTIVATION_MAX) + i64::from(bias.unsigned_abs())
     }
 }
 

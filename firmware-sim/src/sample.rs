@@ -6,7 +6,9 @@ use sealnet_core::artefact::{
     sealed_len, write_body,
 };
 use sealnet_core::fernet::{DerivationKey, FernetKey, Iv, NONCE_LEN};
-use sealnet_core::mlp::{DenseRef, Granularity, LayerBytes, LayerError, Network, ShapeError};
+use sealnet_core::mlp::{
+    DenseRef, Granularity, LayerBytes, LayerError, Network, ShapeError, pack, packed_len,
+};
 use sealnet_core::sign::{Ed25519SigningKey, HmacKey, SigningKey};
 
 use crate::identity::{DeviceName, Identity};
@@ -149,6 +151,9 @@ impl Layer {
             // -128 is no weight.
             *weight = (*weight).max(1).wrapping_add(u8::from(*weight == 0x80));
         }
+        let mut packed = vec![0; packed_len(inputs, outputs)];
+        // Its arrays have their lengths.
+        let _ = pack(inputs, outputs, &weights, &mut packed);
         // Sums of random signs grow with the square root of their number: this brings them to some 100.
         let multiplier = (f64::from(1 << 16) / (inputs as f64).sqrt()) as i32;
         Self {
@@ -157,7 +162,7 @@ impl Layer {
             biases: vec![0; 4 * outputs],
             multipliers: multiplier.to_le_bytes().repeat(outputs),
             shifts: vec![23; outputs],
-            weights,
+            weights: packed,
         }
     }
 

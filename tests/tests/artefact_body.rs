@@ -37,7 +37,8 @@ fn arrays() -> [[Array; 4]; 3] {
     };
     [0, 1, 2].map(|layer| {
         let (inputs, outputs) = (WIDTHS[layer], WIDTHS[layer + 1]);
-        [4 * outputs, 4 * outputs, outputs, inputs * outputs].map(&mut array)
+        let packed = 2 * inputs.div_ceil(2) * 4 * outputs.div_ceil(4);
+        [4 * outputs, 4 * outputs, outputs, packed].map(&mut array)
     })
 }
 
@@ -105,7 +106,8 @@ fn the_layout_is_as_documented() {
     assert_eq!(sections[4].end, body.len());
     for (section, kind) in sections.iter().zip([1, 3, 5, 6, 7]) {
         let len = u32::try_from(section.payload.len()).unwrap().to_le_bytes();
-        let header = [&[kind, 0, 1, 0], &len[..], &[0; 8]].concat();
+        let version = if kind == 1 { 2 } else { 1 };
+        let header = [&[kind, 0, version, 0], &len[..], &[0; 8]].concat();
         assert_eq!(body[section.start..section.payload.start], header);
     }
     for (layer, [biases, multipliers, shifts, weights]) in model().layers.iter().zip(arrays()) {
@@ -150,7 +152,8 @@ fn reserved_unknown_and_misplaced_sections() {
         );
     }
     for at in [0, golden.start, policy.start, scaling.start, names.start] {
-        for version in [0_u16, 2, 0x0100] {
+        let other = if at == 0 { 1 } else { 2 };
+        for version in [0_u16, other, 3, 0x0100] {
             let found = refused(|b| set(b, at + 2, &version.to_le_bytes()));
             assert!(
                 matches!(found, E::Section { cause: S::Version(v), .. } if v == version),
@@ -316,14 +319,29 @@ fn layers_that_are_out_of_range() {
     for (n, [biases, multipliers, shifts, weights]) in arrays().iter().enumerate() {
         let layer = n as u8 + 1;
         let of = |cause| E::Layer { layer, cause };
-        let inputs = WIDTHS[n];
-        for (at, index) in weights.bytes.clone().zip(0..) {
-            let row = index / inputs;
-            assert_eq!(
-                refused(|b| b[at] = 0x80),
-                of(LayerError::WeightRange { row })
-            );
+        let (inputs, outputs) = (WIDTHS[n], WIDTHS[n + 1]);
+        let mut halves = weights.bytes.clone().step_by(2);
+        for first in (0..inputs).step_by(2) {
+            for even in (0..outputs.next_multiple_of(4)).step_by(2) {
+                for input in [first, first + 1] {
+                    let at = halves.next().unwrap();
+                    let odd = even + 1;
+                    // Of the even output -128, of the odd one -128 and 128; both rows may be none of the layer's.
+                    for (half, row) in [(0x0080_u16, even), (0x8000, odd), (0x7FFF, odd)] {
+                        let found = refused(|b| set(b, at, &half.to_le_bytes()));
+                        // 0x7FFF is -1 for the even output.
+                        let even_first = input >= inputs || (even >= outputs && half == 0x7FFF);
+                        let expected = match row < outputs {
+                            _ if even_first => LayerError::Padding { row: even },
+                            true => LayerError::WeightRange { row },
+                            false => LayerError::Padding { row },
+                        };
+                        assert_eq!(found, of(expected), "{half:#x} for {input}, {row}");
+                    }
+                }
+            }
         }
+        assert_eq!(halves.next(), None);
         for (row, at) in biases.bytes.clone().step_by(4).enumerate() {
             for bias in [i32::MAX, i32::MIN, -i32::MAX] {
                 let found = refused(|b| set(b, at, &bias.to_le_bytes()));

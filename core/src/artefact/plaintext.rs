@@ -47,7 +47,7 @@ impl Plaintext for VerifiedToken<'_> {
     }
 
     fn prove(&self, layer: &LayerAt) -> Result<(), LayerError> {
-        layer.stream(self).prove(layer.inputs, layer.outputs)
+        layer.stream(self).prove(layer.inputs)
     }
 }
 

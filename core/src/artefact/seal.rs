@@ -4,12 +4,12 @@
 use core::fmt;
 
 use super::header::{NO_DIGEST, NO_KEY};
-use super::section::{self, ALIGNMENT, ColumnScaling, ReplyPolicy, SECTION_VERSION, padding};
+use super::section::{self, ALIGNMENT, ColumnScaling, ReplyPolicy, padding};
 use super::{
     BodyEncoding, GOLDEN_MAX, HEADER_LEN, Header, Name, NamesSpec, Provenance, golden_logits,
 };
 use crate::fernet::{self, FernetError, FernetKey, Iv};
-use crate::mlp::{Granularity, Network, Shape, ShapeError};
+use crate::mlp::{Granularity, Network, Shape, ShapeError, packed_len};
 use crate::record::FeatureType;
 use crate::sign::{Domain, SIGNATURE_LEN, SigningKey, sha512};
 use crate::wire::{WireError, Writer};
@@ -223,7 +223,10 @@ pub const fn body_len(
 /// Biases, multipliers, shifts and weights of a layer.
 const fn layer_len(inputs: usize, outputs: usize, granularity: Granularity) -> usize {
     let factors = granularity.factors(outputs);
-    padded(4 * outputs) + padded(4 * factors) + padded(factors) + padded(inputs * outputs)
+    padded(4 * outputs)
+        + padded(4 * factors)
+        + padded(factors)
+        + padded(packed_len(inputs, outputs))
 }
 
 /// All golden logits.
@@ -381,7 +384,7 @@ impl core::error::Error for SealError {}
 
 fn section_header(w: &mut Writer<'_>, section: u16, len: usize) -> Result<(), SealError> {
     w.u16(section)?;
-    w.u16(SECTION_VERSION)?;
+    w.u16(section::version(section))?;
     w.u32(length(len)?)?;
     Ok(w.zeros(8)?)
 }

@@ -4,7 +4,7 @@
 use super::names::NamesAt;
 use super::plaintext::{Cursor, LayerAt, Plaintext, Span};
 use super::{ArtefactError, Names, SectionError};
-use crate::mlp::{Granularity, Mlp, Network, Shape};
+use crate::mlp::{Granularity, Mlp, Network, Shape, packed_len};
 
 /// Layers with 8-bit weights. Required.
 pub const LAYERS_INT8: u16 = 1;
@@ -23,8 +23,16 @@ pub const NAMES: u16 = 7;
 
 /// Sections, and the arrays inside the layers, begin at multiples of this.
 pub const ALIGNMENT: usize = 16;
-/// The version of every section.
-pub const SECTION_VERSION: u16 = 1;
+
+/// The one version of a section type: the second of the int8 layers packs their weights, the first had them row by
+/// row.
+#[must_use]
+pub const fn version(section: u16) -> u16 {
+    match section {
+        LAYERS_INT8 => 2,
+        _ => 1,
+    }
+}
 
 /// A section type's name, for people.
 #[must_use]
@@ -232,7 +240,7 @@ impl Sections {
                 _ => return Err(r.fail(SectionError::Unknown)),
             };
             let version = r.u16()?;
-            if version != SECTION_VERSION {
+            if version != self::version(section) {
                 return Err(r.fail(SectionError::Version(version)));
             }
             // Strictly ascending: no type twice, and one order for one content.
@@ -278,7 +286,7 @@ fn layers(
                 array(&mut r, 4, outputs)?,
                 array(&mut r, 4, factors)?,
                 array(&mut r, 1, factors)?,
-                array(&mut r, inputs, outputs)?,
+                array(&mut r, 1, packed_len(inputs, outputs))?,
             ],
         };
         let proved = r.plaintext().prove(&at);

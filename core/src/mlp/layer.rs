@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use super::packed::{self, Tile, packed_len};
 use super::{ShapeError, kernel};
 use crate::quant::{Magnitudes, Requant, RequantError};
 
@@ -37,7 +38,7 @@ pub struct LayerBytes<'w> {
     pub multipliers: &'w [u8],
     /// `[n]` shifts, `u8`, in `1..=62`.
     pub shifts: &'w [u8],
-    /// `[outputs][inputs]` weights, `i8`, in `[-127, 127]`.
+    /// `[outputs][inputs]` weights, `i8`, in `[-127, 127]`, [packed](super::pack).
     pub weights: &'w [u8],
 }
 
@@ -57,6 +58,11 @@ pub enum LayerError {
         /// The output it belongs to.
         row: usize,
     },
+    /// A weight of no input or no output is not 0.
+    Padding {
+        /// The output that it would belong to.
+        row: usize,
+    },
     /// A multiplier or a shift is out of range.
     Requant {
         /// The factor's index, from 0.
@@ -73,6 +79,9 @@ impl fmt::Display for LayerError {
             Self::WeightRange { row } => write!(f, "output {row} has a weight of -128"),
             Self::AccumulatorBound { row } => {
                 write!(f, "output {row} could overflow its 32-bit accumulator")
+            }
+            Self::Padding { row } => {
+                write!(f, "what fills up the weights of output {row} is not 0")
             }
             Self::Requant { row, cause } => write!(f, "requantisation factor {row}: {cause}"),
         }
@@ -91,7 +100,7 @@ pub struct DenseRef<'w> {
     biases: &'w [[u8; 4]],
     multipliers: &'w [[u8; 4]],
     shifts: &'w [u8],
-    weights: &'w [u8],
+    weights: &'w [[u8; 4]],
 }
 
 impl<'w> DenseRef<'w> {
@@ -111,8 +120,17 @@ impl<'w> DenseRef<'w> {
             Requant::new(i32::from_le_bytes(multiplier), shift)
                 .map_err(|cause| LayerError::Requant { row, cause })?;
         }
-        for (index, row) in layer.rows().enumerate() {
-            prove_row(index, Magnitudes::of(row.weights), row.bias)?;
+        let mut biases = layer.biases.iter().map(|bias| i32::from_le_bytes(*bias));
+        for (tile, first) in layer.tiles().zip((0..).step_by(packed::TILE)) {
+            for pair in 0..tile.stride {
+                let row = first + 2 * pair;
+                let mut proof = PairProof::default();
+                for (column, input) in tile.words.chunks(tile.stride).zip((0..).step_by(2)) {
+                    let word = column.get(pair).copied().unwrap_or_default();
+                    proof.and(word, inputs.saturating_sub(input));
+                }
+                proof.finish(row, [biases.next(), biases.next()])?;
+            }
         }
         Ok(layer)
     }
@@ -136,13 +154,9 @@ impl<'w> DenseRef<'w> {
             biases: words(bytes.biases, outputs)?,
             multipliers: words(bytes.multipliers, factors)?,
             shifts: bytes.shifts,
-            weights: bytes.weights,
+            weights: words(bytes.weights, packed_len(inputs, outputs) / 4)?,
         };
-        if inputs == 0
-            || outputs == 0
-            || layer.shifts.len() != factors
-            || inputs.checked_mul(outputs) != Some(layer.weights.len())
-        {
+        if inputs == 0 || outputs == 0 || layer.shifts.len() != factors {
             return Err(LayerError::Length);
         }
         Ok(layer)
@@ -173,28 +187,25 @@ impl<'w> DenseRef<'w> {
             biases: self.biases.as_flattened(),
             multipliers: self.multipliers.as_flattened(),
             shifts: self.shifts,
-            weights: self.weights,
+            weights: self.weights.as_flattened(),
         }
     }
 
-    /// The layer's outputs in order.
+    /// What belongs to the layer's outputs beside their weights, in order.
     #[inline]
-    pub fn rows(&self) -> impl Iterator<Item = Row<'w>> + use<'w> {
-        let inputs = self.inputs;
-        let mut rest = self.weights;
+    pub fn rows(&self) -> impl Iterator<Item = Row> + use<'w> {
         let factors = self.multipliers.iter().zip(self.shifts).cycle();
-        self.biases
-            .iter()
-            .zip(factors)
-            .map_while(move |(&bias, (&multiplier, &shift))| {
-                let (weights, after) = rest.split_at_checked(inputs)?;
-                rest = after;
-                Some(Row {
-                    weights,
-                    bias: i32::from_le_bytes(bias),
-                    requant: Requant::from_proved(i32::from_le_bytes(multiplier), shift),
-                })
-            })
+        let biases = self.biases.iter().zip(factors);
+        biases.map(|(&bias, (&multiplier, &shift))| Row {
+            bias: i32::from_le_bytes(bias),
+            requant: Requant::from_proved(i32::from_le_bytes(multiplier), shift),
+        })
+    }
+
+    /// Its weights, in tiles.
+    #[inline]
+    pub(super) fn tiles(&self) -> impl Iterator<Item = Tile<'w>> + use<'w> {
+        packed::tiles(self.inputs, self.outputs, self.weights)
     }
 }
 
@@ -206,10 +217,8 @@ impl fmt::Debug for DenseRef<'_> {
 }
 
 /// One output of a layer.
-#[derive(Clone, Copy)]
-pub struct Row<'w> {
-    /// `[inputs]` weights as two's-complement bytes, each in `[-127, 127]`.
-    pub weights: &'w [u8],
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
     /// Added to the sum of products.
     pub bias: i32,
     /// Takes the accumulator to the output's scale.
@@ -255,15 +264,47 @@ impl<'w, const IN: usize, const OUT: usize> TryFrom<DenseRef<'w>> for Dense<'w, 
     }
 }
 
-/// Proves a row: no weight of -128, and no accumulator that overflows.
-pub(super) fn prove_row(row: usize, weights: Magnitudes, bias: i32) -> Result<(), LayerError> {
-    if !weights.in_range() {
-        return Err(LayerError::WeightRange { row });
+/// The proof of two outputs whose weights lie together: no weight out of range, and no accumulator that overflows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct PairProof {
+    /// Of the even and the odd output.
+    magnitudes: [Magnitudes; 2],
+    /// What lies beside the last input, or'ed.
+    beside: i32,
+}
+
+impl PairProof {
+    /// With their weights of the next two inputs, of `left` that are left.
+    #[inline]
+    pub(super) fn and(&mut self, word: [u8; 4], left: usize) {
+        let [even, odd] = &mut self.magnitudes;
+        let [first, second] = packed::weights(word);
+        for [for_even, for_odd] in [first, second] {
+            even.and(for_even);
+            odd.and(for_odd);
+        }
+        if left == 1 {
+            let [for_even, for_odd] = second;
+            self.beside = for_even | for_odd;
+        }
     }
-    if weights.bound(bias) > i64::from(i32::MAX) {
-        return Err(LayerError::AccumulatorBound { row });
+
+    /// Of output `row` and the next one: their biases, `None` where there is no such output.
+    pub(super) fn finish(self, row: usize, biases: [Option<i32>; 2]) -> Result<(), LayerError> {
+        for ((row, weights), bias) in (row..).zip(self.magnitudes).zip(biases) {
+            let beside = bias.is_none() && !weights.are_zero();
+            if beside || self.beside != 0 {
+                return Err(LayerError::Padding { row });
+            }
+            if !weights.in_range() {
+                return Err(LayerError::WeightRange { row });
+            }
+            if weights.bound(bias.unwrap_or_default()) > i64::from(i32::MAX) {
+                return Err(LayerError::AccumulatorBound { row });
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Exactly `count` 32-bit words.

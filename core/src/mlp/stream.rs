@@ -1,10 +1,13 @@
 //! A layer whose parameters are read in pieces, once for each use: they never exist whole.
 
+use core::array;
+
 use zeroize::Zeroizing;
 
-use super::layer::prove_row;
+use super::layer::PairProof;
+use super::packed::{TILE, column_words};
 use super::{Granularity, LayerError, kernel};
-use crate::quant::{Magnitudes, Requant};
+use crate::quant::Requant;
 
 /// Gives bytes from front to back.
 pub(crate) trait Source {
@@ -13,17 +16,19 @@ pub(crate) trait Source {
 }
 
 /// One pass over a layer: its four arrays as [`LayerBytes`](super::LayerBytes) has them, each read side by
-/// side with the others, so that nothing of them is kept but a piece of a row.
+/// side with the others, so that nothing of them is kept but a column of a tile.
 pub(crate) struct LayerStream<S> {
     biases: S,
     multipliers: S,
     shifts: S,
     weights: S,
+    /// Outputs not yet taken.
+    outputs: usize,
     /// Factors not yet read: one for each output, or one for the first that stays for all.
     factors: usize,
     requant: Requant,
-    /// Weights of one output, wiped when dropped.
-    piece: Zeroizing<[u8; PIECE]>,
+    /// Weights of two inputs, wiped when dropped.
+    column: Zeroizing<[[u8; 4]; TILE / 2]>,
 }
 
 impl<S: Source> LayerStream<S> {
@@ -38,73 +43,105 @@ impl<S: Source> LayerStream<S> {
             multipliers,
             shifts,
             weights,
+            outputs,
             factors: granularity.factors(outputs),
             requant: Requant::from_proved(0, 1),
-            piece: Zeroizing::new([0; PIECE]),
+            column: Zeroizing::new([[0; 4]; TILE / 2]),
         }
     }
 
-    /// Proves what [`DenseRef::new`](super::DenseRef::new) proves, in its order: factors in range, then row by
-    /// row weights in `[-127, 127]` and the accumulator's bound.
-    pub(crate) fn prove(mut self, inputs: usize, outputs: usize) -> Result<(), LayerError> {
-        if inputs == 0 || outputs == 0 {
+    /// Proves what [`DenseRef::new`](super::DenseRef::new) proves, in its order: factors in range, then output by
+    /// output weights in `[-127, 127]` and the accumulator's bound.
+    pub(crate) fn prove(mut self, inputs: usize) -> Result<(), LayerError> {
+        if inputs == 0 || self.outputs == 0 {
             return Err(LayerError::Length);
         }
         for row in 0..self.factors {
             let (multiplier, shift) = self.factor().ok_or(LayerError::Length)?;
             Requant::new(multiplier, shift).map_err(|cause| LayerError::Requant { row, cause })?;
         }
-        for row in 0..outputs {
-            let bias = self.bias().ok_or(LayerError::Length)?;
-            let mut all = Magnitudes::default();
-            let mut left = inputs;
-            while left > 0 {
-                let weights = self.piece.get_mut(..left.min(PIECE)).unwrap_or_default();
-                self.weights.fill(weights).ok_or(LayerError::Length)?;
-                all = all.and(Magnitudes::of(weights));
-                left = left.saturating_sub(PIECE);
+        let outputs = self.outputs;
+        for first in (0..outputs).step_by(TILE) {
+            let mut proofs = [PairProof::default(); TILE / 2];
+            for input in (0..inputs).step_by(2) {
+                let column = self.column().ok_or(LayerError::Length)?;
+                for (proof, word) in proofs.iter_mut().zip(column) {
+                    proof.and(*word, inputs - input);
+                }
             }
-            prove_row(row, all, bias)?;
+            let pairs = column_words(self.outputs);
+            for (proof, row) in proofs.into_iter().take(pairs).zip((first..).step_by(2)) {
+                let mut bias = |row| match row < outputs {
+                    true => self.bias().map(Some).ok_or(LayerError::Length),
+                    false => Ok(None),
+                };
+                proof.finish(row, [bias(row)?, bias(row + 1)?])?;
+            }
+            self.outputs = self.outputs.saturating_sub(TILE);
         }
         Ok(())
     }
 
     /// A hidden layer, proved before: `out[outputs]` activations of `input[inputs]`.
     pub(crate) fn hidden(mut self, input: &[u8], out: &mut [u8]) {
-        for activation in out {
-            let Some((acc, requant)) = self.next(input) else {
-                return;
-            };
-            *activation = requant.to_u8(acc);
+        for out in out.chunks_mut(TILE) {
+            let sums = self.tile(input);
+            for (activation, sum) in out.iter_mut().zip(sums.as_flattened()) {
+                let Some((acc, requant)) = self.finish(*sum) else {
+                    return;
+                };
+                *activation = requant.to_u8(acc);
+            }
         }
     }
 
     /// The output layer, proved before: `out[outputs]` logits of `input[inputs]`.
     pub(crate) fn output(mut self, input: &[u8], out: &mut [i32]) {
-        for logit in out {
-            let Some((acc, requant)) = self.next(input) else {
-                return;
-            };
-            *logit = requant.to_i32(acc);
+        for out in out.chunks_mut(TILE) {
+            let sums = self.tile(input);
+            for (logit, sum) in out.iter_mut().zip(sums.as_flattened()) {
+                let Some((acc, requant)) = self.finish(*sum) else {
+                    return;
+                };
+                *logit = requant.to_i32(acc);
+            }
         }
     }
 
-    /// The next output's accumulator, and the factor for it.
+    /// The next tile's sums of products, without biases.
+    #[inline(never)] // called from two places
+    fn tile(&mut self, input: &[u8]) -> [[i32; 2]; TILE / 2] {
+        let mut sums = [[0; 2]; TILE / 2];
+        for inputs in input.chunks(2) {
+            let inputs = array::from_fn(|n| inputs.get(n).copied().unwrap_or_default());
+            let Some(column) = self.column() else {
+                break;
+            };
+            // Every partial sum fits: the bound was proved.
+            kernel::column(column, inputs, &mut sums);
+        }
+        self.outputs = self.outputs.saturating_sub(TILE);
+        sums
+    }
+
+    /// The next column of the tile.
     #[inline(never)] // called from two loops
-    fn next(&mut self, input: &[u8]) -> Option<(i32, Requant)> {
+    fn column(&mut self) -> Option<&[[u8; 4]]> {
+        let words = column_words(self.outputs);
+        let column = self.column.get_mut(..words)?;
+        self.weights.fill(column.as_flattened_mut())?;
+        Some(column)
+    }
+
+    /// The next output's accumulator, its products being summed, and the factor for it.
+    #[inline(never)] // called from two loops
+    fn finish(&mut self, sum: i32) -> Option<(i32, Requant)> {
         if let Some(rest) = self.factors.checked_sub(1) {
             self.factors = rest;
             let (multiplier, shift) = self.factor()?;
             self.requant = Requant::from_proved(multiplier, shift);
         }
-        let mut acc = self.bias()?;
-        for input in input.chunks(PIECE) {
-            let weights = self.piece.get_mut(..input.len())?;
-            self.weights.fill(weights)?;
-            // Every partial sum fits: the row's bound was proved.
-            acc = kernel::accumulate(weights, input, acc);
-        }
-        Some((acc, self.requant))
+        Some((self.bias()?.wrapping_add(sum), self.requant))
     }
 
     fn bias(&mut self) -> Option<i32> {
@@ -121,7 +158,3 @@ impl<S: Source> LayerStream<S> {
         Some((i32::from_le_bytes(multiplier), shift))
     }
 }
-
-/// Bytes of a row that are read at once, a multiple of every kernel's step and of an AES block. Longer ones
-/// save little, shorter ones cost calls.
-const PIECE: usize = 128;

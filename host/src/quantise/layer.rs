@@ -1,6 +1,6 @@
 //! One layer's integers.
 
-use sealnet_core::mlp::{DenseRef, Granularity, LayerBytes};
+use sealnet_core::mlp::{DenseRef, Granularity, LayerBytes, pack, packed_len};
 use sealnet_core::quant::{Requant, SHIFT_MAX, SHIFT_MIN, accumulator_bound};
 
 use crate::error::{Error, Result};
@@ -13,7 +13,7 @@ pub struct QuantisedLayer {
     pub inputs: usize,
     /// Outputs.
     pub outputs: usize,
-    /// `[outputs][inputs]` i8 in [-127, 127], as two's-complement bytes.
+    /// `[outputs][inputs]` i8 in [-127, 127], packed as [`pack`] does it.
     pub weights: Vec<u8>,
     /// `[outputs]` i32.
     pub biases: Vec<u8>,
@@ -114,16 +114,24 @@ impl RealLayer {
         let mut layer = QuantisedLayer {
             inputs: self.inputs,
             outputs: self.bias.len(),
-            weights: Vec::with_capacity(self.weights.len()),
+            weights: vec![0; packed_len(self.inputs, self.bias.len())],
             biases: Vec::new(),
             multipliers: Vec::new(),
             shifts: Vec::new(),
         };
+        let mut all_weights = Vec::with_capacity(self.weights.len());
         for ((row, &bias), &scale) in rows().zip(&scales) {
             let (weights, bias) = self.round(row, bias, scale);
-            layer.weights.extend(weights);
+            all_weights.extend(weights);
             layer.biases.extend(bias.to_le_bytes());
         }
+        pack(
+            layer.inputs,
+            layer.outputs,
+            &all_weights,
+            &mut layer.weights,
+        )
+        .ok_or_else(|| Error::input("a layer has no inputs or outputs", CANNOT))?;
         for scale in &scales[..granularity.factors(scales.len())] {
             let requant = requant_from_real(scale / unit).ok_or_else(|| {
                 Error::input(

@@ -3,7 +3,7 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use sealnet_core::mlp::{DenseRef, Granularity, LayerBytes, LayerError, Network};
+use sealnet_core::mlp::{DenseRef, Granularity, LayerBytes, LayerError, Network, pack, packed_len};
 use sealnet_core::quant::Requant;
 
 /// A layer that owns its numbers, as an exporter does.
@@ -30,7 +30,7 @@ impl Layer {
     pub fn to_bytes(&self) -> OwnedBytes {
         let le = |n: &i32| n.to_le_bytes();
         OwnedBytes {
-            weights: self.weights.iter().map(|&w| w as u8).collect(),
+            weights: self.packed(),
             biases: self.biases.iter().flat_map(le).collect(),
             multipliers: self
                 .requants
@@ -38,6 +38,16 @@ impl Layer {
                 .flat_map(|r| r.multiplier().to_le_bytes())
                 .collect(),
             shifts: self.requants.iter().map(|r| r.shift()).collect(),
+        }
+    }
+
+    /// The weights as they are stored; as they are if they do not have the layer's length.
+    pub fn packed(&self) -> Vec<u8> {
+        let bytes: Vec<u8> = self.weights.iter().map(|&w| w as u8).collect();
+        let mut packed = vec![0; packed_len(self.inputs, self.outputs)];
+        match pack(self.inputs, self.outputs, &bytes, &mut packed) {
+            Some(()) => packed,
+            None => bytes,
         }
     }
 

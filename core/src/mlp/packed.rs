@@ -1,0 +1,170 @@
+//! How a layer's weights lie in memory: so that a Cortex-M4 spends least on them.
+//!
+//! A word holds four weights, those of two outputs for two inputs. Its lower half is for the even input, its upper
+//! one for the odd input, and each half is one signed number
+//!
+//! ```text
+//! half = 256 * weight[odd output][input] + weight[even output][input]
+//! ```
+//!
+//! One multiplication of both halves adds `256 * A + B` to a sum, and one of their sign-extended lower bytes adds
+//! `B` to another, where `A` and `B` are what the odd and the even output are after: `A = (first - second) / 256`.
+//! That division is exact as long as `|A| < 2^23`, which `FLUSH` inputs cannot leave.
+//!
+//! Outputs are taken in tiles of `TILE`, the last of which may be narrower. A tile is its columns, one for each two
+//! inputs, and a column has two words for each four outputs. What lies beside the layer's inputs and outputs is
+//! zero.
+
+/// Outputs a tile.
+pub(super) const TILE: usize = 64;
+
+/// Inputs after which an odd output's sum must be taken out of the sum of both: `255 * 127 * 256 < 2^23`.
+pub(super) const FLUSH: usize = 256;
+
+/// Outputs that lie together in a column.
+pub(super) const BLOCK: usize = 4;
+/// Words of a column that are for them.
+pub(super) const BLOCK_WORDS: usize = BLOCK / 2;
+
+/// Bytes that the weights of a layer take; `usize::MAX` if that is more than there can be.
+#[must_use]
+pub const fn packed_len(inputs: usize, outputs: usize) -> usize {
+    let column = outputs.div_ceil(BLOCK).saturating_mul(4 * BLOCK_WORDS);
+    inputs.div_ceil(2).saturating_mul(column)
+}
+
+/// Packs `[outputs][inputs]` weights, two's-complement bytes, into `packed`; `None` if either does not have its
+/// length.
+#[must_use]
+pub fn pack(inputs: usize, outputs: usize, weights: &[u8], packed: &mut [u8]) -> Option<()> {
+    if inputs.checked_mul(outputs) != Some(weights.len())
+        || packed_len(inputs, outputs) != packed.len()
+    {
+        return None;
+    }
+    let weight = |output: usize, input: usize| {
+        let within = output < outputs && input < inputs;
+        let weight = weights.get(output * inputs + input).filter(|_| within);
+        i32::from(weight.copied().unwrap_or_default() as i8)
+    };
+    let (words, _) = packed.as_chunks_mut();
+    for (word, (output, input)) in words.iter_mut().zip(places(inputs, outputs)) {
+        let half = |input| {
+            let both = 256 * weight(output + 1, input) + weight(output, input);
+            (both as i16).to_le_bytes()
+        };
+        let [[a, b], [c, d]] = [half(input), half(input + 1)];
+        *word = [a, b, c, d];
+    }
+    Some(())
+}
+
+/// The `[outputs][inputs]` weights that [`pack`] has packed; `None` if either slice does not have its length.
+#[must_use]
+pub fn unpack(inputs: usize, outputs: usize, packed: &[u8], unpacked: &mut [u8]) -> Option<()> {
+    if inputs.checked_mul(outputs) != Some(unpacked.len())
+        || packed_len(inputs, outputs) != packed.len()
+    {
+        return None;
+    }
+    let (words, _) = packed.as_chunks();
+    for (word, (output, input)) in words.iter().zip(places(inputs, outputs)) {
+        for (input, both) in (input..inputs).zip(weights(*word)) {
+            for (output, weight) in (output..outputs).zip(both) {
+                *unpacked.get_mut(output * inputs + input)? = weight as u8;
+            }
+        }
+    }
+    Some(())
+}
+
+/// The first output and the first input of each word.
+fn places(inputs: usize, outputs: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..outputs).step_by(TILE).flat_map(move |tile| {
+        let words = column_words(outputs - tile);
+        let columns = (0..inputs).step_by(2);
+        columns.flat_map(move |input| (0..words).map(move |word| (tile + 2 * word, input)))
+    })
+}
+
+/// Some outputs' weights.
+#[derive(Clone, Copy)]
+pub(super) struct Tile<'w> {
+    /// Its columns.
+    pub(super) words: &'w [[u8; 4]],
+    /// Words a column.
+    pub(super) stride: usize,
+}
+
+/// The tiles of a layer, first to last.
+#[inline]
+pub(super) fn tiles(
+    inputs: usize,
+    outputs: usize,
+    words: &[[u8; 4]],
+) -> impl Iterator<Item = Tile<'_>> {
+    let columns = inputs.div_ceil(2);
+    let mut left = outputs;
+    // Of a layer without inputs there are no words.
+    words
+        .chunks((columns * (TILE / 2)).max(1))
+        .map(move |words| {
+            let stride = column_words(left);
+            left = left.saturating_sub(TILE);
+            Tile { words, stride }
+        })
+}
+
+/// Words of a column of the next tile where so many outputs are left.
+pub(super) const fn column_words(outputs: usize) -> usize {
+    let outputs = if outputs < TILE { outputs } else { TILE };
+    BLOCK_WORDS * outputs.div_ceil(BLOCK)
+}
+
+/// The weights of a word: for each input those of the even and the odd output.
+#[inline(always)]
+pub(super) fn weights([a, b, c, d]: [u8; 4]) -> [[i32; 2]; 2] {
+    [[a, b], [c, d]].map(|half| {
+        let both = i32::from(i16::from_le_bytes(half));
+        let even = i32::from(both as i8);
+        // Exact: its lower byte is zero.
+        [even, (both - even) >> 8]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lies_as_documented() {
+        // Three outputs, three inputs.
+        let weights = [1_i8, 2, 3, -4, 5, 6, 127, -127, 9].map(|weight| weight as u8);
+        let mut packed = [0xA5; 16];
+        assert_eq!(pack(3, 3, &weights, &mut packed[..15]), None);
+        assert_eq!(pack(3, 3, &weights[..8], &mut packed), None);
+        pack(3, 3, &weights, &mut packed).unwrap();
+        let (halves, _) = packed.as_chunks();
+        #[rustfmt::skip]
+        let expected = [
+            256 * -4 + 1, 256 * 5 + 2, 127, -127,
+            256 * 6 + 3, 0, 9, 0,
+        ];
+        assert_eq!(halves, expected.map(i16::to_le_bytes));
+        let expected = [
+            [[1, -4], [2, 5]],
+            [[127, 0], [-127, 0]],
+            [[3, 6], [0, 0]],
+            [[9, 0], [0, 0]],
+        ];
+        assert_eq!(
+            packed
+                .as_chunks()
+                .0
+                .iter()
+                .map(|word| super::weights(*word))
+                .collect::<heapless::Vec<_, 4>>(),
+            expected
+        );
+    }
+}
