@@ -8,7 +8,7 @@
 //!       ─open_streamed(&FernetKey)─▶ OpenedStreamed ─load─▶ Deployed
 //! ```
 //!
-//! Each arrow consumes the value before it, and nothing else makes the value after it. Of all that is
+//! Verifying and loading consume the value before them, opening looks at bytes that cannot change, and nothing else makes the value after it. Of all that is
 //! made from an artefact only [`Deployed`] and [`DeployedAny`] can answer. An unknown version, scheme,
 //! flag, type or policy is an error, never a default. Everything borrows: the weights are used where they lie.
 //!
@@ -119,7 +119,7 @@
 //! multiple of four. What fills up is zero. So a Cortex-M4 takes four products with three instructions, and a
 //! body that is streamed is read once, from front to back.
 //!
-//! Every output satisfies `255 * sum(|weight|) + |bias| <= 2^31 - 1`. Sections and arrays begin at
+//! Every output satisfies `255 * 127 * inputs + |bias| <= 2^31 - 1`. Sections and arrays begin at
 //! multiples of 16 from the plaintext's start, and the header's length is such a multiple: in a
 //! clear file every array is 16-byte aligned from the file's start.
 //!

@@ -14,7 +14,7 @@
 //! | [`softmax`] | probabilities for people to read |
 //! | [`protocol`] | frames, requests, replies and receipts of the device |
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![cfg_attr(
     not(test),
     deny(

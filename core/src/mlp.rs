@@ -6,7 +6,7 @@
 //!   folded into the first layer's bias by the exporter, so the network takes raw pixels.
 //! - hidden activations: unsigned 8-bit, zero point 0. ReLU is the clamp at 0 of [`Requant::to_u8`].
 //! - weights: signed 8-bit in `[-127, 127]`, [packed](pack) two outputs in a halfword.
-//! - biases and accumulators: `i32`. Every row satisfies `255 * sum(|w|) + |bias| <= i32::MAX`,
+//! - biases and accumulators: `i32`. Every row satisfies `255 * 127 * inputs + |bias| <= i32::MAX`,
 //!   checked when a [`DenseRef`] is made, so no partial sum overflows in any order.
 //! - logits: `i32` on one common scale; `real logit = logit_scale * logit`.
 //!
@@ -20,6 +20,7 @@
 mod kernel;
 mod layer;
 mod packed;
+mod proof;
 pub(crate) mod stream;
 
 use core::fmt;
@@ -289,9 +290,21 @@ impl<'w, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>
     #[inline(never)]
     #[must_use]
     pub fn logits(&self, features: &[u8; IN]) -> [i32; OUT] {
-        let hidden1 = self.first.hidden(features);
-        let hidden2 = self.second.hidden(&hidden1);
-        self.third.output(&hidden2)
+        #[cfg(sealnet_dsp)]
+        {
+            use kernel::dsp::{Halves, Room, hidden, output};
+            let (mut of0, mut of1, mut of2) = (Room::uninit(), Room::uninit(), Room::uninit());
+            let features = Halves::of(features, &mut of0);
+            let hidden1: &Halves<H1> = hidden(self.first.as_ref(), features, &mut of1);
+            let hidden2: &Halves<H2> = hidden(self.second.as_ref(), hidden1, &mut of2);
+            output(self.third.as_ref(), hidden2)
+        }
+        #[cfg(not(sealnet_dsp))]
+        {
+            let hidden1 = self.first.hidden(features);
+            let hidden2 = self.second.hidden(&hidden1);
+            self.third.output(&hidden2)
+        }
     }
 }
 

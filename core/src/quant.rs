@@ -140,54 +140,19 @@ impl fmt::Display for RequantError {
 
 impl core::error::Error for RequantError {}
 
-/// The largest magnitude that a row's accumulator can reach, whatever the input and the order of
-/// summation: `255 * sum(|w|) + |bias|`.
+/// The largest magnitude that an accumulator of so many products can reach, whatever weights, input and order of
+/// summation: `255 * 127 * inputs + |bias|`.
 ///
-/// `row` holds the weights as two's-complement bytes. If the result is at most `i32::MAX`, then
-/// every partial sum, in any order and any grouping, fits an `i32`: each is a sum of a subset of
-/// terms whose magnitudes add up to at most the bound.
+/// If the result is at most `i32::MAX`, then every partial sum, in any order and any grouping, fits an `i32`: each is
+/// a sum of a subset of terms whose magnitudes add up to at most the bound. `i64::MAX` for more inputs than there can
+/// be.
 #[must_use]
-pub fn accumulator_bound(row: &[u8], bias: i32) -> i64 {
-    let mut all = Magnitudes::default();
-    for &weight in row {
-        all.and(i32::from(weight as i8));
-    }
-    all.bound(bias)
-}
-
-/// What a row's weights amount to, whatever their signs.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Magnitudes {
-    /// `sum(|w|)`, or as much as fits: too much in any case.
-    sum: u32,
-    /// All magnitudes, or'ed: only 128 sets the highest of eight bits.
-    bits: u32,
-}
-
-impl Magnitudes {
-    /// With one more weight, in `-128..=128`.
-    #[inline]
-    pub(crate) const fn and(&mut self, weight: i32) {
-        let magnitude = weight.unsigned_abs();
-        self.sum = self.sum.saturating_add(magnitude);
-        self.bits |= magnitude;
-    }
-
-    /// Whether all weights are 0.
-    pub(crate) const fn are_zero(self) -> bool {
-        self.bits == 0
-    }
-
-    /// Whether no weight is -128.
-    pub(crate) const fn in_range(self) -> bool {
-        self.bits <= WEIGHT_MIN.unsigned_abs() as u32
-    }
-
-    /// `255 * sum(|w|) + |bias|`, see [`accumulator_bound`].
-    pub(crate) fn bound(self, bias: i32) -> i64 {
-        // Far below 2^63.
-        i64::from(self.sum) * i64::from(ACTIVATION_MAX) + i64::from(bias.unsigned_abs())
-    }
+pub fn accumulator_bound(inputs: usize, bias: i32) -> i64 {
+    let largest = i64::from(ACTIVATION_MAX) * -i64::from(WEIGHT_MIN);
+    i64::try_from(inputs)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(largest)
+        .saturating_add(bias.unsigned_abs().into())
 }
 
 #[cfg(test)]
@@ -224,8 +189,9 @@ mod tests {
 
     #[test]
     fn bound_counts_magnitudes() {
-        assert_eq!(accumulator_bound(&[], -7), 7);
-        assert_eq!(accumulator_bound(&[1, 0xFF, 0x81], 3), 129 * 255 + 3);
-        assert_eq!(accumulator_bound(&[], i32::MIN), 1 << 31);
+        assert_eq!(accumulator_bound(0, -7), 7);
+        assert_eq!(accumulator_bound(3, 5), 3 * 127 * 255 + 5);
+        assert_eq!(accumulator_bound(0, i32::MIN), 1 << 31);
+        assert_eq!(accumulator_bound(usize::MAX, i32::MIN), i64::MAX);
     }
 }

@@ -145,23 +145,29 @@ pub(crate) struct Layer {
 
 impl Layer {
     fn random(inputs: usize, outputs: usize, seed: u64) -> Self {
-        let mut weights = vec![0; inputs * outputs];
-        expand(seed.wrapping_add(inputs as u64), 0, &mut weights);
-        for weight in &mut weights {
-            // -128 is no weight.
-            *weight = (*weight).max(1).wrapping_add(u8::from(*weight == 0x80));
-        }
+        // Each the mean of three bytes, none of which is -128: as trained weights are, most are small.
+        let mut bytes = vec![0; 3 * inputs * outputs];
+        expand(seed.wrapping_add(inputs as u64), 0, &mut bytes);
+        let (threes, _) = bytes.as_chunks::<3>();
+        let mean = |three: &[u8; 3]| {
+            let sum: i32 = three
+                .iter()
+                .map(|byte| i32::from((*byte as i8).max(-127)))
+                .sum();
+            (sum / 3) as u8
+        };
+        let weights: Vec<u8> = threes.iter().map(mean).collect();
         let mut packed = vec![0; packed_len(inputs, outputs)];
         // Its arrays have their lengths.
         let _ = pack(inputs, outputs, &weights, &mut packed);
         // Sums of random signs grow with the square root of their number: this brings them to some 100.
-        let multiplier = (f64::from(1 << 16) / (inputs as f64).sqrt()) as i32;
+        let multiplier = ((1_u64 << 32) as f64 / (inputs as f64).sqrt()) as i32;
         Self {
             inputs,
             outputs,
             biases: vec![0; 4 * outputs],
             multipliers: multiplier.to_le_bytes().repeat(outputs),
-            shifts: vec![23; outputs],
+            shifts: vec![37; outputs],
             weights: packed,
         }
     }
@@ -205,6 +211,7 @@ mod tests {
         });
         let [[a, b], [c, d]] = answers;
         assert!(a == b && c == d && a != c, "{a:?} {c:?}");
-        assert!(a.unwrap().iter().any(|logit| logit.abs() > 10));
+        let a = a.unwrap();
+        assert!(a.iter().any(|logit| logit.abs() > 10), "{a:?}");
     }
 }

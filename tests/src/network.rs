@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use sealnet::quantise::Quantised;
+use sealnet::quantise::{Quantised, QuantisedLayer};
 use sealnet::random::{Random, Stream};
 use sealnet::train::{Network, Recipe, Records, Shape};
 use sealnet::weights;
@@ -104,15 +104,15 @@ impl Folder {
     /// Writes an integer network's layers.
     pub fn layers(&self, quantised: &Quantised) -> PathBuf {
         let mut tensors = Vec::new();
-        for (layer, number) in quantised.layers.iter().zip(1..) {
+        let unpacked: Vec<Vec<u8>> = quantised
+            .layers
+            .iter()
+            .map(QuantisedLayer::unpacked)
+            .collect();
+        for ((layer, weights), number) in quantised.layers.iter().zip(&unpacked).zip(1..) {
             let factors = layer.shifts.len();
             let shape = vec![layer.outputs, layer.inputs];
-            tensors.push((
-                format!("weights.{number}"),
-                Dtype::I8,
-                shape,
-                &layer.weights[..],
-            ));
+            tensors.push((format!("weights.{number}"), Dtype::I8, shape, &weights[..]));
             tensors.push((
                 format!("biases.{number}"),
                 Dtype::I32,

@@ -330,9 +330,11 @@ fn layers_that_are_out_of_range() {
                     for (half, row) in [(0x0080_u16, even), (0x8000, odd), (0x7FFF, odd)] {
                         let found = refused(|b| set(b, at, &half.to_le_bytes()));
                         // 0x7FFF is -1 for the even output.
-                        let even_first = input >= inputs || (even >= outputs && half == 0x7FFF);
+                        let beside = input >= inputs;
+                        let even_first = half == 0x7FFF && (beside || even >= outputs);
                         let expected = match row < outputs {
                             _ if even_first => LayerError::Padding { row: even },
+                            _ if beside => LayerError::Padding { row },
                             true => LayerError::WeightRange { row },
                             false => LayerError::Padding { row },
                         };

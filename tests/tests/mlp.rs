@@ -180,8 +180,7 @@ fn the_accumulator_bound_is_exact() {
             let products = inputs as i64 * 127 * 255;
             let slack = i32::try_from(i64::from(i32::MAX) - products).unwrap();
             let sign = i32::from(weight.signum());
-            let row = vec![weight as u8; inputs];
-            assert_eq!(accumulator_bound(&row, sign * slack), i64::from(i32::MAX));
+            assert_eq!(accumulator_bound(inputs, sign * slack), i64::from(i32::MAX));
 
             // As the last layer, under activations of 255, the accumulator is seen whole.
             let model = |bias| {

@@ -92,13 +92,16 @@ impl<'b> Opened<'b> {
     ) -> Result<Contents, ArtefactError> {
         self.header.has_shape::<IN, H1, H2, OUT>()?;
         let body = self.body.bytes();
-        let contents = contents(&body, &self.header)?;
-        let mlp = contents.mlp::<IN, H1, H2, OUT>(body);
-        let mlp = mlp.ok_or(ShapeError::Dimensions)?;
+        // Looked at where they are returned: stack is short below here.
+        let contents = contents(&body, &self.header);
+        if let Ok(contents) = &contents {
+            let mlp = contents.mlp::<IN, H1, H2, OUT>(body);
+            let mlp = mlp.ok_or(ShapeError::Dimensions)?;
+            contents
+                .golden
+                .check(&body, |features| mlp.logits(features))?;
+        }
         contents
-            .golden
-            .check(&body, |features| mlp.logits(features))?;
-        Ok(contents)
     }
 
     /// Loads a network of any shape; the same proofs as [`load`](Self::load).
@@ -157,11 +160,13 @@ impl<'a> OpenedStreamed<'a> {
         &self,
     ) -> Result<Contents, ArtefactError> {
         self.header.has_shape::<IN, H1, H2, OUT>()?;
-        let contents = contents(&self.token, &self.header)?;
-        contents.golden.check(&self.token, |features| {
-            streamed::logits::<IN, H1, H2, OUT>(&self.token, &contents.layers, features)
-        })?;
-        Ok(contents)
+        let contents = contents(&self.token, &self.header);
+        if let Ok(contents) = &contents {
+            contents.golden.check(&self.token, |features| {
+                streamed::logits::<IN, H1, H2, OUT>(&self.token, &contents.layers, features)
+            })?;
+        }
+        contents
     }
 }
 

@@ -49,8 +49,9 @@ impl<'a> Verified<'a> {
     /// [`ArtefactError::BodyIsClear`], [`ModelKey`](ArtefactError::ModelKey),
     /// [`BufferTooSmall`](ArtefactError::BufferTooSmall), [`Decrypt`](ArtefactError::Decrypt) or
     /// [`ModelDigest`](ArtefactError::ModelDigest), checked in this order.
+    #[inline(never)] // its stack is free again when the network is proved
     pub fn open<'b>(
-        self,
+        &self,
         key: &FernetKey,
         buffer: &'b mut [u8],
     ) -> Result<Opened<'b>, ArtefactError> {
@@ -84,7 +85,8 @@ impl<'a> Verified<'a> {
     /// # Errors
     ///
     /// As [`Verified::open`], but for [`BufferTooSmall`](ArtefactError::BufferTooSmall).
-    pub fn open_streamed(self, key: &FernetKey) -> Result<OpenedStreamed<'a>, ArtefactError> {
+    #[inline(never)] // its stack is free again when the network is proved
+    pub fn open_streamed(&self, key: &FernetKey) -> Result<OpenedStreamed<'a>, ArtefactError> {
         let header = self.header;
         header.encrypted_with(key)?;
         let token = self.token(key)?;
@@ -99,7 +101,8 @@ impl<'a> Verified<'a> {
     /// # Errors
     ///
     /// [`ArtefactError::BodyIsEncrypted`] or [`ModelDigest`](ArtefactError::ModelDigest).
-    pub fn open_in_place(self) -> Result<Opened<'a>, ArtefactError> {
+    #[inline(never)] // its stack is free again when the network is proved
+    pub fn open_in_place(&self) -> Result<Opened<'a>, ArtefactError> {
         let header = self.header;
         if header.encoding != BodyEncoding::Clear {
             return Err(ArtefactError::BodyIsEncrypted);

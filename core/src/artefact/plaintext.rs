@@ -17,7 +17,8 @@ pub(super) trait Plaintext {
     fn read(&self, position: usize, out: &mut [u8]) -> Option<()>;
 
     /// Proves a layer whose arrays lie in the plaintext; see [`DenseRef::new`] for what and in which order.
-    fn prove(&self, layer: &LayerAt) -> Result<(), LayerError>;
+    /// Gives whether it is `narrow`.
+    fn prove(&self, layer: &LayerAt) -> Result<bool, LayerError>;
 }
 
 /// A body in memory.
@@ -31,8 +32,9 @@ impl Plaintext for &[u8] {
         Some(())
     }
 
-    fn prove(&self, layer: &LayerAt) -> Result<(), LayerError> {
-        layer.dense(self, DenseRef::new).map(drop)
+    fn prove(&self, at: &LayerAt) -> Result<bool, LayerError> {
+        // Its arrays have the layer's lengths.
+        at.bytes(self)?.prove(at.inputs, at.outputs, at.granularity)
     }
 }
 
@@ -46,8 +48,8 @@ impl Plaintext for VerifiedToken<'_> {
         self.reader_at(position).fill(out)
     }
 
-    fn prove(&self, layer: &LayerAt) -> Result<(), LayerError> {
-        layer.stream(self).prove(layer.inputs)
+    fn prove(&self, layer: &LayerAt) -> Result<bool, LayerError> {
+        layer.stream(self).prove(layer.inputs, layer.granularity)
     }
 }
 
@@ -65,24 +67,21 @@ pub(super) struct LayerAt {
     pub(super) granularity: Granularity,
     /// Biases, multipliers, shifts, weights.
     pub(super) arrays: [Span; 4],
+    /// What its proof says beside: see [`DenseRef::narrow`].
+    pub(super) narrow: bool,
 }
 
 impl LayerAt {
-    /// The layer where it lies in memory, by one of [`DenseRef`]'s constructors.
-    fn dense<'b>(
-        &self,
-        body: &'b [u8],
-        new: fn(usize, usize, Granularity, LayerBytes<'b>) -> Result<DenseRef<'b>, LayerError>,
-    ) -> Result<DenseRef<'b>, LayerError> {
+    /// The layer where it lies in memory.
+    fn bytes<'b>(&self, body: &'b [u8]) -> Result<LayerBytes<'b>, LayerError> {
         let of = |array: Span| array.of(body).ok_or(LayerError::Length);
         let [biases, multipliers, shifts, weights] = self.arrays;
-        let bytes = LayerBytes {
+        Ok(LayerBytes {
             biases: of(biases)?,
             multipliers: of(multipliers)?,
             shifts: of(shifts)?,
             weights: of(weights)?,
-        };
-        new(self.inputs, self.outputs, self.granularity, bytes)
+        })
     }
 
     /// [`proved`](Self::proved), if it has these widths.
@@ -96,7 +95,14 @@ impl LayerAt {
     /// The layer where it lies in the memory that it was proved in.
     #[inline(never)] // for three layers
     pub(super) fn proved<'b>(&self, body: &'b [u8]) -> Result<DenseRef<'b>, LayerError> {
-        self.dense(body, DenseRef::from_proved)
+        let bytes = self.bytes(body)?;
+        DenseRef::from_proved(
+            self.inputs,
+            self.outputs,
+            self.granularity,
+            bytes,
+            self.narrow,
+        )
     }
 
     /// A pass over the layer.

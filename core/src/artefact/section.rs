@@ -278,7 +278,7 @@ fn layers(
     let mut layer = |number: u8, (inputs, outputs): (usize, usize)| {
         let factors = granularity.factors(outputs);
         // Widths have 16 bits: `4 * width` cannot overflow, the product is checked by `array`.
-        let at = LayerAt {
+        let mut at = LayerAt {
             inputs,
             outputs,
             granularity,
@@ -288,13 +288,14 @@ fn layers(
                 array(&mut r, 1, factors)?,
                 array(&mut r, 1, packed_len(inputs, outputs))?,
             ],
+            narrow: false,
         };
         let proved = r.plaintext().prove(&at);
-        let proved = proved.map(|()| at);
-        proved.map_err(|cause| ArtefactError::Layer {
+        at.narrow = proved.map_err(|cause| ArtefactError::Layer {
             layer: number,
             cause,
-        })
+        })?;
+        Ok::<_, ArtefactError>(at)
     };
     let layers = [layer(1, first)?, layer(2, second)?, layer(3, third)?];
     r.finish()?;

@@ -26,7 +26,7 @@ pub trait Encrypted: Sealed + Sized {
     ///
     /// Those of [`Verified::open`] or [`Verified::open_streamed`], then of the loading.
     fn load<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
-        verified: Verified<'b>,
+        verified: &Verified<'b>,
         key: &FernetKey,
         ram: &'b mut [u8],
     ) -> Result<Deployed<'b, IN, H1, H2, OUT, Self>, ArtefactError>;
@@ -53,7 +53,7 @@ impl Encrypted for InRam {
 
     #[inline(never)]
     fn load<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
-        verified: Verified<'b>,
+        verified: &Verified<'b>,
         key: &FernetKey,
         ram: &'b mut [u8],
     ) -> Result<Deployed<'b, IN, H1, H2, OUT>, ArtefactError> {
@@ -70,7 +70,7 @@ impl Encrypted for Streamed {
 
     #[inline(never)]
     fn load<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
-        verified: Verified<'b>,
+        verified: &Verified<'b>,
         key: &FernetKey,
         _: &'b mut [u8],
     ) -> Result<Deployed<'b, IN, H1, H2, OUT, Self>, ArtefactError> {

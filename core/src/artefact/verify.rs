@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::{ArtefactError, Header, Sealed};
-use crate::sign::{Domain, Matched, Message, Signature, TrustedKey};
+use crate::sign::{Domain, Matched, Message, SIGNATURE_LEN, Signature, TrustedKey};
 
 /// A sealed model whose signature holds under a trusted key and whose counter is high enough.
 /// Only [`Sealed::verify`] makes one.
@@ -106,6 +106,12 @@ impl Verified<'_> {
     #[must_use]
     pub const fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// Bytes of the file, from the header to the signature.
+    #[must_use]
+    pub const fn file_len(&self) -> usize {
+        self.signed.len() + SIGNATURE_LEN
     }
 
     /// What its checks came to, for a device that counts on faults.

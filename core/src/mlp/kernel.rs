@@ -4,40 +4,56 @@
 //! bit for bit. A layer is proved when its [`DenseRef`] is made, so a kernel may add its products
 //! in any order and any grouping without overflow.
 
+#[cfg(sealnet_dsp)]
+pub(super) mod dsp;
 mod portable;
 
 use super::DenseRef;
-use super::packed::{BLOCK, BLOCK_WORDS, Tile};
+use super::packed::{BLOCK, BLOCK_WORDS, TILE, Tile};
 
 /// A hidden layer: `out[o] = clamp(requant(sum(w[o][i] * input[i]) + bias[o]), 0, 255)`.
 ///
 /// The callers make sure that `input` has the layer's `inputs` bytes and `out` its `outputs`.
-#[inline]
 pub(super) fn hidden(layer: &DenseRef<'_>, input: &[u8], out: &mut [u8]) {
-    for ((sum, row), activation) in sums(layer, input).zip(layer.rows()).zip(out) {
-        *activation = row.requant.to_u8(sum.wrapping_add(row.bias));
+    let mut rows = layer.rows();
+    for (out, first) in out.chunks_mut(TILE).zip((0..).step_by(TILE)) {
+        let mut sums = [0; TILE];
+        portable(layer.tile(first), input, &mut sums);
+        for ((sum, activation), row) in sums.into_iter().zip(out).zip(&mut rows) {
+            *activation = row.requant.to_u8(row.bias.wrapping_add(sum));
+        }
     }
 }
 
 /// The output layer: `out[o] = saturate(requant(sum(w[o][i] * input[i]) + bias[o]))`.
 ///
 /// Lengths as for [`hidden`].
-#[inline]
 pub(super) fn output(layer: &DenseRef<'_>, input: &[u8], out: &mut [i32]) {
-    for ((sum, row), logit) in sums(layer, input).zip(layer.rows()).zip(out) {
-        *logit = row.requant.to_i32(sum.wrapping_add(row.bias));
+    let mut rows = layer.rows();
+    for (out, first) in out.chunks_mut(TILE).zip((0..).step_by(TILE)) {
+        let mut sums = [0; TILE];
+        portable(layer.tile(first), input, &mut sums);
+        for ((sum, logit), row) in sums.into_iter().zip(out).zip(&mut rows) {
+            *logit = row.requant.to_i32(row.bias.wrapping_add(sum));
+        }
     }
 }
 
-/// `sum(w[o][i] * input[i])` of each output, and of those that fill up the last block.
-#[inline]
-fn sums(layer: &DenseRef<'_>, input: &[u8]) -> impl Iterator<Item = i32> {
-    let blocks = layer.tiles().flat_map(move |Tile { words, stride }| {
-        (0..stride).step_by(BLOCK_WORDS).map(move |first| {
-            portable::block(words.get(first..).unwrap_or_default(), stride, input)
-        })
-    });
-    blocks.flat_map(|sums: [i32; BLOCK]| sums)
+/// `sum(w[o][i] * input[i])` of the tile's outputs, added to `sums`.
+#[inline(never)]
+fn portable(Tile { mut words, stride }: Tile<'_>, input: &[u8], sums: &mut [i32; TILE]) {
+    let (eights, _) = sums.as_chunks_mut();
+    for (eight, left) in eights
+        .iter_mut()
+        .zip((1..=stride).rev().step_by(2 * BLOCK_WORDS))
+    {
+        if left > BLOCK_WORDS {
+            portable::block_of_8(words, stride, input, eight);
+        } else if let Some(four) = eight.first_chunk_mut::<BLOCK>() {
+            portable::block_of_4(words, stride, input, four);
+        }
+        words = words.get(2 * BLOCK_WORDS..).unwrap_or_default();
+    }
 }
 
 /// Adds the products of two inputs to the sums of a tile's outputs.

@@ -3,8 +3,10 @@
 use core::fmt;
 
 use super::packed::{self, Tile, packed_len};
+use super::proof::prove;
+use super::stream::Source;
 use super::{ShapeError, kernel};
-use crate::quant::{Magnitudes, Requant, RequantError};
+use crate::quant::{Requant, RequantError};
 
 /// How many requantisation factors a layer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +44,25 @@ pub struct LayerBytes<'w> {
     pub weights: &'w [u8],
 }
 
+impl LayerBytes<'_> {
+    /// Proves what [`DenseRef::new`] proves, but that there are not more bytes than the layer has. Gives whether it is
+    /// [`narrow`](DenseRef::narrow).
+    pub(crate) fn prove(
+        mut self,
+        inputs: usize,
+        outputs: usize,
+        granularity: Granularity,
+    ) -> Result<bool, LayerError> {
+        let sources: [&mut dyn Source; 4] = [
+            &mut self.biases,
+            &mut self.multipliers,
+            &mut self.shifts,
+            &mut self.weights,
+        ];
+        prove(inputs, outputs, granularity, sources)
+    }
+}
+
 /// Why a layer was refused. `row` counts outputs from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -53,7 +74,7 @@ pub enum LayerError {
         /// The output it belongs to.
         row: usize,
     },
-    /// `255 * sum(|w|) + |bias|` exceeds `i32::MAX`: an accumulator could overflow.
+    /// `255 * 127 * inputs + |bias|` exceeds `i32::MAX`: an accumulator could overflow.
     AccumulatorBound {
         /// The output it belongs to.
         row: usize,
@@ -101,6 +122,8 @@ pub struct DenseRef<'w> {
     multipliers: &'w [[u8; 4]],
     shifts: &'w [u8],
     weights: &'w [[u8; 4]],
+    /// No odd output's sum of products reaches 2^23: see [`packed`].
+    narrow: bool,
 }
 
 impl<'w> DenseRef<'w> {
@@ -108,34 +131,19 @@ impl<'w> DenseRef<'w> {
     ///
     /// # Errors
     ///
-    /// [`LayerError`]: the first thing found wrong, lengths first, then factors, then rows.
+    /// [`LayerError`]: the first thing found wrong, lengths first, then factors, biases, weights.
     pub fn new(
         inputs: usize,
         outputs: usize,
         granularity: Granularity,
         bytes: LayerBytes<'w>,
     ) -> Result<Self, LayerError> {
-        let layer = Self::from_proved(inputs, outputs, granularity, bytes)?;
-        for (row, (&multiplier, &shift)) in layer.multipliers.iter().zip(layer.shifts).enumerate() {
-            Requant::new(i32::from_le_bytes(multiplier), shift)
-                .map_err(|cause| LayerError::Requant { row, cause })?;
-        }
-        let mut biases = layer.biases.iter().map(|bias| i32::from_le_bytes(*bias));
-        for (tile, first) in layer.tiles().zip((0..).step_by(packed::TILE)) {
-            for pair in 0..tile.stride {
-                let row = first + 2 * pair;
-                let mut proof = PairProof::default();
-                for (column, input) in tile.words.chunks(tile.stride).zip((0..).step_by(2)) {
-                    let word = column.get(pair).copied().unwrap_or_default();
-                    proof.and(word, inputs.saturating_sub(input));
-                }
-                proof.finish(row, [biases.next(), biases.next()])?;
-            }
-        }
+        let mut layer = Self::from_proved(inputs, outputs, granularity, bytes, false)?;
+        layer.narrow = bytes.prove(inputs, outputs, granularity)?;
         Ok(layer)
     }
 
-    /// A layer over bytes that [`new`](Self::new) has already accepted once.
+    /// A layer over bytes that [`new`](Self::new) has already accepted once, and found [`narrow`](Self::narrow) or not.
     ///
     /// # Errors
     ///
@@ -145,6 +153,7 @@ impl<'w> DenseRef<'w> {
         outputs: usize,
         granularity: Granularity,
         bytes: LayerBytes<'w>,
+        narrow: bool,
     ) -> Result<Self, LayerError> {
         let factors = granularity.factors(outputs);
         let layer = Self {
@@ -155,6 +164,7 @@ impl<'w> DenseRef<'w> {
             multipliers: words(bytes.multipliers, factors)?,
             shifts: bytes.shifts,
             weights: words(bytes.weights, packed_len(inputs, outputs) / 4)?,
+            narrow,
         };
         if inputs == 0 || outputs == 0 || layer.shifts.len() != factors {
             return Err(LayerError::Length);
@@ -172,6 +182,13 @@ impl<'w> DenseRef<'w> {
     #[must_use]
     pub const fn outputs(&self) -> usize {
         self.outputs
+    }
+
+    /// Whether no odd output's sum of products reaches 2^23, so that it need not be taken out of the sum of both on the
+    /// way.
+    #[cfg(sealnet_dsp)]
+    pub(crate) const fn narrow(&self) -> bool {
+        self.narrow
     }
 
     /// One factor for the layer, or one for each output.
@@ -194,18 +211,28 @@ impl<'w> DenseRef<'w> {
     /// What belongs to the layer's outputs beside their weights, in order.
     #[inline]
     pub fn rows(&self) -> impl Iterator<Item = Row> + use<'w> {
-        let factors = self.multipliers.iter().zip(self.shifts).cycle();
-        let biases = self.biases.iter().zip(factors);
-        biases.map(|(&bias, (&multiplier, &shift))| Row {
-            bias: i32::from_le_bytes(bias),
-            requant: Requant::from_proved(i32::from_le_bytes(multiplier), shift),
+        let layer = *self;
+        (0..self.outputs).filter_map(move |output| layer.row(output))
+    }
+
+    /// What belongs to an output, counted from 0; `None` if there is no such output.
+    #[inline(never)] // from many places
+    #[must_use]
+    pub fn row(&self, output: usize) -> Option<Row> {
+        let factor = match self.granularity {
+            Granularity::PerTensor => 0,
+            Granularity::PerOutput => output,
+        };
+        let multiplier = i32::from_le_bytes(*self.multipliers.get(factor)?);
+        Some(Row {
+            bias: i32::from_le_bytes(*self.biases.get(output)?),
+            requant: Requant::from_proved(multiplier, *self.shifts.get(factor)?),
         })
     }
 
-    /// Its weights, in tiles.
-    #[inline]
-    pub(super) fn tiles(&self) -> impl Iterator<Item = Tile<'w>> + use<'w> {
-        packed::tiles(self.inputs, self.outputs, self.weights)
+    /// Its weights of the tile that begins with output `first`.
+    pub(super) fn tile(&self, first: usize) -> Tile<'w> {
+        packed::tile(self.inputs, self.outputs, self.weights, first)
     }
 }
 
@@ -229,7 +256,13 @@ pub struct Row {
 #[derive(Debug, Clone, Copy)]
 pub struct Dense<'w, const IN: usize, const OUT: usize>(DenseRef<'w>);
 
-impl<const IN: usize, const OUT: usize> Dense<'_, IN, OUT> {
+impl<'w, const IN: usize, const OUT: usize> Dense<'w, IN, OUT> {
+    /// Without its widths.
+    #[cfg(sealnet_dsp)]
+    pub(super) const fn as_ref(&self) -> &DenseRef<'w> {
+        &self.0
+    }
+
     /// `[OUT]` activations after ReLU, from `[IN]` features or activations.
     #[inline]
     #[must_use]
@@ -261,49 +294,6 @@ impl<'w, const IN: usize, const OUT: usize> TryFrom<DenseRef<'w>> for Dense<'w, 
         } else {
             Err(ShapeError::Dimensions)
         }
-    }
-}
-
-/// The proof of two outputs whose weights lie together: no weight out of range, and no accumulator that overflows.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct PairProof {
-    /// Of the even and the odd output.
-    magnitudes: [Magnitudes; 2],
-    /// What lies beside the last input, or'ed.
-    beside: i32,
-}
-
-impl PairProof {
-    /// With their weights of the next two inputs, of `left` that are left.
-    #[inline]
-    pub(super) fn and(&mut self, word: [u8; 4], left: usize) {
-        let [even, odd] = &mut self.magnitudes;
-        let [first, second] = packed::weights(word);
-        for [for_even, for_odd] in [first, second] {
-            even.and(for_even);
-            odd.and(for_odd);
-        }
-        if left == 1 {
-            let [for_even, for_odd] = second;
-            self.beside = for_even | for_odd;
-        }
-    }
-
-    /// Of output `row` and the next one: their biases, `None` where there is no such output.
-    pub(super) fn finish(self, row: usize, biases: [Option<i32>; 2]) -> Result<(), LayerError> {
-        for ((row, weights), bias) in (row..).zip(self.magnitudes).zip(biases) {
-            let beside = bias.is_none() && !weights.are_zero();
-            if beside || self.beside != 0 {
-                return Err(LayerError::Padding { row });
-            }
-            if !weights.in_range() {
-                return Err(LayerError::WeightRange { row });
-            }
-            if weights.bound(bias.unwrap_or_default()) > i64::from(i32::MAX) {
-                return Err(LayerError::AccumulatorBound { row });
-            }
-        }
-        Ok(())
     }
 }
 

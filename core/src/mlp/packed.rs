@@ -96,23 +96,23 @@ pub(super) struct Tile<'w> {
     pub(super) stride: usize,
 }
 
-/// The tiles of a layer, first to last.
-#[inline]
-pub(super) fn tiles(
+/// The tile of a layer that begins with output `first`, a multiple of [`TILE`]; an empty one if there is none.
+#[inline(never)] // from many places
+pub(super) fn tile<'w>(
     inputs: usize,
     outputs: usize,
-    words: &[[u8; 4]],
-) -> impl Iterator<Item = Tile<'_>> {
+    words: &'w [[u8; 4]],
+    first: usize,
+) -> Tile<'w> {
     let columns = inputs.div_ceil(2);
-    let mut left = outputs;
-    // Of a layer without inputs there are no words.
-    words
-        .chunks((columns * (TILE / 2)).max(1))
-        .map(move |words| {
-            let stride = column_words(left);
-            left = left.saturating_sub(TILE);
-            Tile { words, stride }
-        })
+    let stride = column_words(outputs.saturating_sub(first));
+    // Those before it are whole.
+    let words = words.get(columns.saturating_mul(first / 2)..);
+    let words = words.and_then(|words| words.get(..columns.saturating_mul(stride)));
+    Tile {
+        words: words.unwrap_or_default(),
+        stride,
+    }
 }
 
 /// Words of a column of the next tile where so many outputs are left.

@@ -4,8 +4,8 @@ use core::array;
 
 use zeroize::Zeroizing;
 
-use super::layer::PairProof;
 use super::packed::{TILE, column_words};
+use super::proof::prove;
 use super::{Granularity, LayerError, kernel};
 use crate::quant::Requant;
 
@@ -13,6 +13,16 @@ use crate::quant::Requant;
 pub(crate) trait Source {
     /// Fills `out` with the next bytes; `None` if there are fewer.
     fn fill(&mut self, out: &mut [u8]) -> Option<()>;
+}
+
+impl Source for &[u8] {
+    fn fill(&mut self, out: &mut [u8]) -> Option<()> {
+        let (bytes, rest) = self.split_at_checked(out.len())?;
+        *self = rest;
+        // As long by its making: no panic is left. A word at a time, as `copy` is not.
+        out.copy_from_slice(bytes);
+        Some(())
+    }
 }
 
 /// One pass over a layer: its four arrays as [`LayerBytes`](super::LayerBytes) has them, each read side by
@@ -50,36 +60,20 @@ impl<S: Source> LayerStream<S> {
         }
     }
 
-    /// Proves what [`DenseRef::new`](super::DenseRef::new) proves, in its order: factors in range, then output by
-    /// output weights in `[-127, 127]` and the accumulator's bound.
-    pub(crate) fn prove(mut self, inputs: usize) -> Result<(), LayerError> {
-        if inputs == 0 || self.outputs == 0 {
-            return Err(LayerError::Length);
-        }
-        for row in 0..self.factors {
-            let (multiplier, shift) = self.factor().ok_or(LayerError::Length)?;
-            Requant::new(multiplier, shift).map_err(|cause| LayerError::Requant { row, cause })?;
-        }
-        let outputs = self.outputs;
-        for first in (0..outputs).step_by(TILE) {
-            let mut proofs = [PairProof::default(); TILE / 2];
-            for input in (0..inputs).step_by(2) {
-                let column = self.column().ok_or(LayerError::Length)?;
-                for (proof, word) in proofs.iter_mut().zip(column) {
-                    proof.and(*word, inputs - input);
-                }
-            }
-            let pairs = column_words(self.outputs);
-            for (proof, row) in proofs.into_iter().take(pairs).zip((first..).step_by(2)) {
-                let mut bias = |row| match row < outputs {
-                    true => self.bias().map(Some).ok_or(LayerError::Length),
-                    false => Ok(None),
-                };
-                proof.finish(row, [bias(row)?, bias(row + 1)?])?;
-            }
-            self.outputs = self.outputs.saturating_sub(TILE);
-        }
-        Ok(())
+    /// Proves what [`DenseRef::new`](super::DenseRef::new) proves. Gives whether the layer is
+    /// [`narrow`](super::DenseRef::narrow).
+    pub(crate) fn prove(
+        mut self,
+        inputs: usize,
+        granularity: Granularity,
+    ) -> Result<bool, LayerError> {
+        let sources: [&mut dyn Source; 4] = [
+            &mut self.biases,
+            &mut self.multipliers,
+            &mut self.shifts,
+            &mut self.weights,
+        ];
+        prove(inputs, self.outputs, granularity, sources)
     }
 
     /// A hidden layer, proved before: `out[outputs]` activations of `input[inputs]`.

@@ -66,7 +66,7 @@ const RAM: usize = sealnet_firmware::layout::MODEL_RAM_LEN;
 #[cfg(not(feature = "confidential"))]
 const RAM: usize = 0;
 
-#[repr(align(16))]
+#[repr(align(16))] // as a body's arrays are
 struct ModelRam(UnsafeCell<[u8; RAM]>);
 
 // SAFETY: lent once, by `take`.

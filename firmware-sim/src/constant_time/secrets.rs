@@ -2,6 +2,7 @@
 
 use sealnet_core::artefact::expand;
 use sealnet_core::fernet::{DerivationKey, FernetKey};
+use sealnet_core::mlp::{pack, packed_len};
 use sealnet_core::sign::{HmacKey, SigningKey};
 
 use crate::identity::Identity;
@@ -62,9 +63,12 @@ impl Secrets {
     fn layer(self, inputs: usize, outputs: usize) -> Layer {
         let mut weights = self.vec("weights", inputs * outputs);
         for weight in &mut weights {
-            // -128 is no weight.
-            *weight = weight.wrapping_add(u8::from(*weight == 0x80));
+            // As in a network that was trained, no row's magnitudes add up to much: each model is of the same kind then.
+            *weight = (*weight as i8 >> 1) as u8;
         }
+        let mut packed = vec![0; packed_len(inputs, outputs)];
+        // Both have their lengths.
+        let _ = pack(inputs, outputs, &weights, &mut packed);
         let mut biases = self.vec("biases", 4 * outputs);
         for bias in biases.as_chunks_mut().0 {
             *bias = (i32::from_le_bytes(*bias) >> BIAS_SHIFT).to_le_bytes();
@@ -86,7 +90,7 @@ impl Secrets {
             biases,
             multipliers,
             shifts,
-            weights,
+            weights: packed,
         }
     }
 

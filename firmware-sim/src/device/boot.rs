@@ -4,7 +4,7 @@ use core::mem;
 
 use embedded_storage::nor_flash::NorFlash;
 use sealnet_core::artefact::{
-    ArtefactError, BodyEncoding, Encrypted, Hashed, Header, Sealed, Verified,
+    ArtefactError, BodyEncoding, Encrypted, Hashed, Header, Opened, Sealed, Verified,
 };
 use sealnet_core::protocol::{FrameReader, SlotName};
 use sealnet_core::sign::{Matched, TrustedKey};
@@ -101,7 +101,7 @@ struct Flash<'i, 's> {
 
 /// What a slot's model is brought up for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub(super) enum Role {
     /// To be served; it is at least as new as what was served before.
     Active,
     /// To take the active one's place; it is newer.
@@ -173,27 +173,35 @@ impl<J: NorFlash> Session<J> {
         passed: &mut Passed,
         log: &mut impl Log,
     ) -> Result<Model<'s, M>, BootError> {
+        if flash.slot.iter().take(BLANK.len()).eq(&BLANK) {
+            return Err(BootError::EmptySlot);
+        }
         let stored = self.journal.counters().security;
-        let verified = verify(flash.slot, &self.identity.publisher, stored, role)?;
+        // Both are looked at where they are returned: stack is short below here.
+        let verified = verify(flash.slot, &self.identity.publisher, stored, role);
+        let verified = verified.as_ref().map_err(|error| *error)?;
         let (hashed, matched) = (verified.hashed(), verified.matched());
-        let model = self.prove(verified, model_ram)?;
-        passed.proofs(matched);
-        self.accept(flash, model.header(), &hashed, role, passed, log)?;
-        Ok(model)
+        let model = self.prove(verified, model_ram);
+        if let Ok(model) = &model {
+            passed.proofs(matched);
+            self.accept(flash, model.header(), &hashed, role, passed, log)?;
+        }
+        model
     }
 
     /// The chain's proofs after the signature. A model that was decrypted is wiped when it is dropped.
     #[inline(never)] // its stack is free again when the checks are made again
     fn prove<'s, M: Encrypted>(
         &self,
-        verified: Verified<'s>,
+        verified: &Verified<'s>,
         model_ram: &'s mut [u8],
     ) -> Result<Model<'s, M>, BootError> {
-        Ok(match (verified.header().encoding, &self.identity.model) {
-            (BodyEncoding::Clear, _) => verified.open_in_place()?.load_for()?,
-            (BodyEncoding::Fernet { .. }, Some(key)) => M::load(verified, key, model_ram)?,
+        let loaded = match (verified.header().encoding, &self.identity.model) {
+            (BodyEncoding::Clear, _) => verified.open_in_place().and_then(Opened::load_for),
+            (BodyEncoding::Fernet { .. }, Some(key)) => M::load(verified, key, model_ram),
             (BodyEncoding::Fernet { .. }, None) => return Err(BootError::NoModelKey),
-        })
+        };
+        Ok(loaded?)
     }
 
     /// Every check again, and then the journal: the security counter, for a trial the active slot as well.
@@ -233,23 +241,21 @@ impl<J: NorFlash> Session<J> {
 
 /// The publisher's model of this firmware's shape in a slot, at least as new as `stored`; for a trial, newer.
 #[inline(never)]
-fn verify<'s>(
+pub(super) fn verify<'s>(
     slot: &'s [u8],
     publisher: &TrustedKey,
     stored: u32,
     role: Role,
-) -> Result<Verified<'s>, BootError> {
-    if slot.iter().take(BLANK.len()).eq(&BLANK) {
-        return Err(BootError::EmptySlot);
-    }
+) -> Result<Verified<'s>, ArtefactError> {
     let sealed = Sealed::parse_prefix(slot)?;
-    let verified = match role {
-        Role::Active => sealed.verify(publisher, stored)?,
-        Role::Trial => verify_newer(sealed, publisher, stored)?,
-    };
-    // Before it is opened: a body of another shape may not fit the RAM, which would be said in its place.
-    fits(verified.header())?;
-    Ok(verified)
+    let minimum = role.minimum(sealed.untrusted_header().security_counter, stored)?;
+    // Looked at where it is returned: stack is short below here.
+    let verified = sealed.verify(publisher, minimum);
+    if let Ok(verified) = &verified {
+        // Before it is opened: a body of another shape may not fit the RAM, which would be said in its place.
+        fits(verified.header())?;
+    }
+    verified
 }
 
 /// Makes every check of a model again whose outcome decides, from what is read from flash anew; see
@@ -265,22 +271,19 @@ fn check_again<J: NorFlash>(
     let stored = journal.read_again()?.security;
     let sealed = Sealed::parse_prefix(flash.slot)?;
     let counter = sealed.untrusted_header().security_counter;
-    let minimum = match role {
-        Role::Active => stored,
-        Role::Trial => newer(counter, stored)?,
-    };
+    let minimum = role.minimum(counter, stored)?;
     let matched = sealed.verify_again(&identity.publisher, minimum, hashed)?;
     Ok((counter, matched))
 }
 
-/// The publisher's model, and newer than every one that was served.
-pub(super) fn verify_newer<'s>(
-    sealed: Sealed<'s>,
-    publisher: &TrustedKey,
-    stored: u32,
-) -> Result<Verified<'s>, ArtefactError> {
-    let minimum = newer(sealed.untrusted_header().security_counter, stored)?;
-    sealed.verify(publisher, minimum)
+impl Role {
+    /// The lowest security counter that a model may have that has `found`; an error if none would do.
+    fn minimum(self, found: u32, stored: u32) -> Result<u32, ArtefactError> {
+        match self {
+            Self::Active => Ok(stored),
+            Self::Trial => newer(found, stored),
+        }
+    }
 }
 
 /// The lowest security counter that is newer than the stored one; an error if none is.
@@ -292,7 +295,7 @@ fn newer(found: u32, stored: u32) -> Result<u32, ArtefactError> {
 }
 
 /// Whether a model is of the shape that this firmware was built for.
-pub(super) fn fits(header: &Header) -> Result<(), ArtefactError> {
+fn fits(header: &Header) -> Result<(), ArtefactError> {
     match header.shape {
         SHAPE => Ok(()),
         found => Err(ArtefactError::Dimensions {

@@ -11,6 +11,7 @@ use sealnet_core::protocol::{
     AuthenticRequest, DeviceId, Frame, FrameError, Kind, Receipt, Refusal, Reply, Status,
     StatusModel, Verdict, frame_len, logits_digest, reply_len, write_frame,
 };
+use sealnet_core::sign::Digest512;
 use sealnet_core::softmax::probabilities;
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -186,15 +187,47 @@ impl<J: NorFlash> Session<J> {
         token: &mut [u8],
         out: &mut [u8],
     ) -> Result<Answer, Refused> {
-        let request = AuthenticRequest::open(&self.identity.wire, token)?;
+        // One after the other: neither needs the other's stack.
+        match &self.infer(model, token) {
+            Ok(inferred) => self.reply(model, inferred, out),
+            Err(refused) => Err(*refused),
+        }
+    }
+
+    /// Opens a request, uses up its counter and runs the network.
+    #[inline(never)]
+    fn infer(
+        &mut self,
+        model: &Model<'_, impl Encrypted>,
+        token: &mut [u8],
+    ) -> Result<Inferred, Refused> {
+        let request = AuthenticRequest::open(&self.identity.wire, token);
+        let request = request.as_ref().map_err(|error| *error)?;
         self.check_nonce(request.nonce())?;
         let features = request.features();
         let features: &[u8; INPUT] = features
             .try_into()
             .map_err(|_| Refused::Features(features.len()))?;
-        let message = self.admit(request.counter())?;
-        let logits = model.logits(features);
-        let label = argmax(&logits) as u16;
+        Ok(Inferred {
+            message: self.admit(request.counter())?,
+            logits: model.logits(features),
+            request_digest: *request.digest(),
+            time: request.time(),
+        })
+    }
+
+    /// Signs and seals what was inferred.
+    #[inline(never)]
+    fn reply(
+        &mut self,
+        model: &Model<'_, impl Encrypted>,
+        inferred: &Inferred,
+        out: &mut [u8],
+    ) -> Result<Answer, Refused> {
+        let Inferred {
+            message, logits, ..
+        } = inferred;
+        let message = *message;
         let receipt = Receipt {
             verdict: Verdict::NotEvaluated,
             device_id: self.identity.device.id(),
@@ -202,29 +235,29 @@ impl<J: NorFlash> Session<J> {
             firmware_version: FIRMWARE_VERSION,
             boot: self.boot,
             message,
-            request_digest: *request.digest(),
-            label,
-            logits_digest: logits_digest(logits),
+            request_digest: inferred.request_digest,
+            label: argmax(logits) as u16,
+            logits_digest: logits_digest(*logits),
             nonce: self.nonce,
         };
         let probabilities = match model.policy() {
             ReplyPolicy::Label => None,
             ReplyPolicy::Probabilities | ReplyPolicy::Logits => {
-                Some(probabilities(&logits, model.logit_scale()))
+                Some(probabilities(logits, model.logit_scale()))
             }
         };
         let reply = Reply {
             policy: model.policy(),
             receipt: &receipt.sign(&self.identity.receipt),
             probabilities: probabilities.as_ref().map_or(&[], |p| p.as_slice()),
-            logits: &logits,
+            logits,
         };
         let iv = Iv::derive(&self.identity.secret, &self.nonce, self.boot, message);
         let mut plaintext = Zeroizing::new([0; REPLY_LEN]);
         let mut token = [0; binary_len(REPLY_LEN)];
         let token = reply.seal(
             &self.identity.wire,
-            request.time(),
+            inferred.time,
             iv,
             plaintext.as_mut_slice(),
             &mut token,
@@ -289,6 +322,16 @@ fn status<J: NorFlash, M: Encrypted>(
 /// Writes a frame and gives its length. It fits: `out` has `SEND_LEN` bytes.
 pub(super) fn frame_of(kind: Kind, payload: &[u8], out: &mut [u8]) -> usize {
     write_frame(kind, payload, out).unwrap_or(0)
+}
+
+/// What a request came to.
+struct Inferred {
+    /// The number of the message that answers it.
+    message: u64,
+    logits: [i32; CLASSES],
+    request_digest: Digest512,
+    /// When it was made, as its sender says: Unix seconds.
+    time: u64,
 }
 
 /// The longest reply's plaintext.

@@ -3,14 +3,14 @@
 use core::fmt;
 
 use embedded_storage::nor_flash::NorFlash;
-use sealnet_core::artefact::{ArtefactError, BodyEncoding, Sealed};
+use sealnet_core::artefact::{ArtefactError, BodyEncoding};
 use sealnet_core::fernet::{Iv, binary_len};
 use sealnet_core::protocol::{
     ACKNOWLEDGEMENT_LEN, Acknowledgement, AuthenticUpdate, Kind, RefusalCode, UpdateState,
     UpdateStep,
 };
 
-use super::boot::{fits, verify_newer};
+use super::boot::{Role, verify};
 use super::serve::{Answer, frame_of};
 use super::{BootError, Refused, Session};
 use crate::env::{Event, Slot};
@@ -150,7 +150,8 @@ impl<J: NorFlash> Session<J> {
         upload: &mut Option<Upload>,
         out: &mut [u8],
     ) -> Result<Answer, Refused> {
-        let update = AuthenticUpdate::open(&self.identity.wire, kind, token)?;
+        let update = AuthenticUpdate::open(&self.identity.wire, kind, token);
+        let update = update.as_ref().map_err(|error| *error)?;
         self.check_nonce(update.nonce())?;
         let message = self.admit(update.counter())?;
         let (state, received, event) = match update.step() {
@@ -239,11 +240,14 @@ impl<J: NorFlash> Session<J> {
     /// and has the next boot try it. Gives its security counter.
     fn verify_upload<'m>(&mut self, total: u32, spare: &impl Slot<'m>) -> Result<u32, UpdateError> {
         let file = spare.bytes().get(..total as usize);
-        let sealed = Sealed::parse(file.ok_or(UpdateError::Flash)?)?;
+        let file = file.ok_or(UpdateError::Flash)?;
         let stored = self.journal.counters().security;
-        let verified = verify_newer(sealed, &self.identity.publisher, stored)?;
+        let verified = verify(file, &self.identity.publisher, stored, Role::Trial);
+        let verified = verified.as_ref().map_err(|error| *error)?;
+        if verified.file_len() != file.len() {
+            return Err(ArtefactError::TrailingBytes.into());
+        }
         let header = verified.header();
-        fits(header)?;
         if let BodyEncoding::Fernet { key: found } = header.encoding {
             let key = self.identity.model.as_ref();
             let given = key

@@ -1,6 +1,6 @@
 //! One layer's integers.
 
-use sealnet_core::mlp::{DenseRef, Granularity, LayerBytes, pack, packed_len};
+use sealnet_core::mlp::{DenseRef, Granularity, LayerBytes, pack, packed_len, unpack};
 use sealnet_core::quant::{Requant, SHIFT_MAX, SHIFT_MIN, accumulator_bound};
 
 use crate::error::{Error, Result};
@@ -37,6 +37,14 @@ impl QuantisedLayer {
         };
         DenseRef::new(self.inputs, self.outputs, granularity, bytes)
             .map_err(|e| Error::input(format!("a layer cannot be quantised: {e}"), CANNOT))
+    }
+
+    /// `[outputs][inputs]` i8, row by row.
+    pub fn unpacked(&self) -> Vec<u8> {
+        let mut weights = vec![0; self.inputs * self.outputs];
+        // Both have the lengths that their shape asks for.
+        let _ = unpack(self.inputs, self.outputs, &self.weights, &mut weights);
+        weights
     }
 }
 
@@ -159,7 +167,7 @@ impl RealLayer {
             .max(SCALE_MIN);
         loop {
             let (weights, rounded) = self.round(row, bias, scale);
-            if accumulator_bound(&weights, rounded) <= i64::from(i32::MAX) {
+            if accumulator_bound(weights.len(), rounded) <= i64::from(i32::MAX) {
                 return scale;
             }
             scale *= 2.0;

@@ -2,7 +2,7 @@
 use sealnet_core::mlp::DenseRef;
 use sealnet_core::quant::Requant;
 
-fn layer<'w>(weights: &'w [u8], another: DenseRef<'w>) -> DenseRef<'w> {
+fn layer<'w>(weights: &'w [[u8; 4]], another: DenseRef<'w>) -> DenseRef<'w> {
     DenseRef { inputs: 1, outputs: 1, weights, ..another } //~ E0451
 }
 

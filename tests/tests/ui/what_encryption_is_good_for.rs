@@ -17,7 +17,7 @@ impl Encrypted for Mine { //~ E0277
     }
 
     fn load<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
-        _: Verified<'b>,
+        _: &Verified<'b>,
         _: &FernetKey,
         _: &'b mut [u8],
     ) -> Result<Deployed<'b, IN, H1, H2, OUT, Self>, ArtefactError> {

@@ -45,7 +45,8 @@ fn only_a_newer_model_of_the_publisher_for_this_device_is_taken() {
     };
     let other_shape = Model::random([784, 32, 32, 10], Granularity::PerOutput, 1);
     // Fits the slot, but not the RAM that it would be decrypted into.
-    let spare = MODEL_RAM_LEN + 64 + 256 - good.len();
+    let plain = good.len() - 256 - 64;
+    let spare = MODEL_RAM_LEN + 16 - plain - 16 - 16 - 784;
     let long_names = export(6, true).with_names(&new, spare);
     assert!(long_names.len() <= SLOT_LEN);
     let cases = [

@@ -1,0 +1,135 @@
+//! What is proved of a layer before it is used: of one in memory and of one that is read in pieces alike.
+
+use zeroize::Zeroizing;
+
+use super::packed::{TILE, column_words, weights};
+use super::stream::Source;
+use super::{Granularity, LayerError};
+use crate::quant::{ACTIVATION_MAX, Requant, accumulator_bound};
+
+/// Proves a layer of its biases, multipliers, shifts and weights: factors in range, then no accumulator that can
+/// overflow, then weights in `[-127, 127]`. Gives whether it is [`narrow`](super::DenseRef::narrow).
+///
+/// # Errors
+///
+/// The first thing found wrong; [`LayerError::Length`] also if a source ends before the layer does.
+// Sources are objects, so that a device holds this once.
+pub(super) fn prove(
+    inputs: usize,
+    outputs: usize,
+    granularity: Granularity,
+    [biases, multipliers, shifts, packed]: [&mut dyn Source; 4],
+) -> Result<bool, LayerError> {
+    if inputs == 0 || outputs == 0 {
+        return Err(LayerError::Length);
+    }
+    for row in 0..granularity.factors(outputs) {
+        let ([shift], multiplier) = (next(shifts)?, i32::from_le_bytes(next(multipliers)?));
+        Requant::new(multiplier, shift).map_err(|cause| LayerError::Requant { row, cause })?;
+    }
+    for row in 0..outputs {
+        let bias = i32::from_le_bytes(next(biases)?);
+        if accumulator_bound(inputs, bias) > i64::from(i32::MAX) {
+            return Err(LayerError::AccumulatorBound { row });
+        }
+    }
+    let mut narrow = true;
+    let mut room = Zeroizing::new([[0; 4]; TILE / 2]);
+    for first in (0..outputs).step_by(TILE) {
+        let left = outputs - first;
+        let column = room.get_mut(..column_words(left)).unwrap_or_default();
+        let mut odd_sums = [0; TILE / 2];
+        for input in (0..inputs).step_by(2) {
+            packed
+                .fill(column.as_flattened_mut())
+                .ok_or(LayerError::Length)?;
+            let in_range = add_odd(column, &mut odd_sums);
+            if !in_range || left < TILE || inputs - input == 1 {
+                look_closer(column, first, outputs, inputs - input)?;
+            }
+        }
+        narrow &= odd_sums.iter().all(|sum| *sum <= NARROW);
+    }
+    Ok(narrow)
+}
+
+/// What the odd outputs' magnitudes may add up to in a narrow layer.
+const NARROW: u32 = ((1 << 23) - 1) / ACTIVATION_MAX as u32;
+
+/// A source's next bytes.
+fn next<const N: usize>(source: &mut dyn Source) -> Result<[u8; N], LayerError> {
+    let mut bytes = [0; N];
+    source.fill(&mut bytes).ok_or(LayerError::Length)?;
+    Ok(bytes)
+}
+
+/// Adds the magnitudes of the odd outputs' weights to their sums, and says whether all weights of the column are in
+/// range. Four weights at a time, since it is most of what a device spends on a proof.
+#[inline(never)]
+fn add_odd(column: &[[u8; 4]], sums: &mut [u32; TILE / 2]) -> bool {
+    const EVEN: u32 = 0x00FF_00FF;
+    const TOPS: u32 = 0x8080_8080;
+    let mut any = 0;
+    for (word, sum) in column.iter().zip(sums) {
+        let word = u32::from_le_bytes(*word);
+        // An upper byte is one less than its weight where the lower one is negative.
+        let odd = (word & !EVEN).wrapping_add((word & TOPS & EVEN) << 1) & !EVEN;
+        // -128, or 128 which is the same byte: where a byte is zero in `zeros`.
+        let zeros = (odd | word & EVEN) ^ TOPS;
+        any |= zeros.wrapping_sub(0x0101_0101) & !zeros;
+        let [first, second] = [odd << 16, odd].map(|odd| (odd as i32 >> 24).unsigned_abs());
+        *sum = sum.wrapping_add(first + second);
+    }
+    any & TOPS == 0
+}
+
+/// What is wrong with a column, the first of tile `first..`, of which there are `inputs_left` inputs.
+#[inline(never)]
+fn look_closer(
+    column: &[[u8; 4]],
+    first: usize,
+    outputs: usize,
+    inputs_left: usize,
+) -> Result<(), LayerError> {
+    let mut even = first;
+    for word in column {
+        for (weight, place) in weights(*word).as_flattened().iter().zip(0..) {
+            let row = even + place % 2;
+            if (row >= outputs || place / 2 >= inputs_left) && *weight != 0 {
+                return Err(LayerError::Padding { row });
+            }
+            if !(-127..=127).contains(weight) {
+                return Err(LayerError::WeightRange { row });
+            }
+        }
+        even += 2;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every pair of bytes that a half can be, in either half, against its definition.
+    #[test]
+    fn a_column_is_summed_and_ranged_as_its_weights_are() {
+        for half in 0..=u16::MAX {
+            let [low, high] = half.to_le_bytes();
+            for word in [[low, high, 0, 0], [0, 0, low, high], [low, high, low, high]] {
+                let mut sums = [0; TILE / 2];
+                let in_range = add_odd(&[word], &mut sums);
+                let both = weights(word);
+                let expected = both
+                    .as_flattened()
+                    .iter()
+                    .all(|weight| (-127..=127).contains(weight));
+                assert_eq!(in_range, expected, "{word:?}");
+                if in_range {
+                    let [[_, first], [_, second]] = both;
+                    assert_eq!(sums[0], first.unsigned_abs() + second.unsigned_abs());
+                }
+            }
+        }
+    }
+}
