@@ -30,7 +30,7 @@ pub trait Link {
 }
 
 /// The host's side of one device.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Client {
     device: DeviceId,
     wire: FernetKey,

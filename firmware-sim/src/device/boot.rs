@@ -7,7 +7,7 @@ use sealnet_core::artefact::{
     ArtefactError, BodyEncoding, Encrypted, Hashed, Header, Opened, Sealed, Verified,
 };
 use sealnet_core::protocol::{FrameReader, SlotName};
-use sealnet_core::sign::{Matched, TrustedKey};
+use sealnet_core::sign::TrustedKey;
 use zeroize::Zeroize as _;
 
 use super::passed::Passed;
@@ -56,8 +56,10 @@ impl<'m, E: Env> Device<'m, E> {
                 session.bring_up(flash, model_ram, Role::Active, &mut passed, &mut log)
             }
         };
-        // A core that was thrown past a check has a model and has not passed everything.
-        if model.is_ok() && !passed.everything() {
+        // A core that was thrown past a check has a model and has not passed everything; or it is another model.
+        if let Ok(found) = &model
+            && !passed.by(found.model_digest())
+        {
             model = Err(BootError::Skipped);
         }
         log.event(match &model {
@@ -216,12 +218,8 @@ impl<J: NorFlash> Session<J> {
     ) -> Result<(), BootError> {
         let journal = &mut self.journal;
         let stored = journal.counters().security;
-        let (counter, matched) = check_again(flash, journal, hashed, role)?;
-        if counter != header.security_counter {
-            return Err(BootError::Skipped);
-        }
-        passed.checks(matched);
-        if !passed.everything() {
+        let counter = check_again(flash, journal, hashed, role, passed)?;
+        if counter != header.security_counter || !passed.by(&header.model_digest) {
             return Err(BootError::Skipped);
         }
         match role {
@@ -266,14 +264,16 @@ fn check_again<J: NorFlash>(
     journal: &mut Journal<J>,
     hashed: &Hashed,
     role: Role,
-) -> Result<(u32, Matched), BootError> {
+    passed: &mut Passed,
+) -> Result<u32, BootError> {
     let Provisioned { identity, .. } = Provisioned::read(flash.identity)?;
     let stored = journal.read_again()?.security;
     let sealed = Sealed::parse_prefix(flash.slot)?;
-    let counter = sealed.untrusted_header().security_counter;
-    let minimum = role.minimum(counter, stored)?;
+    let header = sealed.untrusted_header();
+    let minimum = role.minimum(header.security_counter, stored)?;
     let matched = sealed.verify_again(&identity.publisher, minimum, hashed)?;
-    Ok((counter, matched))
+    passed.checks(matched, &header.model_digest);
+    Ok(header.security_counter)
 }
 
 impl Role {

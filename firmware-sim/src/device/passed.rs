@@ -11,43 +11,52 @@
 //!   check, into the code behind it, has another.
 //! - The sum is looked at before the journal takes the model's counter or slot, when the model is taken, and at each
 //!   request.
+//! - So is the digest of the model that lies where it is served from: it is the one that the second pass has read from
+//!   flash, or there is no model. A model that was moved wrongly after its proofs has another.
 //!
 //! That this holds is not argued but to be tried: `campaign::skip` takes every address that a Cortex-M4 executes for a
 //! forgery at a cold boot, at an update's trial or on the wire. The tests take a sample of them.
 
 use core::hint::black_box;
 
-use sealnet_core::sign::Matched;
+use sealnet_core::sign::{Digest512, Matched};
 
-/// The sum, before it is looked at.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Passed(u32);
+/// The sum, before it is looked at, and what was passed.
+#[derive(Debug)]
+pub(super) struct Passed {
+    sum: u32,
+    /// SHA-512 of the plaintext body of the model, as it was read for the second pass.
+    model: Digest512,
+}
 
 impl Passed {
     /// Nothing is passed.
     pub(super) fn nothing() -> Self {
-        Self(black_box(NOTHING))
+        Self {
+            sum: black_box(NOTHING),
+            model: [0; 64],
+        }
     }
 
     /// The chain of proofs has come to its end; what its checks came to.
     pub(super) fn proofs(&mut self, matched: Matched) {
-        self.0 = black_box(self.0).wrapping_add(matched.number());
+        self.sum = black_box(self.sum).wrapping_add(matched.number());
     }
 
-    /// Every check has been made again; what they came to.
-    pub(super) fn checks(&mut self, matched: Matched) {
-        self.0 = black_box(self.0).wrapping_add(matched.number().rotate_left(AGAIN));
+    /// Every check has been made again; what they came to, and the model's digest.
+    pub(super) fn checks(&mut self, matched: Matched, model: &Digest512) {
+        self.sum = black_box(self.sum).wrapping_add(matched.number().rotate_left(AGAIN));
+        self.model = *model;
     }
 
-    /// Whether everything is passed.
-    #[inline]
-    pub(super) fn everything(&self) -> bool {
-        let sum = black_box(self.0);
-        if sum != EVERYTHING {
+    /// Whether everything is passed, and by the model of this digest.
+    pub(super) fn by(&self, model: &Digest512) -> bool {
+        let sum = black_box(self.sum);
+        if sum != EVERYTHING || self.model != *model {
             return false;
         }
         // Not the same comparison again, which the compiler would leave out.
-        black_box(!self.0) == !EVERYTHING
+        black_box(!self.sum) == !EVERYTHING
     }
 }
 
@@ -72,20 +81,24 @@ mod tests {
         let signature = signing.sign(Domain::Model, &[b"a"]);
         let message = Message::new(Domain::Model, &[b"a"]);
         let matched = key.verify_message(&message, &signature).unwrap();
+        let [model, other] = [[1; 64], [2; 64]];
         let mut passed = Passed::nothing();
-        assert!(!passed.everything());
+        assert!(!passed.by(&model));
         passed.proofs(matched);
-        assert!(!passed.everything());
-        passed.checks(matched);
-        assert!(passed.everything());
-        passed.checks(matched);
-        assert!(!passed.everything());
-        for twice in [Passed::proofs, Passed::checks] {
+        assert!(!passed.by(&model));
+        passed.checks(matched, &model);
+        assert!(passed.by(&model));
+        assert!(!passed.by(&other));
+        passed.checks(matched, &model);
+        assert!(!passed.by(&model));
+        let twice: [fn(&mut Passed, Matched, &Digest512); 2] =
+            [|passed, matched, _| passed.proofs(matched), Passed::checks];
+        for twice in twice {
             let mut passed = Passed::nothing();
-            twice(&mut passed, matched);
-            assert!(!passed.everything());
-            twice(&mut passed, matched);
-            assert!(!passed.everything());
+            for _ in 0..2 {
+                twice(&mut passed, matched, &model);
+                assert!(!passed.by(&model));
+            }
         }
     }
 }

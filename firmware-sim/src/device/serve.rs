@@ -74,7 +74,8 @@ impl<E: Env> Device<'_, E> {
                 continue;
             };
             let mut out = [0; SEND_LEN];
-            let served = model.as_ref().ok().filter(|_| passed.everything());
+            let served = model.as_ref().ok();
+            let served = served.filter(|model| passed.by(model.model_digest()));
             let answer = respond(frame, session.as_mut(), served, spare, upload, &mut out);
             if let Some(event) = answer.event {
                 log.event(event);

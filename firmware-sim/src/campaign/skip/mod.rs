@@ -11,11 +11,12 @@
 //!
 //! | outcome | the device |
 //! |---|---|
-//! | refused | says that it serves no model, or the good one that it had; or it answers the request with no reply |
+//! | refused | says that it serves no model, or the good one that it had, and answers as that does or as nobody believes; or it answers the request with no reply |
 //! | faulted | is in the handler of faults, or its core is locked up |
 //! | hung | never decides: at the same instruction its registers, RAM and flash are twice as they were before; or it sleeps, or answers nothing |
 //! | busy | has executed 100,000,000 instructions, a boot's twelvefold, and is in none of these states; or kept a processor at work for a quarter of a second, when a boot takes a hundredth, since QEMU is slow with what it does, such as to run through all memory; at a trial boot, which brings up two models, three times as much |
 //! | accepted | serves the forgery, or replies to the request, at once or when it is asked again |
+//! | garbled | at a trial boot: serves the good model by name, and its answers, which its owner believes, are neither model's |
 //! | locked | has a security counter above the one it had, or a journal that cannot be read: it refuses good models from then on |
 //! | missed | went another way to its answer, as where it waits for the wire: nothing was skipped |
 //!
@@ -76,6 +77,9 @@ pub struct Skips {
     pub busy: usize,
     /// Trials in which the device served the forgery, or answered the forged request.
     pub accepted: usize,
+    /// Trials in which the device served the good model by name, and gave signed answers of neither model.
+    #[serde(default)]
+    pub garbled: usize,
     /// Trials after which it would refuse a good model.
     pub locked: usize,
     /// Trials in which the core went another way to the answer, as where it waits for the wire: nothing was skipped.
@@ -98,6 +102,7 @@ impl Skips {
         self.hung += other.hung;
         self.busy += other.busy;
         self.accepted += other.accepted;
+        self.garbled += other.garbled;
         self.locked += other.locked;
         self.missed += other.missed;
         self.places.extend(other.places);
@@ -230,6 +235,10 @@ impl Recorded {
                 }
                 match outcome {
                     Outcome::Refused | Outcome::Idle => found.refused += 1,
+                    Outcome::Garbled => {
+                        found.garbled += 1;
+                        found.places.push(format!("{}: wrong answers", place()));
+                    }
                     Outcome::Locked => {
                         found.locked += 1;
                         found

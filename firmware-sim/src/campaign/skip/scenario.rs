@@ -5,7 +5,7 @@ use sealnet_core::sign::{Digest512, Domain, HmacKey, SIGNATURE_LEN, SigningKey};
 use zeroize::Zeroizing;
 
 use super::SkipError;
-use crate::client::{self, Client};
+use crate::client::{self, Answer, Client, ClientError};
 use crate::env::Event;
 use crate::identity::Identity;
 use crate::journal::{Counters, Journal};
@@ -13,6 +13,7 @@ use crate::layout::{JOURNAL, SLOT_B};
 use crate::provision::{ProvisionError, flash_image};
 use crate::qemu::Mode;
 use crate::sample::{self, SampleError, Sealing};
+use crate::shape::INPUT;
 use crate::sim::{Machine, flash::SimFlash};
 
 /// What is tried. Each forgery would pass but for the one check that it fails.
@@ -164,9 +165,24 @@ impl Scenario {
         Journal::open(journal)
             .and_then(|mut journal| journal.finish_update())
             .map_err(ProvisionError::Journal)?;
-        let status = client::status(&mut Machine::new(flash).boot(|_: Event| {}))?;
+        let features = sample::features(1);
+        let answered = |mut machine: Machine| -> Result<Answer, ClientError> {
+            Client::new(identity).infer(&mut machine.boot(|_: Event| {}), &features)
+        };
+        let good = answered(Machine::new(flash))?;
+        let bad = answered(Machine::provision(
+            identity,
+            &sample::model(2, &sealing)?,
+            0,
+        )?)?;
         Ok(Setup {
-            good: status.model.map(|model| model.digest),
+            good: Some(Good {
+                client: Client::new(identity),
+                digest: good.receipt.model_digest,
+                features,
+                logits: good.logits,
+                others: bad.logits,
+            }),
             ..Setup::boot(&pending)
         })
     }
@@ -200,10 +216,24 @@ impl Scenario {
 #[derive(Debug)]
 pub(super) struct Setup {
     pub(super) flash: Zeroizing<Vec<u8>>,
-    /// SHA-512 of the plaintext body of the model that it is to go on serving, if there is one.
-    pub(super) good: Option<Digest512>,
+    /// The model that it is to go on serving, if there is one.
+    pub(super) good: Option<Good>,
     /// What is sent once it has booted.
     pub(super) exchange: Option<Exchange>,
+}
+
+/// A model, and how it is told from what lies in the other slot.
+#[derive(Debug)]
+pub(super) struct Good {
+    /// Of a device that has been asked nothing.
+    pub(super) client: Client,
+    /// SHA-512 of its plaintext body.
+    pub(super) digest: Digest512,
+    pub(super) features: [u8; INPUT],
+    /// What it makes of the features.
+    pub(super) logits: Option<Vec<i32>>,
+    /// What the other one makes of them.
+    pub(super) others: Option<Vec<i32>>,
 }
 
 /// Frames on the wire.
@@ -288,7 +318,8 @@ mod tests {
             }
             None => {
                 let model = client::status(&mut device).unwrap().model;
-                model.is_some() && model.map(|model| model.digest) != setup.good
+                let good = setup.good.map(|good| good.digest);
+                model.is_some() && model.map(|model| model.digest) != good
             }
         }
     }

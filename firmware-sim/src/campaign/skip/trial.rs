@@ -6,7 +6,7 @@ use std::{io, mem};
 use zeroize::Zeroizing;
 
 use super::plan::Point;
-use super::scenario::{Exchange, Setup, is_locked, is_reply};
+use super::scenario::{Exchange, Good, Setup, is_locked, is_reply};
 use crate::client::{self, ClientError, Link as _};
 use crate::qemu::{Code, Debugged, End, Image, Patience, QemuError, Stack, Stop, Watched};
 
@@ -15,7 +15,7 @@ use crate::qemu::{Code, Debugged, End, Image, Patience, QemuError, Stack, Stop, 
 pub(super) enum Outcome {
     /// It says that it serves no model, or the one that it is to serve; or it refuses the frame.
     Refused,
-    /// It serves no model, though there is a good one.
+    /// It serves no model, though there is a good one, or gives no answer that its owner believes.
     Idle,
     /// Its core faulted, and stands in the handler or is locked up.
     Faulted,
@@ -25,6 +25,8 @@ pub(super) enum Outcome {
     Busy,
     /// It serves the forged model, or answers the forged request, at once or after a boot without a fault.
     Accepted,
+    /// It serves the good model by name, and its answers, which its owner believes, are another's.
+    Garbled,
     /// It would refuse a good model from then on.
     Locked,
     /// The boot never got to the instruction: the plan does not fit the boot.
@@ -288,11 +290,29 @@ impl<'c> Bench<'c> {
             Err(ClientError::Link(error)) => return silence(error),
             Err(_) => return Ok(Outcome::Hung),
         };
-        Ok(match (served, self.setup.good) {
-            (None, None) => Outcome::Refused,
-            (None, Some(_)) => Outcome::Idle,
-            (served, good) if served == good => Outcome::Refused,
-            _ => Outcome::Accepted,
+        match (served, &self.setup.good) {
+            (None, None) => Ok(Outcome::Refused),
+            (None, Some(_)) => Ok(Outcome::Idle),
+            (Some(served), Some(good)) if served == good.digest => self.judge(board, good),
+            _ => Ok(Outcome::Accepted),
+        }
+    }
+
+    /// Whether a device that names the good model answers as that does.
+    fn judge(&self, board: &mut Debugged, good: &Good) -> Result<Outcome, QemuError> {
+        let (code, patience) = (self.code, self.patience(ANSWER_WORK));
+        let mut link = Watched {
+            board,
+            code,
+            patience,
+        };
+        Ok(match good.client.clone().infer(&mut link, &good.features) {
+            Ok(answer) if answer.logits == good.logits => Outcome::Refused,
+            Ok(answer) if answer.logits == good.others => Outcome::Accepted,
+            Ok(_) => Outcome::Garbled,
+            Err(ClientError::Link(error)) => return silence(error),
+            // Nothing that its owner believes.
+            Err(_) => Outcome::Idle,
         })
     }
 }

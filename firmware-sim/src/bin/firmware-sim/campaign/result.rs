@@ -58,6 +58,7 @@ impl Report {
                     "hung": sum.hung,
                     "busy": sum.busy,
                     "accepted": sum.accepted,
+                    "garbled": sum.garbled,
                     "locked": sum.locked,
                     "missed": sum.missed,
                     "places": sum.places,
@@ -175,7 +176,7 @@ fn table(document: &Value) -> String {
             for (scenario, figures) in scenarios {
                 let count = |key: &str| figures.get(key).cloned().unwrap_or_default();
                 text += &format!(
-                    "  {scenario:<25} {} of {} addresses, {} of {} trials: {} refused, {} faulted, {} hung, {} busy, {} accepted, {} locked, {} missed\n",
+                    "  {scenario:<25} {} of {} addresses, {} of {} trials: {} refused, {} faulted, {} hung, {} busy, {} accepted, {} garbled, {} locked, {} missed\n",
                     count("addresses_covered"),
                     count("addresses_executed"),
                     count("trials"),
@@ -185,6 +186,7 @@ fn table(document: &Value) -> String {
                     count("hung"),
                     count("busy"),
                     count("accepted"),
+                    count("garbled"),
                     count("locked"),
                     count("missed"),
                 );
