@@ -145,7 +145,9 @@ impl<'c> Bench<'c> {
                 return Ok(false);
             }
             let next = point.address + code.len(point.address);
-            let both = [Some(point.address), neighbour.then_some(next)];
+            // Behind the last instruction of all there is none.
+            let next = Some(next).filter(|next| neighbour && code.holds(*next));
+            let both = [Some(point.address), next];
             for address in both.into_iter().flatten() {
                 // An instruction that does nothing takes the place in an IT block, which a jump would not.
                 let nop: &[u8] = match code.len(address) {
