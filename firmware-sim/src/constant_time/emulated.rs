@@ -12,7 +12,7 @@ use super::{ConstantTimeError, Part};
 use crate::client::Client;
 use crate::journal::Counters;
 use crate::provision::flash_image;
-use crate::qemu::{Board, Code, Counted, Debugged, Image, Mode, Traced, build};
+use crate::qemu::{Board, Code, Counted, Debugged, Image, Mode, QemuError, Traced, build};
 use crate::sim::flash::SimFlash;
 
 /// An image and its code.
@@ -55,13 +55,16 @@ impl Bench {
             let secrets = Secrets(seed);
             let flash = self.flash(secrets)?;
             self.boot(&mut boot, &flash, "Serving", seed + 1 == devices)?;
-            let Awake {
-                mut board,
-                mut client,
-            } = self.wake(secrets, &flash)?;
-            let request = client.seal(&secrets.features())?;
-            let (reply, path) = board.exchange(&request.frame)?;
-            client.open(&request, &reply)?;
+            let (board, path) = again(|| {
+                let Awake {
+                    mut board,
+                    mut client,
+                } = self.wake(secrets, &flash)?;
+                let request = client.seal(&secrets.features())?;
+                let (reply, path) = board.exchange(&request.frame)?;
+                client.open(&request, &reply)?;
+                Ok((board, path))
+            })?;
             let named = |address| board.instruction(address);
             answer.path(self.work(&path)?, &self.code, named)?;
             open.path(self.call(&path, COMMAND, OPEN)?, &self.code, named)?;
@@ -85,7 +88,7 @@ impl Bench {
             let token = payload(&request.frame)?;
             for difference in differences::<TAG_LEN>(seed) {
                 let frame = frame(&changed(&token, &difference))?;
-                let path = self.refusal(&mut awake, &frame)?;
+                let path = again(|| self.refusal(&mut awake, &frame))?;
                 let named = |address| awake.board.instruction(address);
                 tags.path(&path, &self.code, named)?;
             }
@@ -133,7 +136,7 @@ impl Bench {
             }
             awake.client.expect_provisioning(other);
             let request = awake.client.seal(&secrets.features())?;
-            let path = self.refusal(&mut awake, &request.frame)?;
+            let path = again(|| self.refusal(&mut awake, &request.frame))?;
             let named = |address| awake.board.instruction(address);
             control.path(&path, &self.code, named)?;
         }
@@ -152,8 +155,11 @@ impl Bench {
         boot.count(counted);
         if trace {
             let ends = self.code.ends();
-            let mut trace = Debugged::log(&self.image, flash.bytes(), &ends, TIMEOUT)?;
-            let path = trace.take()?;
+            let (trace, path) = again(|| {
+                let mut trace = Debugged::log(&self.image, flash.bytes(), &ends, TIMEOUT)?;
+                let path = trace.take()?;
+                Ok((trace, path))
+            })?;
             // It ends before the instruction with which the core falls asleep.
             let traced = path.len() as u64 + 1;
             if counted != traced {
@@ -235,6 +241,17 @@ impl Bench {
             entries => Ok(entries),
         }
     }
+}
+
+/// Runs something once more, and then once more, if QEMU's log had a gap.
+fn again<T>(mut run: impl FnMut() -> Result<T, ConstantTimeError>) -> Result<T, ConstantTimeError> {
+    for _ in 0..2 {
+        match run() {
+            Err(ConstantTimeError::Qemu(QemuError::Gap)) => {}
+            other => return other,
+        }
+    }
+    run()
 }
 
 /// What a tag is changed by: each byte alone, all of them, and at random.

@@ -80,6 +80,9 @@ pub enum QemuError {
     /// QEMU ended, or said something unexpected.
     #[error("QEMU failed: {0}")]
     Machine(String),
+    /// Not all that was executed is in QEMU's log. It happens now and then on a busy machine; the next run has it.
+    #[error("QEMU failed: its log does not say which instructions were executed")]
+    Gap,
     /// QEMU or the device did not answer in time.
     #[error("the device in QEMU gave no answer within {} s", .0.as_secs())]
     Timeout(Duration),

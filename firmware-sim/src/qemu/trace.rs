@@ -42,9 +42,7 @@ impl Trace {
         self.last = 0;
         match mem::take(&mut self.lost) {
             false if !addresses.is_empty() => Ok(addresses),
-            _ => Err(QemuError::Machine(
-                "its log does not say which instructions were executed".into(),
-            )),
+            _ => Err(QemuError::Gap),
         }
     }
 
