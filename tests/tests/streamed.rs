@@ -100,7 +100,8 @@ fn streamed_and_in_ram_agree_on_every_shape() {
     agree::<15, 16, 17, 1>();
     agree::<16, 16, 16, 16>();
     agree::<31, 33, 1, 65>();
-    // Around a piece of 128 bytes, and around two.
+    // Around one and two tiles of 64 outputs, and odd widths.
+    agree::<63, 64, 65, 63>();
     agree::<127, 128, 129, 10>();
     agree::<129, 127, 256, 2>();
     agree::<255, 257, 128, 257>();

@@ -51,7 +51,8 @@ impl<'b> Opened<'b> {
     /// accumulator or cause a panic: shape, sections, weights in `[-127, 127]`, factors in range,
     /// the bound of every row; and it computes every golden vector.
     ///
-    /// Stack: `IN + H1 + H2 + 8 * OUT` bytes and some 600; for 784-64-64-10 on a Cortex-M4 1.7 kB.
+    /// Stack: `IN + 4 * OUT` bytes and some 900 beside those of [`Mlp::logits`](crate::mlp::Mlp::logits); for 784-64-64-10 on
+    /// a Cortex-M4 4.2 kB.
     ///
     /// # Errors
     ///

@@ -277,7 +277,7 @@ fn layers(
     let [first, second, third] = shape.layers();
     let mut layer = |number: u8, (inputs, outputs): (usize, usize)| {
         let factors = granularity.factors(outputs);
-        // Widths have 16 bits: `4 * width` cannot overflow, the product is checked by `array`.
+        // Widths have 16 bits: `4 * width` cannot overflow; the product saturates, which `array` refuses.
         let mut at = LayerAt {
             inputs,
             outputs,

@@ -1,4 +1,4 @@
-//! The one entry to the arithmetic of a layer.
+//! The arithmetic of a layer.
 //!
 //! `portable` is the reference: it is compiled everywhere and every other kernel must equal it,
 //! bit for bit. A layer is proved when its [`DenseRef`] is made, so a kernel may add its products

@@ -109,6 +109,7 @@ fn look_closer(
 
 #[cfg(test)]
 mod tests {
+    use super::super::{pack, packed_len};
     use super::*;
 
     /// Every pair of bytes that a half can be, in either half, against its definition.
@@ -129,6 +130,61 @@ mod tests {
                     let [[_, first], [_, second]] = both;
                     assert_eq!(sums[0], first.unsigned_abs() + second.unsigned_abs());
                 }
+            }
+        }
+    }
+
+    const WIDTHS: (usize, usize) = (18, 70);
+
+    /// Proves a layer of 18 inputs and 70 outputs, a whole tile and a part of one, with these weights.
+    fn proved(weights: &[u8; 18 * 70]) -> Result<bool, LayerError> {
+        let (inputs, outputs) = WIDTHS;
+        let mut packed = [0; packed_len(18, 70)];
+        pack(inputs, outputs, weights, &mut packed).unwrap();
+        let (biases, shifts) = ([0; 4 * 70], [40; 70]);
+        let sources: [&mut dyn Source; 4] = [
+            &mut &biases[..],
+            &mut &biases[..],
+            &mut &shifts[..],
+            &mut &packed[..],
+        ];
+        prove(inputs, outputs, Granularity::PerOutput, sources)
+    }
+
+    #[test]
+    fn a_weight_of_minus_128_is_found_in_a_whole_tile_too() {
+        let (inputs, outputs) = WIDTHS;
+        for row in 0..outputs {
+            for input in [0, 1, inputs - 1] {
+                let mut weights = [0; 18 * 70];
+                weights[row * inputs + input] = 0x80;
+                assert_eq!(proved(&weights), Err(LayerError::WeightRange { row }));
+            }
+        }
+    }
+
+    #[test]
+    fn narrow_is_what_no_odd_output_can_leave() {
+        // 255 times as much is just below 2^23, or above.
+        let (inputs, outputs) = (32_896 / 127 + 1, 2);
+        let rest = 32_896 % 127;
+        for (last, narrow) in [(rest, true), (rest + 1, false)] {
+            // The even output's sum does not matter.
+            let mut weights = [127; 2 * (32_896 / 127 + 1)];
+            weights[2 * inputs - 1] = last as u8;
+            for sign in [1, -1_i8] {
+                let weights = weights.map(|weight| (weight as i8 * sign) as u8);
+                let mut packed = [0; packed_len(32_896 / 127 + 1, 2)];
+                pack(inputs, outputs, &weights, &mut packed).unwrap();
+                let zeros = [0; 8];
+                let sources: [&mut dyn Source; 4] = [
+                    &mut &zeros[..],
+                    &mut &zeros[..],
+                    &mut &[40; 2][..],
+                    &mut &packed[..],
+                ];
+                let found = prove(inputs, outputs, Granularity::PerOutput, sources);
+                assert_eq!(found, Ok(narrow), "{last}");
             }
         }
     }

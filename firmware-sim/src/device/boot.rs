@@ -35,9 +35,13 @@ impl<'m, E: Env> Device<'m, E> {
         let mut passed = Passed::nothing();
         let room = E::Encrypted::room(model_ram.len());
         let mut session = Session::begin(identity, journal, room, &mut log);
-        let [mut active, mut spare] = match &session {
-            Ok(session) if session.journal.slots().active == SlotName::B => [b, a],
-            _ => [a, b],
+        let mut name = match &session {
+            Ok(session) => session.journal.slots().active,
+            Err(_) => SlotName::A,
+        };
+        let [mut active, mut spare] = match name {
+            SlotName::A => [a, b],
+            SlotName::B => [b, a],
         };
         let mut model = match &mut session {
             Err(error) => Err(*error),
@@ -48,9 +52,11 @@ impl<'m, E: Env> Device<'m, E> {
                 // word alone.
                 if confirmed {
                     mem::swap(&mut active, &mut spare);
+                    name = name.other();
                 }
                 let flash = Flash {
                     identity,
+                    name,
                     slot: active.lend(),
                 };
                 session.bring_up(flash, model_ram, Role::Active, &mut passed, &mut log)
@@ -98,6 +104,7 @@ impl<'m, E: Env> Device<'m, E> {
 struct Flash<'i, 's> {
     /// The identity page, with the publisher's key.
     identity: &'i [u8],
+    name: SlotName,
     slot: &'s [u8],
 }
 
@@ -148,10 +155,11 @@ impl<J: NorFlash> Session<J> {
         if self.journal.slots().trial != Trial::Attempted {
             return false;
         }
-        let slot = self.journal.slots().active.other();
-        log.event(Event::Trying { slot });
+        let name = self.journal.slots().active.other();
+        log.event(Event::Trying { slot: name });
         let flash = Flash {
             identity,
+            name,
             slot: spare,
         };
         let mut passed = Passed::nothing();
@@ -218,11 +226,14 @@ impl<J: NorFlash> Session<J> {
     ) -> Result<(), BootError> {
         let journal = &mut self.journal;
         let stored = journal.counters().security;
-        let counter = check_again(flash, journal, hashed, role, passed)?;
-        if counter != header.security_counter || !passed.by(&header.model_digest) {
+        let counter = header.security_counter;
+        check_again(flash, journal, hashed, role, counter, passed)?;
+        if !passed.by(&header.model_digest) {
             return Err(BootError::Skipped);
         }
         match role {
+            // A trial that a glitch alone has confirmed is none that the journal knows of.
+            Role::Active if journal.slots().active != flash.name => return Err(BootError::Skipped),
             Role::Active => journal.raise_security(counter)?,
             Role::Trial => {
                 journal.confirm(counter)?;
@@ -257,23 +268,27 @@ pub(super) fn verify<'s>(
 }
 
 /// Makes every check of a model again whose outcome decides, from what is read from flash anew; see
-/// [`passed`](super::passed). Gives the model's security counter.
+/// [`passed`](super::passed). `counter` is the security counter of the model that was proved.
 #[inline(never)]
 fn check_again<J: NorFlash>(
     flash: Flash<'_, '_>,
     journal: &mut Journal<J>,
     hashed: &Hashed,
     role: Role,
+    counter: u32,
     passed: &mut Passed,
-) -> Result<u32, BootError> {
+) -> Result<(), BootError> {
     let Provisioned { identity, .. } = Provisioned::read(flash.identity)?;
     let stored = journal.read_again()?.security;
     let sealed = Sealed::parse_prefix(flash.slot)?;
     let header = sealed.untrusted_header();
     let minimum = role.minimum(header.security_counter, stored)?;
     let matched = sealed.verify_again(&identity.publisher, minimum, hashed)?;
+    if header.security_counter != counter {
+        return Err(BootError::Skipped);
+    }
     passed.checks(matched, &header.model_digest);
-    Ok(header.security_counter)
+    Ok(())
 }
 
 impl Role {

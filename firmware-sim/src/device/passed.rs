@@ -11,8 +11,9 @@
 //!   check, into the code behind it, has another.
 //! - The sum is looked at before the journal takes the model's counter or slot, when the model is taken, and at each
 //!   request.
-//! - So is the digest of the model that lies where it is served from: it is the one that the second pass has read from
-//!   flash, or there is no model. A model that was moved wrongly after its proofs has another.
+//! - So is the digest in the header of the model that lies where it is served from: it is the one that the second pass has
+//!   read from flash, or there is no model. Where its weights lie is not compared: a model whose place was moved wrongly
+//!   gives wrong answers.
 //!
 //! That this holds is not argued but to be tried: `campaign::skip` takes every address that a Cortex-M4 executes for a
 //! forgery at a cold boot, at an update's trial or on the wire. The tests take a sample of them.

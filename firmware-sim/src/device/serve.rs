@@ -150,8 +150,9 @@ fn respond<'m, J: NorFlash, M: Encrypted>(
         }) => match (&mut session, model) {
             (Some(session), Some(model)) => {
                 let answer = session.answer(model, &mut *payload, out);
-                // The features are not kept until the next frame.
+                // The features are not kept until the next frame, nor what was made of them and of keys on the stack.
                 payload.zeroize();
+                wipe_stack();
                 answer
             }
             _ => Err(Refused::NoModel),
@@ -188,8 +189,11 @@ impl<J: NorFlash> Session<J> {
         token: &mut [u8],
         out: &mut [u8],
     ) -> Result<Answer, Refused> {
+        let before = self.messages;
         // One after the other: neither needs the other's stack.
         match &self.infer(model, token) {
+            // If a glitch has kept this request from being admitted, what is there is of the one before it.
+            Ok(_) if black_box(self.messages) == before => Err(Refused::Exhausted),
             Ok(inferred) => self.reply(model, inferred, out),
             Err(refused) => Err(*refused),
         }
@@ -320,6 +324,12 @@ fn status<J: NorFlash, M: Encrypted>(
     }
 }
 
+/// Overwrites the stack that an answer has used.
+#[inline(never)]
+fn wipe_stack() {
+    black_box(&mut [0_u8; ANSWER_STACK]);
+}
+
 /// Writes a frame and gives its length. It fits: `out` has `SEND_LEN` bytes.
 pub(super) fn frame_of(kind: Kind, payload: &[u8], out: &mut [u8]) -> usize {
     write_frame(kind, payload, out).unwrap_or(0)
@@ -339,6 +349,8 @@ struct Inferred {
 const REPLY_LEN: usize = reply_len(ReplyPolicy::Logits, CLASSES);
 /// The longest frame that the device sends: a reply, which is longer than all others.
 const SEND_LEN: usize = frame_len(binary_len(REPLY_LEN));
+/// Stack that is overwritten after an answer, in bytes: as deep as the features lie there as halfwords, and keys.
+const ANSWER_STACK: usize = 2048 + 2 * INPUT;
 /// Bytes read from the port at once.
 const READ_LEN: usize = 64;
 

@@ -139,7 +139,7 @@ impl RealLayer {
             &all_weights,
             &mut layer.weights,
         )
-        .ok_or_else(|| Error::input("a layer has no inputs or outputs", CANNOT))?;
+        .ok_or_else(|| Error::input("a layer's rows are not all as long", CANNOT))?;
         for scale in &scales[..granularity.factors(scales.len())] {
             let requant = requant_from_real(scale / unit).ok_or_else(|| {
                 Error::input(

@@ -2,7 +2,8 @@
 //!
 //! `SMLAD` multiplies both halves of two words and adds both products; `SXTB16` sign-extends the lower byte of each
 //! half. See [`packed`](super::super::packed) for what the halves are. Neither the addresses nor the number of
-//! instructions depend on an input or a weight.
+//! instructions depend on an input; on a weight or a factor only as far as it decides for all: see
+//! [`narrow`](DenseRef::narrow), and [`requantise`].
 #![allow(unsafe_code)] // assembly; the only unsafe code here
 
 use core::arch::naked_asm;
@@ -53,7 +54,7 @@ pub(in super::super) fn hidden<'r, const IN: usize, const OUT: usize>(
 /// Writes a hidden layer's activations.
 ///
 /// # Safety
-/// There is room for `count` of them at `out`.
+/// There is room for `count` of them at `out`, which is aligned to words.
 #[inline(never)] // for all layers
 unsafe fn activations(layer: &DenseRef<'_>, input: &[u16], out: *mut u16, count: usize) {
     let mut sums = MaybeUninit::uninit();
@@ -97,7 +98,7 @@ unsafe fn slowly(
 /// fours, up to the first in which a shift is not above 32. Gives how many it made, at most `count`.
 ///
 /// # Safety
-/// There is room for `count` activations at `out`.
+/// There is room for `count` activations at `out`, which is aligned to words.
 unsafe fn requantise(
     layer: &DenseRef<'_>,
     first: usize,
@@ -172,7 +173,7 @@ fn products<'s>(
         input.as_ptr().cast::<u32>(),
     );
     let mut columns = groups * (GROUP / 2);
-    let there = tile.words.len() >= columns * tile.stride;
+    let there = tile.stride > 0 && tile.words.len() >= columns * tile.stride;
     if !(there && words.is_aligned() && pairs.is_aligned()) {
         columns = 0;
     }
@@ -200,7 +201,8 @@ fn products<'s>(
         done += piece;
     }
     if done == 0 {
-        room.write([0; TILE]);
+        // SAFETY: there is room for so many.
+        unsafe { sums.cast::<[i32; TILE]>().write([0; TILE]) };
     }
     // SAFETY: either all were written, or two for each word of a column.
     let sums = unsafe { slice::from_raw_parts_mut(sums, 2 * tile.stride) };

@@ -175,6 +175,10 @@ impl Scenario {
             &sample::model(2, &sealing)?,
             0,
         )?)?;
+        if good.logits.is_none() || good.logits == bad.logits {
+            let what = "the two models of a trial cannot be told apart";
+            return Err(SkipError::Missed(what.into()));
+        }
         Ok(Setup {
             good: Some(Good {
                 client: Client::new(identity),

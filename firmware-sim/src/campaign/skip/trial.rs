@@ -178,8 +178,12 @@ impl<'c> Bench<'c> {
         match outcome {
             Ok(outcome) => {
                 // What a device has left unread would come to the next one.
-                let silent = outcome == Outcome::Hung || exchange.is_some();
-                let answered = matches!(outcome, Outcome::Refused | Outcome::Accepted);
+                let asked = exchange.is_some() || self.setup.good.is_some();
+                let silent = outcome == Outcome::Hung || asked;
+                let answered = matches!(
+                    outcome,
+                    Outcome::Refused | Outcome::Accepted | Outcome::Garbled
+                );
                 self.board = (answered || !silent).then_some(board);
                 Ok(outcome)
             }
