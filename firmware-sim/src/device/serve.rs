@@ -215,7 +215,7 @@ impl<J: NorFlash> Session<J> {
             .map_err(|_| Refused::Features(features.len()))?;
         let highest = self.journal.highest_request();
         let message = self.admit(request.counter())?;
-        // Once more, from where the counter lies, for a core that a glitch has taken past the check.
+        // Once more, read from the opened request anew, for a core that a glitch has taken past the check.
         let found = black_box(request).counter();
         if found <= highest || found != self.journal.highest_request() {
             return Err(Refused::Counter { found, highest });

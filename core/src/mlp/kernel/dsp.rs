@@ -72,7 +72,7 @@ unsafe fn activations(layer: &DenseRef<'_>, input: &[u16], out: *mut u16, count:
     }
 }
 
-/// A tile's activations from `done` on: those of no four, those of a factor that all share, or where one is 1/4 or more.
+/// A tile's activations from `done` on: those of no four, those of a factor that all share, or where a shift is 32 or less.
 ///
 /// # Safety
 /// There is room for `count` activations at `out`.

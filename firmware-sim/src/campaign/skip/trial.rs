@@ -244,13 +244,15 @@ impl<'c> Bench<'c> {
     }
 
     fn ask(&self, board: &mut Debugged, frame: &[u8]) -> io::Result<Vec<u8>> {
-        let (code, patience) = (self.code, self.patience(ANSWER_WORK));
+        self.link(board).exchange(frame)
+    }
+
+    fn link<'b>(&'b self, board: &'b mut Debugged) -> Watched<'b> {
         Watched {
             board,
-            code,
-            patience,
+            code: self.code,
+            patience: self.patience(ANSWER_WORK),
         }
-        .exchange(frame)
     }
 
     /// A trial boot brings up two models.
@@ -285,13 +287,7 @@ impl<'c> Bench<'c> {
         if let Err(outcome) = self.settle(board)? {
             return Ok(outcome);
         }
-        let (code, patience) = (self.code, self.patience(ANSWER_WORK));
-        let status = client::status(&mut Watched {
-            board,
-            code,
-            patience,
-        });
-        let served = match status {
+        let served = match client::status(&mut self.link(board)) {
             Ok(status) => status.model.map(|model| model.digest),
             Err(ClientError::Link(error)) => return silence(error),
             Err(_) => return Ok(Outcome::Hung),
@@ -306,13 +302,11 @@ impl<'c> Bench<'c> {
 
     /// Whether a device that names the good model answers as that does.
     fn judge(&self, board: &mut Debugged, good: &Good) -> Result<Outcome, QemuError> {
-        let (code, patience) = (self.code, self.patience(ANSWER_WORK));
-        let mut link = Watched {
-            board,
-            code,
-            patience,
-        };
-        Ok(match good.client.clone().infer(&mut link, &good.features) {
+        let answer = good
+            .client
+            .clone()
+            .infer(&mut self.link(board), &good.features);
+        Ok(match answer {
             Ok(answer) if answer.logits == good.logits => Outcome::Refused,
             Ok(answer) if answer.logits == good.others => Outcome::Accepted,
             Ok(_) => Outcome::Garbled,
