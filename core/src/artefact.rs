@@ -193,6 +193,7 @@ mod plaintext;
 mod seal;
 pub mod section;
 mod streamed;
+mod text;
 mod verify;
 
 pub use error::{ArtefactError, SectionError};

@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::ArtefactError;
 use super::section::ALIGNMENT;
+use super::text::is_text;
 use crate::fernet;
 use crate::mlp::{Granularity, Shape};
 use crate::record::FeatureType;
@@ -97,22 +98,19 @@ impl Name {
     #[must_use]
     pub fn as_str(&self) -> &str {
         // Checked when it was made; an empty string is never reached.
-        Self::text(&self.0).unwrap_or_default()
+        core::str::from_utf8(Self::text(&self.0)).unwrap_or_default()
     }
 
     /// Reads a name that is padded with zeros.
     fn from_bytes(bytes: [u8; NAME_LEN]) -> Option<Self> {
-        let text = Self::text(&bytes)?;
         // A zero inside the text is a control character too.
-        (!text.chars().any(char::is_control)).then_some(Self(bytes))
+        is_text(Self::text(&bytes)).then_some(Self(bytes))
     }
 
-    fn text(bytes: &[u8; NAME_LEN]) -> Option<&str> {
-        let end = bytes
-            .iter()
-            .rposition(|&b| b != 0)
-            .map_or(0, |last| last + 1);
-        core::str::from_utf8(bytes.get(..end)?).ok()
+    /// What is not padding.
+    fn text(bytes: &[u8; NAME_LEN]) -> &[u8] {
+        let end = bytes.iter().rposition(|&b| b != 0);
+        end.and_then(|last| bytes.get(..=last)).unwrap_or_default()
     }
 }
 

@@ -6,6 +6,7 @@ use core::str;
 use super::ArtefactError;
 use super::plaintext::{Cursor, Span};
 use super::seal::SealError;
+use super::text::is_text;
 use crate::mlp::Shape;
 use crate::wire::Writer;
 
@@ -78,7 +79,7 @@ fn list(r: &mut Cursor<'_>, count: u16) -> Result<Span, ArtefactError> {
         let len = usize::from(r.u8()?);
         let text = buffer.get_mut(..len).unwrap_or_default();
         r.fill(text)?;
-        if !str::from_utf8(text).is_ok_and(is_name) {
+        if text.is_empty() || !is_text(text) {
             return Err(ArtefactError::NameText);
         }
         names = names.up_to(r.position());
@@ -141,7 +142,7 @@ impl NamesSpec<'_> {
         w.zeros(12)?;
         for name in self.columns.iter().chain(self.classes) {
             let len = u8::try_from(name.len()).map_err(|_| SealError::Names)?;
-            if !is_name(name) {
+            if name.is_empty() || !is_text(name.as_bytes()) {
                 return Err(SealError::Names);
             }
             w.u8(len)?;
@@ -155,8 +156,4 @@ impl NamesSpec<'_> {
 fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&len, rest) = bytes.split_first()?;
     rest.split_at_checked(usize::from(len))
-}
-
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && !text.chars().any(char::is_control)
 }
