@@ -48,6 +48,8 @@ pub(super) struct AuthenticCommand<'t> {
     pub(super) counter: u64,
     pub(super) number: u32,
     pub(super) nonce: [u8; NONCE_LEN],
+    /// What was sealed; all but `data` is a copy out of it.
+    plaintext: &'t [u8],
     pub(super) data: &'t [u8],
     pub(super) time: u64,
     pub(super) digest: Digest512,
@@ -76,10 +78,17 @@ impl<'t> AuthenticCommand<'t> {
             counter: r.u64()?,
             number: r.u32()?,
             nonce: r.array()?,
+            plaintext,
             data: r.bytes(r.remaining())?,
             time,
             digest,
         })
+    }
+
+    /// The counter where it was sealed.
+    pub(super) fn sealed_counter(&self) -> Option<u64> {
+        let counter = self.plaintext.get(4..)?.first_chunk()?;
+        Some(u64::from_le_bytes(*counter))
     }
 }
 

@@ -104,6 +104,12 @@ impl<'t> AuthenticRequest<'t> {
 
     about_command!();
 
+    /// [`counter`](Self::counter), read anew from the decrypted token: a device may be made to lose a copy by a glitch.
+    #[must_use]
+    pub fn sealed_counter(&self) -> Option<u64> {
+        self.command.sealed_counter()
+    }
+
     /// One byte a feature.
     #[must_use]
     pub const fn features(&self) -> &'t [u8] {

@@ -215,8 +215,8 @@ impl<J: NorFlash> Session<J> {
             .map_err(|_| Refused::Features(features.len()))?;
         let highest = self.journal.highest_request();
         let message = self.admit(request.counter())?;
-        // Once more, read from the opened request anew, for a core that a glitch has taken past the check.
-        let found = black_box(request).counter();
+        // Once more, and not from the same copy, for a core that a glitch has taken past the check or the copying.
+        let found = black_box(request).sealed_counter().unwrap_or_default();
         if found <= highest || found != self.journal.highest_request() {
             return Err(Refused::Counter { found, highest });
         }
