@@ -89,7 +89,7 @@
 //! | 2 | int4 layers | reserved: refused |
 //! | 3 | golden logits | required |
 //! | 4 | detector thresholds | reserved: refused |
-//! | 5 | reply policy | required |
+//! | 5 | policy: what a reply may say, which kernel runs | required |
 //! | 6 | feature scaling | optional |
 //! | 7 | names | optional |
 //!
@@ -111,12 +111,12 @@
 //! | biases | i32\[outputs\] | |
 //! | multipliers | i32\[n\] | 0 to 2^31 - 1 |
 //! | shifts | u8\[n\] | 1 to 62 |
-//! | weights | i8, `2 * ceil(inputs / 2) * 4 * ceil(outputs / 4)` bytes | -127 to 127, packed |
+//! | weights | i8, `16 * ceil(inputs / 16) * 4 * ceil(outputs / 4)` bytes | -127 to 127, packed |
 //!
 //! A word of the weights is two halves of 16 bits, for an even input and for the next one, and each half is
 //! `256 * w[odd output] + w[even output]`, signed. Outputs are taken in tiles of 64, the last of which may be
-//! narrower; a tile has two inputs after two, and for each two of them its outputs, two after two, filled up to a
-//! multiple of four. What fills up is zero. So a Cortex-M4 takes four products with three instructions, and a
+//! narrower; a tile has two inputs after two, filled up to a multiple of 16, and for each two of them its outputs, two after
+//! two, filled up to a multiple of four. What fills up is zero. So a Cortex-M4 takes four products with three instructions, and a
 //! body that is streamed is read once, from front to back.
 //!
 //! Every output satisfies `255 * 127 * inputs + |bias| <= 2^31 - 1`. Sections and arrays begin at
@@ -147,12 +147,13 @@
 //!
 //! The inputs are made from the seed, see [`expand`].
 //!
-//! ### 5: reply policy
+//! ### 5: policy
 //!
 //! | offset | type | field | value |
 //! |---|---|---|---|
 //! | 0 | u8 | reply | 1 label, 2 label and probabilities, 3 label, probabilities and logits |
-//! | 1 | u8\[15\] | reserved | zeros |
+//! | 1 | u8 | kernel | which one a device runs: 0 dense, 1 skip; see [`Kernel`](crate::mlp::Kernel) |
+//! | 2 | u8\[14\] | reserved | zeros |
 //!
 //! ### 6: feature scaling
 //!

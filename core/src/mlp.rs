@@ -27,6 +27,7 @@ use core::fmt;
 
 pub use layer::{Dense, DenseRef, Granularity, LayerBytes, LayerError, Row};
 pub use packed::{pack, packed_len, unpack};
+pub(crate) use proof::Facts;
 
 /// The four widths of a network, each at least 1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -285,27 +286,77 @@ impl<'w, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>
 
     /// `[OUT]` logits of `[IN]` features, on the model's logit scale.
     ///
-    /// Stack on a Cortex-M4: `2 * (IN + H1 + H2) + 4 * OUT` bytes and some 600; for 784-64-64-10 2.4 kB. Elsewhere
+    /// Stack on a Cortex-M4: `4 * IN + 2 * (H1 + H2) + 4 * OUT` bytes and some 700; for 784-64-64-10 4 kB. Elsewhere
     /// `H1 + H2 + 4 * OUT` bytes and some 400.
-    // Not a part of its caller, so that what an inference costs can be counted in the image.
-    #[inline(never)]
     #[must_use]
     pub fn logits(&self, features: &[u8; IN]) -> [i32; OUT] {
-        #[cfg(sealnet_dsp)]
-        {
-            use kernel::dsp::{Halves, Room, hidden, output};
-            let (mut of0, mut of1, mut of2) = (Room::uninit(), Room::uninit(), Room::uninit());
-            let features = Halves::of(features, &mut of0);
-            let hidden1: &Halves<H1> = hidden(self.first.as_ref(), features, &mut of1);
-            let hidden2: &Halves<H2> = hidden(self.second.as_ref(), hidden1, &mut of2);
-            output(self.third.as_ref(), hidden2)
-        }
-        #[cfg(not(sealnet_dsp))]
-        {
-            let hidden1 = self.first.hidden(features);
-            let hidden2 = self.second.hidden(&hidden1);
-            self.third.output(&hidden2)
-        }
+        let layers = [
+            *self.first.as_ref(),
+            *self.second.as_ref(),
+            *self.third.as_ref(),
+        ];
+        let layer = |at: usize, _, _| layers.get(at).copied();
+        let mut out = [0; OUT];
+        // There are three.
+        let _ = logits::<IN, H1, H2, OUT>(Kernel::Dense, layer, features, &mut out);
+        out
+    }
+}
+
+/// Which kernel a device runs a model with. Both give the same logits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u8)]
+pub enum Kernel {
+    /// Every product is taken: what it executes does not depend on the inputs.
+    #[default]
+    Dense = 0,
+    /// Pairs of inputs that are both zero, such as an image's background, are left out: fewer instructions, whose number tells
+    /// how many there are.
+    Skip = 1,
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dense => "dense",
+            Self::Skip => "skip",
+        })
+    }
+}
+
+/// Writes `[OUT]` logits of `[IN]` features, by the layers that `layer` gives, which it is asked for by number, inputs and
+/// outputs as they are needed: stack is short. `None` if one is not there.
+#[inline(always)]
+pub(crate) fn logits<'w, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
+    kernel: Kernel,
+    layer: impl Fn(usize, usize, usize) -> Option<DenseRef<'w>>,
+    features: &[u8; IN],
+    logits: &mut [i32; OUT],
+) -> Option<()> {
+    #[cfg(sealnet_dsp)]
+    {
+        use kernel::dsp::{Room, first, hidden, output};
+        let (mut of1, mut of2) = (Room::<H1>::uninit(), Room::<H2>::uninit());
+        let dense = layer(0, IN, H1);
+        let hidden1 = first(dense.as_ref()?, kernel, features, &mut of1);
+        let dense = layer(1, H1, H2);
+        let hidden2 = hidden(dense.as_ref()?, kernel, hidden1, &mut of2);
+        let dense = layer(2, H2, OUT);
+        output(dense.as_ref()?, kernel, hidden2, logits);
+        Some(())
+    }
+    #[cfg(not(sealnet_dsp))]
+    {
+        // There is one kernel for both.
+        let _ = kernel;
+        let first: Dense<'w, IN, H1> = layer(0, IN, H1)?.try_into().ok()?;
+        let hidden1 = first.hidden(features);
+        let second: Dense<'w, H1, H2> = layer(1, H1, H2)?.try_into().ok()?;
+        let hidden2 = second.hidden(&hidden1);
+        let third: Dense<'w, H2, OUT> = layer(2, H2, OUT)?.try_into().ok()?;
+        *logits = third.output(&hidden2);
+        Some(())
     }
 }
 

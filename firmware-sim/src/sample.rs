@@ -7,7 +7,7 @@ use sealnet_core::artefact::{
 };
 use sealnet_core::fernet::{DerivationKey, FernetKey, Iv, NONCE_LEN};
 use sealnet_core::mlp::{
-    DenseRef, Granularity, LayerBytes, LayerError, Network, ShapeError, pack, packed_len,
+    DenseRef, Granularity, Kernel, LayerBytes, LayerError, Network, ShapeError, pack, packed_len,
 };
 use sealnet_core::sign::{Ed25519SigningKey, HmacKey, SigningKey};
 
@@ -23,15 +23,18 @@ pub struct Sealing {
     pub encrypted: bool,
     /// Its security counter.
     pub counter: u32,
+    /// Which kernel it runs with.
+    pub kernel: Kernel,
 }
 
 impl Default for Sealing {
-    /// By the publisher whom the device trusts, in clear, counter 1.
+    /// By the publisher whom the device trusts, in clear, counter 1, for the dense kernel.
     fn default() -> Self {
         Self {
             signer: publisher(1),
             encrypted: false,
             counter: 1,
+            kernel: Kernel::Dense,
         }
     }
 }
@@ -98,6 +101,7 @@ pub(crate) fn model_of(
         golden_seed: seed,
         golden_count: GOLDEN_COUNT,
         policy: ReplyPolicy::Logits,
+        kernel: sealing.kernel,
         scaling: None,
         names: None,
     };

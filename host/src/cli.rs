@@ -10,8 +10,8 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use args::*;
 pub(crate) use choices::{
-    BoardArg, GranularityArg, KnownData, PartArg, Place, Profile, Recipe, ReplyArg, SchemeArg,
-    TagSchemeArg,
+    BoardArg, GranularityArg, KernelArg, KnownData, PartArg, Place, Profile, Recipe, ReplyArg,
+    SchemeArg, TagSchemeArg,
 };
 pub(crate) use options::{DataOptions, KeysOption, StoreOptions};
 pub(crate) use receipt::{ReceiptArgs, ReceiptCommand, ReceiptVerifyArgs};

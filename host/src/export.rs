@@ -8,7 +8,7 @@ use sealnet_core::artefact::{
     ColumnScaling, NAME_BYTES_MAX, Name, NamesSpec, Provenance, ReplyPolicy,
 };
 use sealnet_core::fernet::{FernetKey, Iv};
-use sealnet_core::mlp::Granularity;
+use sealnet_core::mlp::{Granularity, Kernel};
 use sealnet_core::sign::{SigningKey, sha512};
 use zeroize::Zeroizing;
 
@@ -108,6 +108,8 @@ pub struct SealOptions<'k> {
     pub name: Name,
     /// What a device may answer.
     pub policy: ReplyPolicy,
+    /// Which kernel a device runs it with.
+    pub kernel: Kernel,
     /// When, seconds since the Unix epoch.
     pub created: u64,
 }
@@ -136,6 +138,7 @@ pub fn seal(
         golden_seed: u64::from_le_bytes(seed),
         golden_count: GOLDEN_VECTORS,
         policy: options.policy,
+        kernel: options.kernel,
         scaling: prepared.scaling.as_deref(),
         names: (!columns.is_empty() || !classes.is_empty()).then_some(NamesSpec {
             columns: &columns,

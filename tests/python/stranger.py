@@ -124,7 +124,7 @@ def model(path: pathlib.Path, keys: pathlib.Path) -> dict:
     sections, position = {}, 0
     while position < len(body):
         kind, section_version, length = struct.unpack_from("<HHI", body, position)
-        assert section_version == (2 if kind == 1 else 1) and not any(body[position + 8 : position + 16])
+        assert section_version == (3 if kind == 1 else 1) and not any(body[position + 8 : position + 16])
         sections[kind], position = padded(body, position + 16, length)
     assert list(sections) == sorted(sections) and set(sections) <= {1, 3, 5, 6, 7}
 
@@ -135,7 +135,7 @@ def model(path: pathlib.Path, keys: pathlib.Path) -> dict:
         bias, position = padded(sections[1], position, 4 * outputs)
         multiplier, position = padded(sections[1], position, 4 * scales)
         shift, position = padded(sections[1], position, scales)
-        weights, position = padded(sections[1], position, -(-inputs // 2) * -(-outputs // 4) * 8)
+        weights, position = padded(sections[1], position, -(-inputs // 16) * -(-outputs // 4) * 64)
         layers.append(
             {
                 "bias": list(struct.unpack(f"<{outputs}i", bias)),
@@ -156,17 +156,18 @@ def model(path: pathlib.Path, keys: pathlib.Path) -> dict:
         "model_digest": header[64:128].hex(),
         "golden": golden,
         "reply_policy": sections[5][0],
+        "kernel": sections[5][1],
         "scaling": [list(pair) for pair in struct.iter_unpack("<ff", sections[6])] if 6 in sections else None,
         "names": names(sections[7], shape[0], shape[3]) if 7 in sections else None,
     }
 
 
 def unpacked(weights: bytes, inputs: int, outputs: int) -> list[list[int]]:
-    """[outputs][inputs] of halfwords: in tiles of 64 outputs, two inputs after two, two outputs after two."""
+    """[outputs][inputs] of halfwords: in tiles of 64 outputs, two inputs after two up to a multiple of 16, two outputs after two."""
     halves = iter(struct.unpack(f"<{len(weights) // 2}h", weights))
-    rows = [[0] * (inputs + inputs % 2) for _ in range(-(-outputs // 4) * 4)]
+    rows = [[0] * (inputs + -inputs % 16) for _ in range(-(-outputs // 4) * 4)]
     for tile in range(0, outputs, 64):
-        for column in range(0, inputs, 2):
+        for column in range(0, inputs + -inputs % 16, 2):
             for row in range(tile, min(tile + 64, len(rows)), 2):
                 for i in (column, column + 1):
                     half = next(halves)

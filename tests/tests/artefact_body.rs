@@ -37,7 +37,7 @@ fn arrays() -> [[Array; 4]; 3] {
     };
     [0, 1, 2].map(|layer| {
         let (inputs, outputs) = (WIDTHS[layer], WIDTHS[layer + 1]);
-        let packed = 2 * inputs.div_ceil(2) * 4 * outputs.div_ceil(4);
+        let packed = 16 * inputs.div_ceil(16) * 4 * outputs.div_ceil(4);
         [4 * outputs, 4 * outputs, outputs, packed].map(&mut array)
     })
 }
@@ -106,7 +106,7 @@ fn the_layout_is_as_documented() {
     assert_eq!(sections[4].end, body.len());
     for (section, kind) in sections.iter().zip([1, 3, 5, 6, 7]) {
         let len = u32::try_from(section.payload.len()).unwrap().to_le_bytes();
-        let version = if kind == 1 { 2 } else { 1 };
+        let version = if kind == 1 { 3 } else { 1 };
         let header = [&[kind, 0, version, 0], &len[..], &[0; 8]].concat();
         assert_eq!(body[section.start..section.payload.start], header);
     }
@@ -152,8 +152,8 @@ fn reserved_unknown_and_misplaced_sections() {
         );
     }
     for at in [0, golden.start, policy.start, scaling.start, names.start] {
-        let other = if at == 0 { 1 } else { 2 };
-        for version in [0_u16, other, 3, 0x0100] {
+        let others = if at == 0 { [1, 2] } else { [2, 3] };
+        for version in [0_u16, others[0], others[1], 0x0100] {
             let found = refused(|b| set(b, at + 2, &version.to_le_bytes()));
             assert!(
                 matches!(found, E::Section { cause: S::Version(v), .. } if v == version),
@@ -294,7 +294,7 @@ fn padding_and_reserved_bytes_must_be_zero() {
         (1, layers.payload.start + 4..layers.payload.start + 16),
         (3, golden.payload.start + 12..golden.payload.start + 16),
         (3, golden.payload.end..golden.end),
-        (5, policy.payload.start + 1..policy.payload.end),
+        (5, policy.payload.start + 2..policy.payload.end),
         (6, scaling.payload.end..scaling.end),
         (7, names.payload.start + 4..names.payload.start + 16),
         (7, names.payload.end..names.end),
@@ -321,7 +321,7 @@ fn layers_that_are_out_of_range() {
         let of = |cause| E::Layer { layer, cause };
         let (inputs, outputs) = (WIDTHS[n], WIDTHS[n + 1]);
         let mut halves = weights.bytes.clone().step_by(2);
-        for first in (0..inputs).step_by(2) {
+        for first in (0..inputs.next_multiple_of(16)).step_by(2) {
             for even in (0..outputs.next_multiple_of(4)).step_by(2) {
                 for input in [first, first + 1] {
                     let at = halves.next().unwrap();
@@ -393,6 +393,10 @@ fn numbers_that_are_out_of_range() {
             refused(|b| b[policy.payload.start] = reply),
             E::ReplyPolicy(reply)
         );
+    }
+    for kernel in 2..=255_u8 {
+        let found = refused(|b| b[policy.payload.start + 1] = kernel);
+        assert_eq!(found, E::Kernel(kernel));
     }
     for (n, at) in scaling.payload.clone().step_by(4).enumerate() {
         let column = n as u16 / 2;

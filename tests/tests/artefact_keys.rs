@@ -12,7 +12,7 @@ use sealnet_core::artefact::{
     seal, write_body,
 };
 use sealnet_core::fernet::FernetKey;
-use sealnet_core::mlp::ShapeError;
+use sealnet_core::mlp::{Kernel, ShapeError};
 use sealnet_core::sign::{self, HmacKey, SigningKey, TrustedKey};
 
 #[test]
@@ -162,6 +162,7 @@ fn what_cannot_load_cannot_be_sealed() {
         golden_seed: 1,
         golden_count: 1,
         policy: ReplyPolicy::Label,
+        kernel: Kernel::Dense,
         scaling: None,
         names: None,
     };

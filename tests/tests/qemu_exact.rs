@@ -7,17 +7,21 @@ use sealnet::progress::Silent;
 use sealnet_tests::{Ran, sealnet};
 use tempfile::TempDir;
 
-/// Model, options, images.
-const CASES: [(&str, &str, u64); 5] = [
+/// Model, options, images, and which of the two kernels for DSP instructions answers.
+const CASES: [(&str, &str, u64, Option<&str>); 8] = [
     // The default mode on the default core: every test image.
-    ("clear.sealed", "--board cortex-m4", 10_000),
+    ("clear.sealed", "--board cortex-m4", 10_000, Some("dense")),
     // Decrypted into RAM.
-    ("model.sealed", "--board cortex-m4", 1_000),
+    ("model.sealed", "--board cortex-m4", 1_000, Some("dense")),
     // Left encrypted in flash.
-    ("model.sealed", "--board cortex-m4 --streamed", 1_000),
+    ("model.sealed", "--board cortex-m4 --streamed", 1_000, None),
     // The kernel without the DSP extension.
-    ("clear.sealed", "--board cortex-m3", 1_000),
-    ("clear.sealed", "--board cortex-m33", 1_000),
+    ("clear.sealed", "--board cortex-m3", 1_000, None),
+    ("clear.sealed", "--board cortex-m33", 1_000, Some("dense")),
+    // The kernel that leaves out what is zero.
+    ("skip.sealed", "--board cortex-m4", 10_000, Some("skip")),
+    ("skip.sealed", "--board cortex-m3", 200, None),
+    ("skip.sealed", "--board cortex-m33", 1_000, Some("skip")),
 ];
 
 #[test]
@@ -44,7 +48,8 @@ fn every_logit_is_the_hosts_on_every_board_and_in_every_mode() {
     // The device gives nothing away but the label; its receipt has the digest of all logits.
     run("export model.safetensors -o model.sealed --data DATA");
     run("export model.safetensors -o clear.sealed --data DATA --clear");
-    for (model, options, images) in CASES {
+    run("export model.safetensors -o skip.sealed --data DATA --clear --kernel skip");
+    for (model, options, images, kernel) in CASES {
         let line = format!("infer {model} DATA --part test --limit {images} --min-counter 1");
         let host = run(&line);
         let qemu = run(&format!("{line} --on qemu {options}"));
@@ -56,6 +61,7 @@ fn every_logit_is_the_hosts_on_every_board_and_in_every_mode() {
             (&qemu["records"], &qemu["agree"]),
             (&images.into(), &images.into())
         );
+        assert_eq!(qemu["kernel"].as_str(), kernel);
         assert_eq!(qemu["predictions"], host["predictions"]);
         assert!(
             host["accuracy"].as_f64().unwrap() > 0.9,

@@ -83,7 +83,7 @@ fn a_stranger_opens_vault_receipt_and_model() {
             "logits",
         ];
         if clear {
-            export.push("--clear");
+            export.extend(["--clear", "--kernel", "skip"]);
         }
         run(home, &export);
         let model = stranger("model", &home.join(output), &home.join("keys"));
@@ -91,6 +91,7 @@ fn a_stranger_opens_vault_receipt_and_model() {
         assert_eq!(model["counter"], counter);
         assert_eq!(model["provenance"], 1);
         assert_eq!(model["reply_policy"], 3);
+        assert_eq!(model["kernel"], u8::from(clear));
         assert!(!model["golden"].as_array().unwrap().is_empty());
     }
 }

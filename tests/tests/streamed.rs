@@ -9,7 +9,7 @@ use sealnet_core::artefact::{
     ReplyPolicy, Sealed, seal, sealed_len, write_body,
 };
 use sealnet_core::fernet::{FernetKey, Iv};
-use sealnet_core::mlp::Granularity;
+use sealnet_core::mlp::{Granularity, Kernel};
 use sealnet_core::sign::{HmacKey, SigningKey};
 
 fn signing_key() -> SigningKey {
@@ -38,6 +38,7 @@ fn sealed(model: &Model, beside: bool) -> Vec<u8> {
         golden_seed: 3,
         golden_count: 3,
         policy: ReplyPolicy::Probabilities,
+        kernel: Kernel::Dense,
         scaling: beside.then_some(scaling.as_slice()),
         names: beside.then_some(NamesSpec {
             columns: &[],

@@ -132,6 +132,8 @@ pub enum ArtefactError {
     },
     /// An unknown reply policy.
     ReplyPolicy(u8),
+    /// An unknown kernel.
+    Kernel(u8),
     /// The golden section holds no vector, more than 16, or vectors of another width.
     GoldenCount,
     /// The network does not give a golden vector's logits.
@@ -258,6 +260,7 @@ impl fmt::Display for ArtefactError {
             Self::LogitScale => f.write_str("the logit scale is not a positive finite number"),
             Self::Layer { layer, cause } => write!(f, "layer {layer}: {cause}"),
             Self::ReplyPolicy(v) => write!(f, "reply policy {v} is not known"),
+            Self::Kernel(v) => write!(f, "kernel {v} is not known"),
             Self::GoldenCount => {
                 f.write_str("the golden section does not hold 1 to 16 vectors of the model's width")
             }

@@ -8,7 +8,7 @@ use super::plaintext::Plaintext;
 use super::section::{Contents, FeatureScaling, ReplyPolicy, Terms};
 use super::streamed::{self, Encrypted, InRam, Run as _, Streamed, StreamedNetwork};
 use super::{ArtefactError, Header, Names, Opened, OpenedStreamed};
-use crate::mlp::{Network, Shape, ShapeError};
+use crate::mlp::{Kernel, Network, Shape, ShapeError};
 use crate::sign::Digest512;
 
 /// A model that may answer, of a shape known at compile time. Only [`Opened::load`] and
@@ -96,11 +96,9 @@ impl<'b> Opened<'b> {
         // Looked at where they are returned: stack is short below here.
         let contents = contents(&body, &self.header);
         if let Ok(contents) = &contents {
-            let mlp = contents.mlp::<IN, H1, H2, OUT>(body);
-            let mlp = mlp.ok_or(ShapeError::Dimensions)?;
-            contents
-                .golden
-                .check(&body, |features| mlp.logits(features))?;
+            contents.golden.check(&body, |features, logits| {
+                contents.logits::<IN, H1, H2, OUT>(body, features, logits)
+            })?;
         }
         contents
     }
@@ -163,8 +161,10 @@ impl<'a> OpenedStreamed<'a> {
         self.header.has_shape::<IN, H1, H2, OUT>()?;
         let contents = contents(&self.token, &self.header);
         if let Ok(contents) = &contents {
-            contents.golden.check(&self.token, |features| {
-                streamed::logits::<IN, H1, H2, OUT>(&self.token, &contents.layers, features)
+            contents.golden.check(&self.token, |features, logits| {
+                let layers = &contents.layers;
+                streamed::logits::<IN, H1, H2, OUT>(&self.token, layers, features, logits);
+                Some(())
             })?;
         }
         contents
@@ -196,24 +196,35 @@ impl<const IN: usize, const H1: usize, const H2: usize, const OUT: usize, M: Enc
     /// model needs some 500 bytes more, whatever its shape.
     #[must_use]
     pub fn logits(&self, features: &[u8; IN]) -> [i32; OUT] {
+        let mut logits = [0; OUT];
         match &self.body {
-            Body::Memory(body) => match self.contents.mlp::<IN, H1, H2, OUT>(body.bytes()) {
-                Some(mlp) => mlp.logits(features),
+            Body::Memory(body) => {
+                let body = body.bytes();
                 // It was made of these bytes when the model was loaded, and nobody else can write them.
-                None => [0; OUT],
-            },
+                let _ = self
+                    .contents
+                    .logits::<IN, H1, H2, OUT>(body, features, &mut logits);
+            }
             Body::Encrypted(network) => streamed::logits::<IN, H1, H2, OUT>(
                 network.token(),
                 &self.contents.layers,
                 features,
+                &mut logits,
             ),
         }
+        logits
     }
 
     /// What a reply may say.
     #[must_use]
     pub const fn policy(&self) -> ReplyPolicy {
         self.contents.policy
+    }
+
+    /// Which kernel it runs with, where there is a choice: with DSP instructions, and not streamed.
+    #[must_use]
+    pub const fn kernel(&self) -> Kernel {
+        self.contents.kernel
     }
 
     /// The real value of one unit of a logit; positive and finite.
@@ -317,6 +328,12 @@ impl<'b> DeployedAny<'b> {
     #[must_use]
     pub const fn policy(&self) -> ReplyPolicy {
         self.terms.policy
+    }
+
+    /// Which kernel a device runs it with.
+    #[must_use]
+    pub const fn kernel(&self) -> Kernel {
+        self.terms.kernel
     }
 
     /// The real value of one unit of a logit; positive and finite.

@@ -5,7 +5,7 @@ use super::section::{broken, padding};
 use super::{ArtefactError, SectionError};
 use crate::fernet::{PlaintextReader, VerifiedToken};
 use crate::mlp::stream::{LayerStream, Source};
-use crate::mlp::{Dense, DenseRef, Granularity, LayerBytes, LayerError};
+use crate::mlp::{DenseRef, Facts, Granularity, LayerBytes, LayerError};
 use crate::wire::copy;
 
 /// A plaintext that can be read at any position. Used as an object, so that an image holds one parser for all.
@@ -17,8 +17,8 @@ pub(super) trait Plaintext {
     fn read(&self, position: usize, out: &mut [u8]) -> Option<()>;
 
     /// Proves a layer whose arrays lie in the plaintext; see [`DenseRef::new`] for what and in which order.
-    /// Gives whether it is `narrow`.
-    fn prove(&self, layer: &LayerAt) -> Result<bool, LayerError>;
+    /// Gives what a kernel may rely on.
+    fn prove(&self, layer: &LayerAt) -> Result<Facts, LayerError>;
 }
 
 /// A body in memory.
@@ -32,7 +32,7 @@ impl Plaintext for &[u8] {
         Some(())
     }
 
-    fn prove(&self, at: &LayerAt) -> Result<bool, LayerError> {
+    fn prove(&self, at: &LayerAt) -> Result<Facts, LayerError> {
         // Its arrays have the layer's lengths.
         at.bytes(self)?.prove(at.inputs, at.outputs, at.granularity)
     }
@@ -48,7 +48,7 @@ impl Plaintext for VerifiedToken<'_> {
         self.reader_at(position).fill(out)
     }
 
-    fn prove(&self, layer: &LayerAt) -> Result<bool, LayerError> {
+    fn prove(&self, layer: &LayerAt) -> Result<Facts, LayerError> {
         layer.stream(self).prove(layer.inputs, layer.granularity)
     }
 }
@@ -67,8 +67,21 @@ pub(super) struct LayerAt {
     pub(super) granularity: Granularity,
     /// Biases, multipliers, shifts, weights.
     pub(super) arrays: [Span; 4],
-    /// What its proof says beside: see [`DenseRef::narrow`].
-    pub(super) narrow: bool,
+    /// What its proof says beside.
+    pub(super) facts: Facts,
+}
+
+/// None yet.
+impl Default for LayerAt {
+    fn default() -> Self {
+        Self {
+            inputs: 0,
+            outputs: 0,
+            granularity: Granularity::PerOutput,
+            arrays: Default::default(),
+            facts: Facts::default(),
+        }
+    }
 }
 
 impl LayerAt {
@@ -85,15 +98,20 @@ impl LayerAt {
     }
 
     /// [`proved`](Self::proved), if it has these widths.
-    pub(super) fn sized<'b, const IN: usize, const OUT: usize>(
+    #[inline(never)] // for three layers
+    pub(super) fn sized<'b>(
         &self,
         body: &'b [u8],
-    ) -> Option<Dense<'b, IN, OUT>> {
-        self.proved(body).ok()?.try_into().ok()
+        inputs: usize,
+        outputs: usize,
+    ) -> Option<DenseRef<'b>> {
+        if self.inputs != inputs || self.outputs != outputs {
+            return None;
+        }
+        self.proved(body).ok()
     }
 
     /// The layer where it lies in the memory that it was proved in.
-    #[inline(never)] // for three layers
     pub(super) fn proved<'b>(&self, body: &'b [u8]) -> Result<DenseRef<'b>, LayerError> {
         let bytes = self.bytes(body)?;
         DenseRef::from_proved(
@@ -101,7 +119,7 @@ impl LayerAt {
             self.outputs,
             self.granularity,
             bytes,
-            self.narrow,
+            self.facts,
         )
     }
 
@@ -116,7 +134,7 @@ impl LayerAt {
 }
 
 /// A part of the plaintext: `start..end`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Span {
     start: usize,
     end: usize,

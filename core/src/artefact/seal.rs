@@ -9,7 +9,7 @@ use super::{
     BodyEncoding, GOLDEN_MAX, HEADER_LEN, Header, Name, NamesSpec, Provenance, golden_logits,
 };
 use crate::fernet::{self, FernetError, FernetKey, Iv};
-use crate::mlp::{Granularity, Network, Shape, ShapeError, packed_len};
+use crate::mlp::{Granularity, Kernel, Network, Shape, ShapeError, packed_len};
 use crate::record::FeatureType;
 use crate::sign::{Domain, SIGNATURE_LEN, SigningKey, sha512};
 use crate::wire::{WireError, Writer};
@@ -27,6 +27,8 @@ pub struct BodySpec<'s> {
     pub golden_count: u16,
     /// What a reply may say.
     pub policy: ReplyPolicy,
+    /// Which kernel a device runs it with.
+    pub kernel: Kernel,
     /// `[input]` columns, if the features were real numbers.
     pub scaling: Option<&'s [ColumnScaling]>,
     /// What people call the columns and the classes, if they have names.
@@ -114,7 +116,8 @@ pub fn write_body<'o>(
 
     section_header(&mut w, section::REPLY_POLICY, 16)?;
     w.u8(spec.policy as u8)?;
-    w.zeros(15)?;
+    w.u8(spec.kernel as u8)?;
+    w.zeros(14)?;
 
     if let Some(columns) = spec.scaling {
         write_scaling(&mut w, columns, shape)?;

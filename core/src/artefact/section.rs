@@ -4,7 +4,7 @@
 use super::names::NamesAt;
 use super::plaintext::{Cursor, LayerAt, Plaintext, Span};
 use super::{ArtefactError, Names, SectionError};
-use crate::mlp::{Granularity, Mlp, Network, Shape, packed_len};
+use crate::mlp::{self, Facts, Granularity, Kernel, Network, Shape, packed_len};
 
 /// Layers with 8-bit weights. Required.
 pub const LAYERS_INT8: u16 = 1;
@@ -24,12 +24,12 @@ pub const NAMES: u16 = 7;
 /// Sections, and the arrays inside the layers, begin at multiples of this.
 pub const ALIGNMENT: usize = 16;
 
-/// The one version of a section type: the second of the int8 layers packs their weights, the first had them row by
-/// row.
+/// The one version of a section type: the third of the int8 layers packs their weights for 16 inputs after 16, the second
+/// did so for two after two, the first had them row by row.
 #[must_use]
 pub const fn version(section: u16) -> u16 {
     match section {
-        LAYERS_INT8 => 2,
+        LAYERS_INT8 => 3,
         _ => 1,
     }
 }
@@ -127,6 +127,7 @@ pub(super) struct Contents {
     pub(super) logit_scale: f32,
     pub(super) golden: Golden,
     pub(super) policy: ReplyPolicy,
+    pub(super) kernel: Kernel,
     scaling: Option<Span>,
     names: Option<NamesAt>,
 }
@@ -135,6 +136,7 @@ pub(super) struct Contents {
 pub(super) struct Terms<'b> {
     pub(super) logit_scale: f32,
     pub(super) policy: ReplyPolicy,
+    pub(super) kernel: Kernel,
     pub(super) scaling: Option<FeatureScaling<'b>>,
     pub(super) names: Option<Names<'b>>,
 }
@@ -158,7 +160,7 @@ impl Contents {
         let at = |section, span| Cursor::within(body, section, span);
         let (logit_scale, layers) = layers(at(LAYERS_INT8, sections.layers), shape, granularity)?;
         let golden = golden(at(GOLDEN, sections.golden), shape)?;
-        let policy = policy(at(REPLY_POLICY, sections.policy))?;
+        let (policy, kernel) = policy(at(REPLY_POLICY, sections.policy))?;
         if let Some(span) = sections.scaling {
             scaling(at(FEATURE_SCALING, span), shape)?;
         }
@@ -168,6 +170,7 @@ impl Contents {
             logit_scale,
             golden,
             policy,
+            kernel,
             scaling: sections.scaling,
             names: names
                 .map(|names| NamesAt::parse(names, shape))
@@ -186,17 +189,18 @@ impl Contents {
         Ok(Network::new(layers)?)
     }
 
-    /// [`network`](Self::network) of a shape known at compile time; `None` if it has another.
-    pub(super) fn mlp<'b, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
+    /// Writes `[OUT]` logits of `[IN]` features, by the network of a body in memory, the one that was parsed; `None` if it has other
+    /// widths.
+    // Not a part of its callers, so that what an inference costs can be counted in the image.
+    #[inline(never)]
+    pub(super) fn logits<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
         &self,
-        body: &'b [u8],
-    ) -> Option<Mlp<'b, IN, H1, H2, OUT>> {
-        let [first, second, third] = &self.layers;
-        Some(Mlp::new(
-            first.sized(body)?,
-            second.sized(body)?,
-            third.sized(body)?,
-        ))
+        body: &[u8],
+        features: &[u8; IN],
+        logits: &mut [i32; OUT],
+    ) -> Option<()> {
+        let layer = |at: usize, inputs, outputs| self.layers.get(at)?.sized(body, inputs, outputs);
+        mlp::logits::<IN, H1, H2, OUT>(self.kernel, layer, features, logits)
     }
 
     /// What a body in memory carries beside the network.
@@ -205,6 +209,7 @@ impl Contents {
         Terms {
             logit_scale: self.logit_scale,
             policy: self.policy,
+            kernel: self.kernel,
             scaling: columns.map(|columns| FeatureScaling(columns.as_chunks().0)),
             names: self.names.and_then(|names| names.of(body)),
         }
@@ -274,11 +279,11 @@ fn layers(
         return Err(ArtefactError::LogitScale);
     }
     r.zeros(12)?;
-    let [first, second, third] = shape.layers();
-    let mut layer = |number: u8, (inputs, outputs): (usize, usize)| {
+    let mut layers = [LayerAt::default(); 3];
+    for ((at, layer), (inputs, outputs)) in layers.iter_mut().zip(1..).zip(shape.layers()) {
         let factors = granularity.factors(outputs);
         // Widths have 16 bits: `4 * width` cannot overflow; the product saturates, which `array` refuses.
-        let mut at = LayerAt {
+        *at = LayerAt {
             inputs,
             outputs,
             granularity,
@@ -288,16 +293,11 @@ fn layers(
                 array(&mut r, 1, factors)?,
                 array(&mut r, 1, packed_len(inputs, outputs))?,
             ],
-            narrow: false,
+            facts: Facts::default(),
         };
-        let proved = r.plaintext().prove(&at);
-        at.narrow = proved.map_err(|cause| ArtefactError::Layer {
-            layer: number,
-            cause,
-        })?;
-        Ok::<_, ArtefactError>(at)
-    };
-    let layers = [layer(1, first)?, layer(2, second)?, layer(3, third)?];
+        let proved = r.plaintext().prove(at);
+        at.facts = proved.map_err(|cause| ArtefactError::Layer { layer, cause })?;
+    }
     r.finish()?;
     Ok((logit_scale, layers))
 }
@@ -320,11 +320,16 @@ fn golden(mut r: Cursor<'_>, shape: Shape) -> Result<Golden, ArtefactError> {
     })
 }
 
-fn policy(mut r: Cursor<'_>) -> Result<ReplyPolicy, ArtefactError> {
+fn policy(mut r: Cursor<'_>) -> Result<(ReplyPolicy, Kernel), ArtefactError> {
     let policy = ReplyPolicy::try_from(r.u8()?).map_err(|e| ArtefactError::ReplyPolicy(e.0))?;
-    r.zeros(15)?;
+    let kernel = match r.u8()? {
+        0 => Kernel::Dense,
+        1 => Kernel::Skip,
+        other => return Err(ArtefactError::Kernel(other)),
+    };
+    r.zeros(14)?;
     r.finish()?;
-    Ok(policy)
+    Ok((policy, kernel))
 }
 
 fn scaling(mut r: Cursor<'_>, shape: Shape) -> Result<(), ArtefactError> {

@@ -105,19 +105,19 @@ impl Run for StreamedNetwork<'_> {
     }
 }
 
-/// `[OUT]` logits of `[IN]` features, by three proved layers that have these widths.
+/// Writes `[OUT]` logits of `[IN]` features, by three proved layers that have these widths.
 // Not a part of its callers, so that what an inference costs can be counted in the image.
 #[inline(never)]
 pub(super) fn logits<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
     token: &VerifiedToken<'_>,
     [first, second, third]: &[LayerAt; 3],
     features: &[u8; IN],
-) -> [i32; OUT] {
-    let (mut hidden1, mut hidden2, mut logits) = ([0; H1], [0; H2], [0; OUT]);
+    logits: &mut [i32; OUT],
+) {
+    let (mut hidden1, mut hidden2) = ([0; H1], [0; H2]);
     hidden(token, first, features, &mut hidden1);
     hidden(token, second, &hidden1, &mut hidden2);
-    third.stream(token).output(&hidden2, &mut logits);
-    logits
+    third.stream(token).output(&hidden2, logits);
 }
 
 #[inline(never)] // for two layers

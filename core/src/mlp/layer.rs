@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::packed::{self, Tile, packed_len};
-use super::proof::prove;
+use super::proof::{Facts, prove};
 use super::stream::Source;
 use super::{ShapeError, kernel};
 use crate::quant::{Requant, RequantError};
@@ -45,14 +45,14 @@ pub struct LayerBytes<'w> {
 }
 
 impl LayerBytes<'_> {
-    /// Proves what [`DenseRef::new`] proves, but that there are not more bytes than the layer has. Gives whether it is
-    /// [`narrow`](DenseRef::narrow).
+    /// Proves what [`DenseRef::new`] proves, but that there are not more bytes than the layer has. Gives what a kernel may
+    /// rely on.
     pub(crate) fn prove(
         mut self,
         inputs: usize,
         outputs: usize,
         granularity: Granularity,
-    ) -> Result<bool, LayerError> {
+    ) -> Result<Facts, LayerError> {
         let sources: [&mut dyn Source; 4] = [
             &mut self.biases,
             &mut self.multipliers,
@@ -69,6 +69,8 @@ impl LayerBytes<'_> {
 pub enum LayerError {
     /// A slice does not have the length that the widths ask for, or a width is 0.
     Length,
+    /// A slice does not begin at a multiple of four, which a kernel in assembly asks for.
+    Alignment,
     /// A weight is -128.
     WeightRange {
         /// The output it belongs to.
@@ -97,6 +99,7 @@ impl fmt::Display for LayerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Length => f.write_str("its parameters do not have the length of its shape"),
+            Self::Alignment => f.write_str("its parameters do not lie at multiples of four"),
             Self::WeightRange { row } => write!(f, "output {row} has a weight of -128"),
             Self::AccumulatorBound { row } => {
                 write!(f, "output {row} could overflow its 32-bit accumulator")
@@ -122,8 +125,7 @@ pub struct DenseRef<'w> {
     multipliers: &'w [[u8; 4]],
     shifts: &'w [u8],
     weights: &'w [[u8; 4]],
-    /// No odd output's sum of products reaches 2^23: see [`packed`].
-    narrow: bool,
+    facts: Facts,
 }
 
 impl<'w> DenseRef<'w> {
@@ -138,12 +140,12 @@ impl<'w> DenseRef<'w> {
         granularity: Granularity,
         bytes: LayerBytes<'w>,
     ) -> Result<Self, LayerError> {
-        let mut layer = Self::from_proved(inputs, outputs, granularity, bytes, false)?;
-        layer.narrow = bytes.prove(inputs, outputs, granularity)?;
+        let mut layer = Self::from_proved(inputs, outputs, granularity, bytes, Facts::default())?;
+        layer.facts = bytes.prove(inputs, outputs, granularity)?;
         Ok(layer)
     }
 
-    /// A layer over bytes that [`new`](Self::new) has already accepted once, and found [`narrow`](Self::narrow) or not.
+    /// A layer over bytes that [`new`](Self::new) has already accepted once, and what it has found.
     ///
     /// # Errors
     ///
@@ -153,7 +155,7 @@ impl<'w> DenseRef<'w> {
         outputs: usize,
         granularity: Granularity,
         bytes: LayerBytes<'w>,
-        narrow: bool,
+        facts: Facts,
     ) -> Result<Self, LayerError> {
         let factors = granularity.factors(outputs);
         let layer = Self {
@@ -164,10 +166,26 @@ impl<'w> DenseRef<'w> {
             multipliers: words(bytes.multipliers, factors)?,
             shifts: bytes.shifts,
             weights: words(bytes.weights, packed_len(inputs, outputs) / 4)?,
-            narrow,
+            facts,
         };
         if inputs == 0 || outputs == 0 || layer.shifts.len() != factors {
             return Err(LayerError::Length);
+        }
+        #[cfg(sealnet_dsp)]
+        {
+            let LayerBytes {
+                biases,
+                multipliers,
+                shifts,
+                weights,
+            } = bytes;
+            let arrays = [biases, multipliers, shifts, weights];
+            let all = arrays
+                .iter()
+                .fold(0, |all, array| all | array.as_ptr() as usize);
+            if all % 4 != 0 {
+                return Err(LayerError::Alignment);
+            }
         }
         Ok(layer)
     }
@@ -184,11 +202,10 @@ impl<'w> DenseRef<'w> {
         self.outputs
     }
 
-    /// Whether no odd output's sum of products reaches 2^23, so that it need not be taken out of the sum of both on the
-    /// way.
+    /// What a kernel may rely on.
     #[cfg(sealnet_dsp)]
-    pub(crate) const fn narrow(&self) -> bool {
-        self.narrow
+    pub(crate) const fn facts(&self) -> Facts {
+        self.facts
     }
 
     /// One factor for the layer, or one for each output.
@@ -258,7 +275,6 @@ pub struct Dense<'w, const IN: usize, const OUT: usize>(DenseRef<'w>);
 
 impl<'w, const IN: usize, const OUT: usize> Dense<'w, IN, OUT> {
     /// Without its widths.
-    #[cfg(sealnet_dsp)]
     pub(super) const fn as_ref(&self) -> &DenseRef<'w> {
         &self.0
     }

@@ -12,14 +12,17 @@
 //! That division is exact as long as `|A| < 2^23`, which `FLUSH` inputs cannot leave.
 //!
 //! Outputs are taken in tiles of `TILE`, the last of which may be narrower. A tile is its columns, one for each two
-//! inputs, and a column has two words for each four outputs. What lies beside the layer's inputs and outputs is
-//! zero.
+//! inputs, up to a multiple of `GROUP` of them, and a column has two words for each four outputs. What lies beside the
+//! layer's inputs and outputs is zero.
 
 /// Outputs a tile.
 pub(super) const TILE: usize = 64;
 
 /// Inputs after which an odd output's sum must be taken out of the sum of both: `255 * 127 * 256 < 2^23`.
 pub(super) const FLUSH: usize = 256;
+
+/// Inputs that a kernel may take at once.
+pub(super) const GROUP: usize = 16;
 
 /// Outputs that lie together in a column.
 pub(super) const BLOCK: usize = 4;
@@ -30,7 +33,12 @@ pub(super) const BLOCK_WORDS: usize = BLOCK / 2;
 #[must_use]
 pub const fn packed_len(inputs: usize, outputs: usize) -> usize {
     let column = outputs.div_ceil(BLOCK).saturating_mul(4 * BLOCK_WORDS);
-    inputs.div_ceil(2).saturating_mul(column)
+    columns(inputs).saturating_mul(column)
+}
+
+/// Columns of a tile.
+pub(super) const fn columns(inputs: usize) -> usize {
+    inputs.div_ceil(GROUP).saturating_mul(GROUP / 2)
 }
 
 /// Packs `[outputs][inputs]` weights, two's-complement bytes, into `packed`; `None` if either does not have its
@@ -82,8 +90,8 @@ pub fn unpack(inputs: usize, outputs: usize, packed: &[u8], unpacked: &mut [u8])
 fn places(inputs: usize, outputs: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..outputs).step_by(TILE).flat_map(move |tile| {
         let words = column_words(outputs - tile);
-        let columns = (0..inputs).step_by(2);
-        columns.flat_map(move |input| (0..words).map(move |word| (tile + 2 * word, input)))
+        let columns = 0..columns(inputs);
+        columns.flat_map(move |column| (0..words).map(move |word| (tile + 2 * word, 2 * column)))
     })
 }
 
@@ -104,11 +112,12 @@ pub(super) fn tile<'w>(
     words: &'w [[u8; 4]],
     first: usize,
 ) -> Tile<'w> {
-    let columns = inputs.div_ceil(2);
+    let columns = columns(inputs);
     let stride = column_words(outputs.saturating_sub(first));
-    // Those before it are whole.
-    let words = words.get(columns.saturating_mul(first / 2)..);
-    let words = words.and_then(|words| words.get(..columns.saturating_mul(stride)));
+    // Those before it are whole. Neither product wraps if there is this tile, since the layer has so many words; if there is
+    // not, the second is 0.
+    let words = words.get(columns.wrapping_mul(first / 2)..);
+    let words = words.and_then(|words| words.get(..columns.wrapping_mul(stride)));
     Tile {
         words: words.unwrap_or_default(),
         stride,
@@ -140,8 +149,8 @@ mod tests {
     fn lies_as_documented() {
         // Three outputs, three inputs.
         let weights = [1_i8, 2, 3, -4, 5, 6, 127, -127, 9].map(|weight| weight as u8);
-        let mut packed = [0xA5; 16];
-        assert_eq!(pack(3, 3, &weights, &mut packed[..15]), None);
+        let mut packed = [0xA5; 64];
+        assert_eq!(pack(3, 3, &weights, &mut packed[..63]), None);
         assert_eq!(pack(3, 3, &weights[..8], &mut packed), None);
         pack(3, 3, &weights, &mut packed).unwrap();
         let (halves, _) = packed.as_chunks();
@@ -150,20 +159,22 @@ mod tests {
             256 * -4 + 1, 256 * 5 + 2, 127, -127,
             256 * 6 + 3, 0, 9, 0,
         ];
-        assert_eq!(halves, expected.map(i16::to_le_bytes));
-        let expected = [
+        assert_eq!(halves[..8], expected.map(i16::to_le_bytes));
+        assert!(halves[8..].iter().all(|half| *half == [0, 0]));
+        let mut expected = [[[0; 2]; 2]; 16];
+        expected[..4].copy_from_slice(&[
             [[1, -4], [2, 5]],
             [[127, 0], [-127, 0]],
             [[3, 6], [0, 0]],
             [[9, 0], [0, 0]],
-        ];
+        ]);
         assert_eq!(
             packed
                 .as_chunks()
                 .0
                 .iter()
                 .map(|word| super::weights(*word))
-                .collect::<heapless::Vec<_, 4>>(),
+                .collect::<heapless::Vec<_, 16>>(),
             expected
         );
     }

@@ -2,13 +2,13 @@
 
 use zeroize::Zeroizing;
 
-use super::packed::{TILE, column_words, weights};
+use super::packed::{TILE, column_words, columns, weights};
 use super::stream::Source;
 use super::{Granularity, LayerError};
 use crate::quant::{ACTIVATION_MAX, Requant, accumulator_bound};
 
 /// Proves a layer of its biases, multipliers, shifts and weights: factors in range, then no accumulator that can
-/// overflow, then weights in `[-127, 127]`. Gives whether it is [`narrow`](super::DenseRef::narrow).
+/// overflow, then weights in `[-127, 127]`. Gives what a kernel may rely on.
 ///
 /// # Errors
 ///
@@ -19,13 +19,18 @@ pub(super) fn prove(
     outputs: usize,
     granularity: Granularity,
     [biases, multipliers, shifts, packed]: [&mut dyn Source; 4],
-) -> Result<bool, LayerError> {
+) -> Result<Facts, LayerError> {
     if inputs == 0 || outputs == 0 {
         return Err(LayerError::Length);
     }
+    let mut facts = Facts {
+        narrow: true,
+        quick: granularity == Granularity::PerOutput,
+    };
     for row in 0..granularity.factors(outputs) {
         let ([shift], multiplier) = (next(shifts)?, i32::from_le_bytes(next(multipliers)?));
         Requant::new(multiplier, shift).map_err(|cause| LayerError::Requant { row, cause })?;
+        facts.quick &= shift > 32;
     }
     for row in 0..outputs {
         let bias = i32::from_le_bytes(next(biases)?);
@@ -33,24 +38,33 @@ pub(super) fn prove(
             return Err(LayerError::AccumulatorBound { row });
         }
     }
-    let mut narrow = true;
     let mut room = Zeroizing::new([[0; 4]; TILE / 2]);
     for first in (0..outputs).step_by(TILE) {
         let left = outputs - first;
         let column = room.get_mut(..column_words(left)).unwrap_or_default();
         let mut odd_sums = [0; TILE / 2];
-        for input in (0..inputs).step_by(2) {
+        for input in (0..2 * columns(inputs)).step_by(2) {
             packed
                 .fill(column.as_flattened_mut())
                 .ok_or(LayerError::Length)?;
             let in_range = add_odd(column, &mut odd_sums);
-            if !in_range || left < TILE || inputs - input == 1 {
-                look_closer(column, first, outputs, inputs - input)?;
+            if !in_range || left < TILE || inputs < input + 2 {
+                look_closer(column, first, outputs, inputs.saturating_sub(input))?;
             }
         }
-        narrow &= odd_sums.iter().all(|sum| *sum <= NARROW);
+        facts.narrow &= odd_sums.iter().all(|sum| *sum <= NARROW);
     }
-    Ok(narrow)
+    Ok(facts)
+}
+
+/// What is found about a layer beside, for a kernel to rely on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Facts {
+    /// No odd output's sum of products reaches 2^23, so that it need not be taken out of the sum of both on the way: see
+    /// [`packed`](super::packed).
+    pub(crate) narrow: bool,
+    /// Each output has a factor of its own, with a shift above 32: it needs no more than a product's upper word.
+    pub(crate) quick: bool,
 }
 
 /// What the odd outputs' magnitudes may add up to in a narrow layer.
@@ -137,7 +151,7 @@ mod tests {
     const WIDTHS: (usize, usize) = (18, 70);
 
     /// Proves a layer of 18 inputs and 70 outputs, a whole tile and a part of one, with these weights.
-    fn proved(weights: &[u8; 18 * 70]) -> Result<bool, LayerError> {
+    fn proved(weights: &[u8; 18 * 70]) -> Result<Facts, LayerError> {
         let (inputs, outputs) = WIDTHS;
         let mut packed = [0; packed_len(18, 70)];
         pack(inputs, outputs, weights, &mut packed).unwrap();
@@ -158,7 +172,10 @@ mod tests {
             for input in [0, 1, inputs - 1] {
                 let mut weights = [0; 18 * 70];
                 weights[row * inputs + input] = 0x80;
-                assert_eq!(proved(&weights), Err(LayerError::WeightRange { row }));
+                assert_eq!(
+                    proved(&weights).err(),
+                    Some(LayerError::WeightRange { row })
+                );
             }
         }
     }
@@ -184,7 +201,7 @@ mod tests {
                     &mut &packed[..],
                 ];
                 let found = prove(inputs, outputs, Granularity::PerOutput, sources);
-                assert_eq!(found, Ok(narrow), "{last}");
+                assert_eq!(found.map(|facts| facts.narrow), Ok(narrow), "{last}");
             }
         }
     }

@@ -1,11 +1,9 @@
 //! A layer whose parameters are read in pieces, once for each use: they never exist whole.
 
-use core::array;
-
 use zeroize::Zeroizing;
 
-use super::packed::{TILE, column_words};
-use super::proof::prove;
+use super::packed::{TILE, column_words, columns};
+use super::proof::{Facts, prove};
 use super::{Granularity, LayerError, kernel};
 use crate::quant::Requant;
 
@@ -60,13 +58,12 @@ impl<S: Source> LayerStream<S> {
         }
     }
 
-    /// Proves what [`DenseRef::new`](super::DenseRef::new) proves. Gives whether the layer is
-    /// [`narrow`](super::DenseRef::narrow).
+    /// Proves what [`DenseRef::new`](super::DenseRef::new) proves. Gives what a kernel may rely on.
     pub(crate) fn prove(
         mut self,
         inputs: usize,
         granularity: Granularity,
-    ) -> Result<bool, LayerError> {
+    ) -> Result<Facts, LayerError> {
         let sources: [&mut dyn Source; 4] = [
             &mut self.biases,
             &mut self.multipliers,
@@ -106,13 +103,16 @@ impl<S: Source> LayerStream<S> {
     #[inline(never)] // called from two places
     fn tile(&mut self, input: &[u8]) -> [[i32; 2]; TILE / 2] {
         let mut sums = [[0; 2]; TILE / 2];
-        for inputs in input.chunks(2) {
-            let inputs = array::from_fn(|n| inputs.get(n).copied().unwrap_or_default());
+        for at in (0..2 * columns(input.len())).step_by(2) {
             let Some(column) = self.column() else {
                 break;
             };
             // Every partial sum fits: the bound was proved.
-            kernel::column(column, inputs, &mut sums);
+            if let Some([x0, x1]) = input.get(at..).and_then(|inputs| inputs.first_chunk()) {
+                kernel::column(column, [*x0, *x1], &mut sums);
+            } else if let Some(x0) = input.get(at) {
+                kernel::column(column, [*x0, 0], &mut sums);
+            }
         }
         self.outputs = self.outputs.saturating_sub(TILE);
         sums

@@ -17,6 +17,7 @@ mod session;
 
 use std::time::Duration;
 
+use sealnet_core::mlp::Kernel;
 use serde::Serialize;
 
 use crate::client::ClientError;
@@ -207,7 +208,12 @@ impl Measured {
         let boot = Counted::boot(image, flash.bytes(), "Serving", TIMEOUT)?;
         let inference = Counted::call(image, flash.bytes(), &footprint.inferences, TIMEOUT)?;
         let request = request::instructions(image, flash.bytes(), &footprint.waits)?;
-        let newer = sample::model(2, &sealing(2))?;
+        // One of them for each kernel.
+        let newer = Sealing {
+            kernel: Kernel::Skip,
+            ..sealing(2)
+        };
+        let newer = sample::model(2, &newer)?;
         let stack = session::stack(image, flash.bytes(), &newer)?;
         Ok(Self {
             flash: footprint.flash,
@@ -225,16 +231,17 @@ impl Measured {
 /// # Errors
 /// [`BudgetError`].
 pub fn stack() -> Result<u64, BudgetError> {
-    let model = |seed, counter| {
+    let model = |seed, counter, kernel| {
         let sealing = Sealing {
             counter,
+            kernel,
             ..Sealing::default()
         };
         sample::model(seed, &sealing)
     };
-    let flash = flash_of(&model(1, 1)?)?;
+    let flash = flash_of(&model(1, 1, Kernel::Dense)?)?;
     let image = build(BOARD, Mode::Clear)?;
-    session::stack(&image, flash.bytes(), &model(2, 2)?)
+    session::stack(&image, flash.bytes(), &model(2, 2, Kernel::Skip)?)
 }
 
 /// Length of a clear model, and instructions to verify it.

@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use super::options::{DataOptions, KeysOption, StoreOptions};
 use super::values::{self, HexBytes, Hidden};
 use super::{
-    BoardArg, GranularityArg, KnownData, PartArg, Place, Profile, Recipe, ReplyArg, SchemeArg,
-    TagSchemeArg,
+    BoardArg, GranularityArg, KernelArg, KnownData, PartArg, Place, Profile, Recipe, ReplyArg,
+    SchemeArg, TagSchemeArg,
 };
 
 /// `sealnet demo`
@@ -232,6 +232,9 @@ pub(crate) struct ExportArgs {
     /// What a device may answer; logits ease the extraction of the model
     #[arg(long, value_enum, default_value_t = ReplyArg::Label)]
     pub(crate) reply: ReplyArg,
+    /// Which kernel a Cortex-M with DSP instructions runs; both give the same answers
+    #[arg(long, value_enum, default_value_t = KernelArg::Dense)]
+    pub(crate) kernel: KernelArg,
     /// Refuse if the integer network loses more than this on validation, in percentage points
     #[arg(long, value_name = "POINTS", default_value_t = 0.2, value_parser = values::points,
         allow_negative_numbers = true)]

@@ -1,6 +1,7 @@
 //! Values on the command line that are one of a few words.
 
 use clap::ValueEnum;
+use sealnet_core::mlp::Kernel;
 
 /// A data set that `fetch` knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -63,6 +64,25 @@ pub(crate) enum ReplyArg {
     Logits,
 }
 
+/// Which kernel a device runs a model with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KernelArg {
+    /// Every product: the number of instructions does not depend on what is asked
+    Dense,
+    /// Without inputs that are zero, as an image's background is: several times faster, and the time that an
+    /// answer takes tells how many there are
+    Skip,
+}
+
+impl From<KernelArg> for Kernel {
+    fn from(kernel: KernelArg) -> Self {
+        match kernel {
+            KernelArg::Dense => Self::Dense,
+            KernelArg::Skip => Self::Skip,
+        }
+    }
+}
+
 /// Where to run a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Place {
@@ -93,6 +113,11 @@ impl BoardArg {
             Self::CortexM3 => "cortex-m3",
             Self::CortexM33 => "cortex-m33",
         }
+    }
+
+    /// Whether it runs the kernels that are made for these instructions.
+    pub(crate) fn has_dsp(self) -> bool {
+        self != Self::CortexM3
     }
 }
 

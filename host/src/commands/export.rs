@@ -14,7 +14,7 @@ use sealnet::train::session::now;
 use sealnet::vault::SourceData;
 use sealnet::weights;
 use sealnet_core::artefact::{Name, Provenance, ReplyPolicy, Sealed};
-use sealnet_core::mlp::Granularity;
+use sealnet_core::mlp::{Granularity, Kernel};
 use sealnet_core::sign::{SigningKey, sha512};
 use sealnet_firmware::provision;
 use serde_json::json;
@@ -75,6 +75,7 @@ pub(crate) fn run(args: &ExportArgs, ui: &Ui) -> Result<Outcome> {
             ReplyArg::Probabilities => ReplyPolicy::Probabilities,
             ReplyArg::Logits => ReplyPolicy::Logits,
         },
+        kernel: args.kernel.into(),
         created: now(),
     };
     let sealed = export::seal(&prepared, &bytes, receipt.as_ref(), &options)?;
@@ -94,13 +95,14 @@ fn report(
     let (validation, test) = (&prepared.validation, &prepared.test);
     let output = args.output.display();
     let body = if args.clear { "clear" } else { "encrypted" };
+    let kernel = Kernel::from(args.kernel).to_string();
     let provenance = match export::provenance(receipt) {
         Provenance::SealedData(_) => "trained on sealed data",
         Provenance::UnsealedData(_) => "trained on unsealed data",
         Provenance::Unverified => "weights that no receipt vouches for",
     };
     ui.line(format!(
-        "{output}: {} bytes, {body}, security counter {}, {provenance}",
+        "{output}: {} bytes, {body}, kernel {kernel}, security counter {}, {provenance}",
         sealed.len(),
         counter.counter,
     ))?;
@@ -138,6 +140,7 @@ fn report(
         "artefact_bytes": sealed.len(),
         "artefact_sha512": hex::encode(sha512(&[sealed])),
         "encrypted": !args.clear,
+        "kernel": kernel,
         "security_counter": counter.counter,
         "last_security_counter": counter.last,
         "provenance": provenance,

@@ -17,6 +17,7 @@ use sealnet::receipt::device;
 use sealnet::state::counters::CounterMemory;
 use sealnet::train::Records;
 use sealnet_core::artefact::{BodyEncoding, DeployedAny, Header, Provenance};
+use sealnet_core::mlp::Kernel;
 use sealnet_core::protocol::RECEIPT_LEN;
 use sealnet_firmware::identity::Identity;
 use sealnet_firmware::visible::visible;
@@ -83,7 +84,14 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
         answered.part,
         match args.on {
             Place::Host => String::new(),
-            Place::Sim | Place::Qemu => format!(" ({})", answered.mode),
+            Place::Sim => format!(" ({})", answered.mode),
+            Place::Qemu => format!(
+                " ({}{})",
+                answered.mode,
+                answered
+                    .kernel
+                    .map_or(String::new(), |kernel| format!(", kernel {kernel}"))
+            ),
         },
         answered.seconds,
     ));
@@ -95,6 +103,7 @@ pub(crate) fn run(args: &InferArgs, ui: &Ui) -> Result<Outcome> {
     ui.document(&json!({
         "on": on,
         "mode": answered.mode,
+        "kernel": answered.kernel.map(|kernel| kernel.to_string()),
         "board": (args.on == Place::Qemu).then(|| args.board().name()),
         "model": args.model,
         "model_digest": answered.digest,
@@ -129,6 +138,8 @@ struct Answered {
     inferred: Inferred,
     /// What became of the body: `clear`, `confidential` (decrypted into RAM) or `streamed`.
     mode: &'static str,
+    /// Which kernel of the two that a board with DSP instructions has for a body that is not streamed.
+    kernel: Option<Kernel>,
     part: &'static str,
     which: Vec<u32>,
     /// The label of each record in `which`.
@@ -162,6 +173,7 @@ fn answer(
             ));
         }
     };
+    let chosen = args.on == Place::Qemu && args.board().has_dsp() && !args.streamed;
     let min_counter = not_older(args, header, ui)?;
     match header.provenance {
         Provenance::SealedData(_) => {}
@@ -213,6 +225,7 @@ fn answer(
     Ok(Answered {
         inferred,
         mode,
+        kernel: chosen.then(|| deployed.kernel()),
         part,
         labels: which.iter().map(|&at| data.labels[at as usize]).collect(),
         which,

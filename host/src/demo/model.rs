@@ -2,7 +2,7 @@
 
 use sealnet_core::artefact::{Name, ReplyPolicy};
 use sealnet_core::fernet::FernetKey;
-use sealnet_core::mlp::Granularity;
+use sealnet_core::mlp::{Granularity, Kernel};
 use sealnet_core::sign::SigningKey;
 use serde::Serialize;
 
@@ -182,6 +182,7 @@ impl Exported {
             name: Name::new(MODEL_NAME)
                 .ok_or_else(|| Error::input("the model's name is too long", ""))?,
             policy: ReplyPolicy::Label,
+            kernel: Kernel::Dense,
             created: now(),
         };
         export::seal(&self.prepared, &self.weights, Some(&self.receipt), &options)

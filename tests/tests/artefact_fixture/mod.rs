@@ -7,7 +7,7 @@ use sealnet_core::artefact::{
     ReplyPolicy, Sealed, seal, sealed_len, write_body,
 };
 use sealnet_core::fernet::{self, FernetKey, Iv};
-use sealnet_core::mlp::Granularity;
+use sealnet_core::mlp::{Granularity, Kernel};
 use sealnet_core::sign::{Domain, Ed25519SigningKey, HmacKey, SigningKey, sha512};
 
 use crate::model_fixture::Model;
@@ -101,6 +101,7 @@ fn body<'b>(model: &Model, out: &'b mut Vec<u8>) -> Body<'b> {
         golden_seed: GOLDEN_SEED,
         golden_count: GOLDEN_COUNT,
         policy: ReplyPolicy::Logits,
+        kernel: Kernel::Dense,
         scaling: Some(&columns),
         names: Some(NamesSpec {
             columns: &column_names,

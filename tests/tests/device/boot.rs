@@ -8,7 +8,7 @@ use sealnet_core::artefact::{
     ArtefactError, BodySpec, ColumnScaling, NamesSpec, ReplyPolicy, Sealed, sealed_len,
 };
 use sealnet_core::fernet::FernetKey;
-use sealnet_core::mlp::{Granularity, argmax};
+use sealnet_core::mlp::{Granularity, Kernel, argmax};
 use sealnet_core::protocol::Verdict;
 use sealnet_core::sign::{Ed25519SigningKey, SigningKey};
 use sealnet_firmware::client::Client;
@@ -228,6 +228,7 @@ fn the_longest_model_fits_slot_and_ram() {
         golden_seed: 0,
         golden_count: 16,
         policy: ReplyPolicy::Logits,
+        kernel: Kernel::Dense,
         scaling: Some(
             &[ColumnScaling {
                 offset: 0.0,

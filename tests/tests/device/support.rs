@@ -5,7 +5,7 @@ use sealnet_core::artefact::{
     sealed_len, write_body,
 };
 use sealnet_core::fernet::{DerivationKey, FernetKey, Iv, decrypt_in_place, encrypt};
-use sealnet_core::mlp::Granularity;
+use sealnet_core::mlp::{Granularity, Kernel};
 use sealnet_core::protocol::{
     Frame, FrameReader, Kind, MAX_PAYLOAD, Refusal, RefusalCode, frame_len, write_frame,
 };
@@ -99,6 +99,7 @@ impl Export {
             golden_seed: 7,
             golden_count: 2,
             policy: self.policy,
+            kernel: Kernel::Dense,
             scaling: None,
             names,
         };
