@@ -21,6 +21,7 @@
 //! | [`keyfile`] | key files: who may reach them, and what they look like |
 //! | [`provision`] | key files, and the flash image made from them |
 //! | [`sample`] | a device and models to measure and attack with |
+//! | `bench` | what a Cortex-M executes for an image, by each kernel (Unix) |
 //! | `budget` | what the device costs, measured on that board (Unix) |
 //! | `constant_time` | whether what it executes depends on its secrets (Unix) |
 //! | `interrupt` | being told to stop, for programs (Unix) |
@@ -40,6 +41,8 @@
     )
 )]
 
+#[cfg(all(feature = "std", unix))]
+pub mod bench;
 #[cfg(all(feature = "std", unix))]
 pub mod budget;
 #[cfg(feature = "std")]

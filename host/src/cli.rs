@@ -1,6 +1,7 @@
 //! The command line: every type clap parses, and nothing that acts on them.
 
 mod args;
+mod bench;
 mod choices;
 mod options;
 mod receipt;
@@ -9,6 +10,7 @@ mod values;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use args::*;
+pub(crate) use bench::{BenchArgs, BenchCommand, BenchDeviceArgs};
 pub(crate) use choices::{
     BoardArg, GranularityArg, KernelArg, KnownData, PartArg, Place, Profile, Recipe, ReplyArg,
     SchemeArg, TagSchemeArg,
@@ -73,6 +75,8 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Fernet tokens from standard input to standard output
     Fernet(FernetArgs),
+    /// How fast networks run, beside other libraries
+    Bench(BenchArgs),
     /// Check what this machine has and what the demo needs
     Doctor(DoctorArgs),
     /// Print a completion script for a shell
@@ -105,6 +109,7 @@ Keys and tokens:
 
 Help:
   inspect      Say what a file is, without trusting it
+  bench        How fast networks run, beside other libraries
   doctor       Check what this machine has and what the demo needs
   completions  Print a completion script for a shell
 

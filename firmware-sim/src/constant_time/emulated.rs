@@ -220,19 +220,8 @@ impl Bench {
         name: &'static str,
     ) -> Result<&'p [u32], ConstantTimeError> {
         let entries = self.entries(of, name)?;
-        let missing = ConstantTimeError::NotCalled(name);
-        let entry = path.iter().position(|address| entries.contains(address));
-        let (before, called) = path
-            .split_at_checked(entry.unwrap_or(0))
-            .unwrap_or_default();
-        let Some(caller) = before.last() else {
-            return Err(missing);
-        };
-        let back = caller + self.code.len(*caller);
-        match called.iter().position(|address| *address == back) {
-            Some(end) => called.get(..end).ok_or(missing),
-            None => Err(missing),
-        }
+        let call = self.code.call(path, &entries);
+        call.ok_or(ConstantTimeError::NotCalled(name))
     }
 
     fn entries(&self, of: &str, name: &'static str) -> Result<Vec<u32>, ConstantTimeError> {

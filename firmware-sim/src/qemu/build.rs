@@ -19,6 +19,43 @@ pub struct Image {
     pub mode: Mode,
 }
 
+/// What can be built.
+#[derive(Debug, Clone, Copy)]
+struct Recipe {
+    /// The folder of its sources, in the repository.
+    sources: &'static str,
+    /// The program that comes out.
+    name: &'static str,
+    /// The folder that it is kept in: images of different features must not overwrite each other.
+    kept: &'static str,
+    board: Board,
+    mode: Mode,
+}
+
+impl Recipe {
+    /// The device.
+    fn device(board: Board, mode: Mode) -> Self {
+        Self {
+            sources: "firmware-sim/firmware",
+            name: "sealnet-image",
+            kept: mode.feature().unwrap_or("clear"),
+            board,
+            mode,
+        }
+    }
+
+    /// What counts the kernels' instructions.
+    fn bench(board: Board) -> Self {
+        Self {
+            sources: "firmware-sim/bench-image",
+            name: "sealnet-bench-image",
+            kept: "bench",
+            board,
+            mode: Mode::Clear,
+        }
+    }
+}
+
 /// Builds the image for a board, or takes the one of the last time. What takes long is said on standard error.
 ///
 /// # Errors
@@ -35,9 +72,22 @@ pub fn build(board: Board, mode: Mode) -> Result<Image, QemuError> {
 /// # Errors
 /// [`QemuError`].
 pub fn build_telling(board: Board, mode: Mode, tell: &dyn Fn(&str)) -> Result<Image, QemuError> {
-    let sources = sources()?;
-    let (target, path) = places(board, mode)?;
-    let current = is_current(board, mode);
+    make(Recipe::device(board, mode), tell)
+}
+
+/// Builds the image that counts what kernels execute, or takes the one of the last time.
+///
+/// # Errors
+/// [`QemuError`].
+pub(crate) fn build_bench(board: Board, tell: &dyn Fn(&str)) -> Result<Image, QemuError> {
+    make(Recipe::bench(board), tell)
+}
+
+fn make(recipe: Recipe, tell: &dyn Fn(&str)) -> Result<Image, QemuError> {
+    let Recipe { board, mode, .. } = recipe;
+    let sources = sources_of(recipe)?;
+    let (target, path) = places(recipe)?;
+    let current = kept(recipe);
     let mut cargo = match toolchain(board.triple(), !current, tell) {
         // There is nothing to do for a compiler.
         Err(_) if current => return Ok(Image { path, board, mode }),
@@ -74,7 +124,11 @@ pub fn build_telling(board: Board, mode: Mode, tell: &dyn Fn(&str)) -> Result<Im
 
 /// Whether [`build`] has nothing to do: the image is there and none of what it was made of is newer.
 pub fn is_current(board: Board, mode: Mode) -> bool {
-    let Ok((_, path)) = places(board, mode) else {
+    kept(Recipe::device(board, mode))
+}
+
+fn kept(recipe: Recipe) -> bool {
+    let Ok((_, path)) = places(recipe) else {
         return false;
     };
     let changed = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
@@ -95,7 +149,12 @@ pub fn is_current(board: Board, mode: Mode) -> bool {
 /// # Errors
 /// [`QemuError::Sources`] if they are not there.
 pub fn sources() -> Result<PathBuf, QemuError> {
-    let sources = repository().join("firmware-sim/firmware");
+    // The same for all.
+    sources_of(Recipe::device(Board::CortexM4, Mode::Clear))
+}
+
+fn sources_of(recipe: Recipe) -> Result<PathBuf, QemuError> {
+    let sources = repository().join(recipe.sources);
     match sources.join("Cargo.toml").is_file() {
         true => Ok(sources),
         false => Err(QemuError::Sources(sources)),
@@ -111,7 +170,7 @@ fn repository() -> PathBuf {
 }
 
 /// Cargo's target folder for an image, and the image.
-fn places(board: Board, mode: Mode) -> Result<(PathBuf, PathBuf), QemuError> {
+fn places(recipe: Recipe) -> Result<(PathBuf, PathBuf), QemuError> {
     let target = match env::var_os("CARGO_TARGET_DIR") {
         Some(folder) => PathBuf::from(folder),
         None => repository().join("target"),
@@ -119,14 +178,9 @@ fn places(board: Board, mode: Mode) -> Result<(PathBuf, PathBuf), QemuError> {
     let target = absolute(target)
         .map_err(QemuError::io("name the folder of the firmware"))?
         .join("firmware")
-        .join(mode_folder(mode));
-    let image = target.join(board.triple()).join("release/sealnet-image");
-    Ok((target, image))
-}
-
-/// Images of different features must not overwrite each other.
-fn mode_folder(mode: Mode) -> &'static str {
-    mode.feature().unwrap_or("clear")
+        .join(recipe.kept);
+    let folder = target.join(recipe.board.triple()).join("release");
+    Ok((target, folder.join(recipe.name)))
 }
 
 /// What builds an image.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::Range;
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 use rustc_demangle::demangle;
@@ -122,6 +123,51 @@ impl Code {
             .filter(|(_, names)| names.iter().any(is))
             .map(|(address, _)| *address)
             .collect()
+    }
+
+    /// The part of a path of executed instructions from the first entry at one of `entries` until it returns.
+    pub(crate) fn call<'p>(&self, path: &'p [u32], entries: &[u32]) -> Option<&'p [u32]> {
+        let entry = path.iter().position(|address| entries.contains(address))?;
+        let (mut before, called) = path.split_at_checked(entry)?;
+        let mut caller = before.last()?;
+        // Whoever only branches to it, as the last thing that it does, has it return to its own caller.
+        while !self.is_call(*caller) {
+            let (place, _) = self.function(*caller)?;
+            let entry = before.iter().rposition(|address| *address == place.start)?;
+            before = before.get(..entry)?;
+            caller = before.last()?;
+        }
+        let back = caller + self.len(*caller);
+        let end = called.iter().position(|address| *address == back)?;
+        called.get(..end)
+    }
+
+    /// Whether the instruction at `address` is BL or BLX (ARMv7-M ARM, A7.7.18 and A7.7.19).
+    fn is_call(&self, address: u32) -> bool {
+        match *self.instruction(address) {
+            [low, high] => u16::from_le_bytes([low, high]) & 0xFF87 == 0x4780,
+            [_, first, _, second] => first & 0xF8 == 0xF0 && second & 0xD0 == 0xD0,
+            _ => false,
+        }
+    }
+
+    /// Where the function that `address` is in begins and ends, its constants included, and what it is called.
+    pub(crate) fn function(&self, address: u32) -> Option<(Range<u32>, &[String])> {
+        let (start, names) = self.functions.range(..=address).next_back()?;
+        let next = self.functions.range(start + 1..).next();
+        let end = next.map_or(self.base + self.bytes.len() as u32, |(next, _)| *next);
+        Some((*start..end, names))
+    }
+
+    /// Where functions begin one of whose names has `part` in it.
+    pub(crate) fn named(&self, part: &str) -> impl Iterator<Item = u32> {
+        let is = move |(address, names): (&u32, &Vec<String>)| {
+            names
+                .iter()
+                .any(|name| name.contains(part))
+                .then_some(*address)
+        };
+        self.functions.iter().filter_map(is)
     }
 
     /// The function that `address` is in, and how far.

@@ -77,9 +77,21 @@ impl Memory {
 
     /// Another flash, for a core that stands still.
     pub(super) fn write(&self, flash: &[u8]) -> Result<(), QemuError> {
+        self.write_at(0, flash)
+    }
+
+    /// Other bytes at an offset, for a core that does not look at them.
+    pub(super) fn write_at(&self, at: u32, bytes: &[u8]) -> Result<(), QemuError> {
         self.file
-            .write_all_at(flash, 0)
+            .write_all_at(bytes, at.into())
             .map_err(QemuError::io("write the flash image"))
+    }
+
+    /// The bytes at an offset.
+    pub(super) fn read_at(&self, at: u32, bytes: &mut [u8]) -> Result<(), QemuError> {
+        self.file
+            .read_exact_at(bytes, at.into())
+            .map_err(QemuError::io("read the flash image"))
     }
 
     /// Its lock, to be held by QEMU too.
@@ -95,4 +107,4 @@ fn read(file: &File) -> io::Result<Zeroizing<Vec<u8>>> {
 }
 
 /// What the boards have at [`Board::storage`](super::Board::storage).
-pub(super) const MEMORY_LEN: u64 = 16 << 20;
+pub(crate) const MEMORY_LEN: u64 = 16 << 20;

@@ -15,6 +15,7 @@ mod memory;
 mod monitor;
 mod stack;
 mod supervisor;
+mod timed;
 mod trace;
 mod traced;
 mod watch;
@@ -26,14 +27,17 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 pub use board::{Board, Mode};
+pub(crate) use build::build_bench;
 pub use build::{Image, Toolchain, build, build_telling, is_current, sources};
 pub(crate) use code::{Code, IN_FLASH};
 pub use counted::{Counted, Woken};
 pub(crate) use debug::Debugged;
 pub(crate) use gdb::Stop;
 pub use machine::Machine;
+pub(crate) use memory::MEMORY_LEN;
 pub use memory::Memory;
 pub use stack::Stack;
+pub(crate) use timed::instructions;
 pub(crate) use traced::Traced;
 pub(crate) use watch::{End, Patience, Watched};
 

@@ -1,5 +1,6 @@
 //! One file a command: each turns its arguments into calls of the library and tells the result.
 
+mod bench;
 mod completions;
 mod demo;
 mod doctor;
@@ -34,6 +35,7 @@ pub(crate) enum Outcome {
 /// Runs one command.
 pub(crate) fn run(command: &Command, ui: &Ui) -> Result<Outcome> {
     match command {
+        Command::Bench(args) => bench::run(args, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Demo(args) => demo::run(args, ui),
         Command::Doctor(args) => doctor::run(args, ui),
