@@ -42,7 +42,7 @@ pub(super) fn prove(
     for first in (0..outputs).step_by(TILE) {
         let left = outputs - first;
         let column = room.get_mut(..column_words(left)).unwrap_or_default();
-        let mut odd_sums = [0; TILE / 2];
+        let mut odd_sums = [[0; 2]; TILE / 2];
         for input in (0..2 * columns(inputs)).step_by(2) {
             packed
                 .fill(column.as_flattened_mut())
@@ -52,7 +52,9 @@ pub(super) fn prove(
                 look_closer(column, first, outputs, inputs.saturating_sub(input))?;
             }
         }
-        facts.narrow &= odd_sums.iter().all(|sum| *sum <= NARROW);
+        // Inputs are not negative: no part of a sum of products leaves what the weights of one sign add up to.
+        let most = |[size, sum]: [i32; 2]| (size + sum.abs()) / 2;
+        facts.narrow &= odd_sums.iter().all(|sums| most(*sums) <= NARROW);
     }
     Ok(facts)
 }
@@ -67,8 +69,8 @@ pub(crate) struct Facts {
     pub(crate) quick: bool,
 }
 
-/// What the odd outputs' magnitudes may add up to in a narrow layer.
-const NARROW: u32 = ((1 << 23) - 1) / ACTIVATION_MAX as u32;
+/// What an odd output's weights of one sign may add up to in a narrow layer.
+const NARROW: i32 = ((1 << 23) - 1) / ACTIVATION_MAX as i32;
 
 /// A source's next bytes.
 fn next<const N: usize>(source: &mut dyn Source) -> Result<[u8; N], LayerError> {
@@ -77,22 +79,25 @@ fn next<const N: usize>(source: &mut dyn Source) -> Result<[u8; N], LayerError> 
     Ok(bytes)
 }
 
-/// Adds the magnitudes of the odd outputs' weights to their sums, and says whether all weights of the column are in
-/// range. Four weights at a time, since it is most of what a device spends on a proof.
+/// Adds the magnitudes of the odd outputs' weights and the weights themselves to their sums, and says whether all weights of
+/// the column are in range. Four weights at a time, since it is most of what a device spends on a proof.
 #[inline(never)]
-fn add_odd(column: &[[u8; 4]], sums: &mut [u32; TILE / 2]) -> bool {
+fn add_odd(column: &[[u8; 4]], sums: &mut [[i32; 2]; TILE / 2]) -> bool {
     const EVEN: u32 = 0x00FF_00FF;
     const TOPS: u32 = 0x8080_8080;
     let mut any = 0;
-    for (word, sum) in column.iter().zip(sums) {
+    for (word, [size, sum]) in column.iter().zip(sums) {
         let word = u32::from_le_bytes(*word);
         // An upper byte is one less than its weight where the lower one is negative.
         let odd = (word & !EVEN).wrapping_add((word & TOPS & EVEN) << 1) & !EVEN;
         // -128, or 128 which is the same byte: where a byte is zero in `zeros`.
         let zeros = (odd | word & EVEN) ^ TOPS;
         any |= zeros.wrapping_sub(0x0101_0101) & !zeros;
-        let [first, second] = [odd << 16, odd].map(|odd| (odd as i32 >> 24).unsigned_abs());
-        *sum = sum.wrapping_add(first + second);
+        // The accumulators' bound leaves no layer so many inputs that a sum could wrap.
+        for weight in [odd << 16, odd].map(|odd| odd as i32 >> 24) {
+            *size = size.wrapping_add(weight.abs());
+            *sum = sum.wrapping_add(weight);
+        }
     }
     any & TOPS == 0
 }
@@ -132,7 +137,7 @@ mod tests {
         for half in 0..=u16::MAX {
             let [low, high] = half.to_le_bytes();
             for word in [[low, high, 0, 0], [0, 0, low, high], [low, high, low, high]] {
-                let mut sums = [0; TILE / 2];
+                let mut sums = [[0; 2]; TILE / 2];
                 let in_range = add_odd(&[word], &mut sums);
                 let both = weights(word);
                 let expected = both
@@ -142,7 +147,7 @@ mod tests {
                 assert_eq!(in_range, expected, "{word:?}");
                 if in_range {
                     let [[_, first], [_, second]] = both;
-                    assert_eq!(sums[0], first.unsigned_abs() + second.unsigned_abs());
+                    assert_eq!(sums[0], [first.abs() + second.abs(), first + second]);
                 }
             }
         }
@@ -180,28 +185,45 @@ mod tests {
         }
     }
 
+    /// Whether a layer of two outputs is narrow, both with these weights.
+    fn narrow<const N: usize, const TWICE: usize, const PACKED: usize>(row: [i8; N]) -> bool {
+        let mut weights = [0; TWICE];
+        for (weight, from) in weights.iter_mut().zip(row.iter().cycle()) {
+            *weight = *from as u8;
+        }
+        let mut packed = [0; PACKED];
+        pack(N, 2, &weights, &mut packed).unwrap();
+        let zeros = [0; 8];
+        let sources: [&mut dyn Source; 4] = [
+            &mut &zeros[..],
+            &mut &zeros[..],
+            &mut &[40; 2][..],
+            &mut &packed[..],
+        ];
+        prove(N, 2, Granularity::PerOutput, sources).unwrap().narrow
+    }
+
     #[test]
     fn narrow_is_what_no_odd_output_can_leave() {
         // 255 times as much is just below 2^23, or above.
-        let (inputs, outputs) = (32_896 / 127 + 1, 2);
+        const WHOLE: usize = 32_896 / 127;
         let rest = 32_896 % 127;
-        for (last, narrow) in [(rest, true), (rest + 1, false)] {
-            // The even output's sum does not matter.
-            let mut weights = [127; 2 * (32_896 / 127 + 1)];
-            weights[2 * inputs - 1] = last as u8;
-            for sign in [1, -1_i8] {
-                let weights = weights.map(|weight| (weight as i8 * sign) as u8);
-                let mut packed = [0; packed_len(32_896 / 127 + 1, 2)];
-                pack(inputs, outputs, &weights, &mut packed).unwrap();
-                let zeros = [0; 8];
-                let sources: [&mut dyn Source; 4] = [
-                    &mut &zeros[..],
-                    &mut &zeros[..],
-                    &mut &[40; 2][..],
-                    &mut &packed[..],
-                ];
-                let found = prove(inputs, outputs, Granularity::PerOutput, sources);
-                assert_eq!(found.map(|facts| facts.narrow), Ok(narrow), "{last}");
+        for (last, expected) in [(rest, true), (rest + 1, false)] {
+            for sign in [1, -1] {
+                let mut row = [127 * sign; WHOLE + 1];
+                row[WHOLE] = last as i8 * sign;
+                let found =
+                    narrow::<{ WHOLE + 1 }, { 2 * WHOLE + 2 }, { packed_len(WHOLE + 1, 2) }>(row);
+                assert_eq!(found, expected, "{last}");
+                // What the other sign adds up to does not matter, unless it is more.
+                let mut both = [-127 * sign; 2 * WHOLE + 1];
+                both[..=WHOLE].copy_from_slice(&row);
+                let found = narrow::<
+                    { 2 * WHOLE + 1 },
+                    { 4 * WHOLE + 2 },
+                    { packed_len(2 * WHOLE + 1, 2) },
+                >(both);
+                assert_eq!(found, expected, "{last}");
             }
         }
     }

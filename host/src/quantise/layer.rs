@@ -113,8 +113,9 @@ impl RealLayer {
         if granularity == Granularity::PerTensor {
             scales.fill(largest);
         }
-        // On the coarsest row's scale no factor exceeds 1, so no logit can saturate.
-        let logit_scale = largest as f32;
+        // On eight times the coarsest row's scale no factor exceeds 1/8, so that no logit can saturate and every shift is above
+        // 32: a kernel may leave out the lower word of a product.
+        let logit_scale = 8.0 * largest as f32;
         let unit = match output {
             Output::Hidden(scale) => scale,
             Output::Logits => f64::from(logit_scale),
