@@ -9,18 +9,18 @@ pub(super) mod dsp;
 mod portable;
 
 use super::DenseRef;
-use super::packed::{BLOCK, BLOCK_WORDS, TILE, Tile};
+use super::packed::{TILE, Tile};
 
 /// A hidden layer: `out[o] = clamp(requant(sum(w[o][i] * input[i]) + bias[o]), 0, 255)`.
 ///
 /// The callers make sure that `input` has the layer's `inputs` bytes and `out` its `outputs`.
 pub(super) fn hidden(layer: &DenseRef<'_>, input: &[u8], out: &mut [u8]) {
-    let mut rows = layer.rows();
     for (out, first) in out.chunks_mut(TILE).zip((0..).step_by(TILE)) {
         let mut sums = [0; TILE];
         portable(layer.tile(first), input, &mut sums);
-        for ((sum, activation), row) in sums.into_iter().zip(out).zip(&mut rows) {
-            *activation = row.requant.to_u8(row.bias.wrapping_add(sum));
+        for ((sum, activation), output) in sums.iter().zip(out).zip(first..) {
+            let row = layer.row_within(output);
+            *activation = row.map_or(0, |row| row.requant.to_u8(row.bias.wrapping_add(*sum)));
         }
     }
 }
@@ -29,31 +29,20 @@ pub(super) fn hidden(layer: &DenseRef<'_>, input: &[u8], out: &mut [u8]) {
 ///
 /// Lengths as for [`hidden`].
 pub(super) fn output(layer: &DenseRef<'_>, input: &[u8], out: &mut [i32]) {
-    let mut rows = layer.rows();
     for (out, first) in out.chunks_mut(TILE).zip((0..).step_by(TILE)) {
         let mut sums = [0; TILE];
         portable(layer.tile(first), input, &mut sums);
-        for ((sum, logit), row) in sums.into_iter().zip(out).zip(&mut rows) {
-            *logit = row.requant.to_i32(row.bias.wrapping_add(sum));
+        for ((sum, logit), output) in sums.iter().zip(out).zip(first..) {
+            let row = layer.row_within(output);
+            *logit = row.map_or(0, |row| row.requant.to_i32(row.bias.wrapping_add(*sum)));
         }
     }
 }
 
 /// `sum(w[o][i] * input[i])` of the tile's outputs, added to `sums`.
 #[inline(never)]
-fn portable(Tile { mut words, stride }: Tile<'_>, input: &[u8], sums: &mut [i32; TILE]) {
-    let (eights, _) = sums.as_chunks_mut();
-    for (eight, left) in eights
-        .iter_mut()
-        .zip((1..=stride).rev().step_by(2 * BLOCK_WORDS))
-    {
-        if left > BLOCK_WORDS {
-            portable::block_of_8(words, stride, input, eight);
-        } else if let Some(four) = eight.first_chunk_mut::<BLOCK>() {
-            portable::block_of_4(words, stride, input, four);
-        }
-        words = words.get(2 * BLOCK_WORDS..).unwrap_or_default();
-    }
+fn portable(tile: Tile<'_>, input: &[u8], sums: &mut [i32; TILE]) {
+    portable::products(tile, input, sums.as_chunks_mut().0);
 }
 
 /// Adds the products of two inputs to the sums of a tile's outputs.

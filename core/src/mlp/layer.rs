@@ -236,6 +236,12 @@ impl<'w> DenseRef<'w> {
     #[inline(never)] // from many places
     #[must_use]
     pub fn row(&self, output: usize) -> Option<Row> {
+        self.row_within(output)
+    }
+
+    /// The same, as a part of a loop.
+    #[inline(always)]
+    pub(super) fn row_within(&self, output: usize) -> Option<Row> {
         let factor = match self.granularity {
             Granularity::PerTensor => 0,
             Granularity::PerOutput => output,
