@@ -26,6 +26,10 @@
     )
 )]
 
+// For the host's kernels alone: memory, and what the processor has.
+#[cfg(feature = "batch")]
+extern crate std;
+
 pub mod artefact;
 pub mod fernet;
 pub mod mlp;

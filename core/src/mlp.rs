@@ -12,11 +12,13 @@
 //!
 //! [`Network`] takes its shape at run time and its buffers from the caller: the host runs any
 //! model with it. [`Mlp`] takes its shape at compile time and keeps its activations on the stack:
-//! the device runs one shape with it. `stream` runs a layer that is read in pieces. All give the same integers: see
-//! `kernel`.
+//! the device runs one shape with it. `stream` runs a layer that is read in pieces. With the feature `batch`, `Batch` runs
+//! many records at once, with what a host's processor has. All give the same integers: see `kernel`.
 //!
 //! [`Requant::to_u8`]: crate::quant::Requant::to_u8
 
+#[cfg(feature = "batch")]
+mod batch;
 mod kernel;
 mod layer;
 mod packed;
@@ -25,6 +27,8 @@ pub(crate) mod stream;
 
 use core::fmt;
 
+#[cfg(feature = "batch")]
+pub use batch::{Batch, BatchLayer, HostKernel, Unavailable};
 pub use layer::{Dense, DenseRef, Granularity, LayerBytes, LayerError, Row};
 pub use packed::{pack, packed_len, unpack};
 pub(crate) use proof::Facts;

@@ -7,6 +7,8 @@
 #[cfg(sealnet_dsp)]
 pub(super) mod dsp;
 mod portable;
+#[cfg(all(feature = "batch", target_arch = "x86_64"))]
+pub(super) mod x86;
 
 use super::DenseRef;
 use super::packed::{TILE, Tile};

@@ -89,13 +89,18 @@ pub fn integer_logits(
     }
     let classes = usize::from(shape.output());
     let mut logits = vec![0; which.len() * classes];
+    // Whoever can time this has the records.
+    let batch = mlp::Batch::new(integer, mlp::Kernel::Skip);
     logits
-        .par_chunks_mut(classes)
-        .zip(which)
-        .try_for_each_init(
-            || vec![0; shape.scratch_len()],
-            |scratch, (logits, &index)| integer.infer(records.features_of(index), scratch, logits),
-        )
+        .par_chunks_mut(TOGETHER * classes)
+        .zip(which.par_chunks(TOGETHER))
+        .try_for_each(|(logits, which)| {
+            let features = which.iter().map(|&index| records.features_of(index));
+            batch.logits(&features.collect::<Vec<_>>(), logits)
+        })
         .map_err(|e| Error::input(format!("the model does not take the records: {e}"), ""))?;
     Ok(logits)
 }
+
+/// Records that a core takes at a time.
+const TOGETHER: usize = 256;
