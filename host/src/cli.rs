@@ -10,10 +10,10 @@ mod values;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use args::*;
-pub(crate) use bench::{BenchArgs, BenchCommand, BenchDeviceArgs};
+pub(crate) use bench::{BenchArgs, BenchCommand, BenchDeviceArgs, BenchHostArgs};
 pub(crate) use choices::{
-    BoardArg, GranularityArg, KernelArg, KnownData, PartArg, Place, Profile, Recipe, ReplyArg,
-    SchemeArg, TagSchemeArg,
+    BoardArg, GranularityArg, HostKernelArg, KernelArg, KnownData, PartArg, Place, Profile, Recipe,
+    ReplyArg, SchemeArg, TagSchemeArg,
 };
 pub(crate) use options::{DataOptions, KeysOption, StoreOptions};
 pub(crate) use receipt::{ReceiptArgs, ReceiptCommand, ReceiptVerifyArgs};
@@ -75,7 +75,7 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Fernet tokens from standard input to standard output
     Fernet(FernetArgs),
-    /// How fast networks run, beside other libraries
+    /// Measure beside peers, in the same run
     Bench(BenchArgs),
     /// Check what this machine has and what the demo needs
     Doctor(DoctorArgs),
@@ -107,9 +107,11 @@ Keys and tokens:
   keygen       Make keys: one a role, for owner, publisher and devices
   fernet       Fernet tokens from standard input to standard output
 
+Measuring:
+  bench        Measure beside peers, in the same run
+
 Help:
   inspect      Say what a file is, without trusting it
-  bench        How fast networks run, beside other libraries
   doctor       Check what this machine has and what the demo needs
   completions  Print a completion script for a shell
 

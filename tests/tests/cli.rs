@@ -403,7 +403,7 @@ fn snapshot(name: &str, text: &str) {
 
 const ID: &str = "000102030405060708090a0b0c0d0e0f";
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 20] = [
     "",
     "demo",
     "fetch",
@@ -420,6 +420,8 @@ const COMMANDS: [&str; 18] = [
     "fernet encrypt",
     "fernet decrypt",
     "fernet inspect",
+    "bench",
+    "bench host",
     "doctor",
     "completions",
 ];

@@ -53,8 +53,12 @@ impl HostKernel {
         }
     }
 
+    /// Itself.
+    ///
+    /// # Errors
+    ///
     /// [`Unavailable`] where this machine lacks it.
-    fn available(self) -> Result<Self, Unavailable> {
+    pub fn available(self) -> Result<Self, Unavailable> {
         self.is_available().then_some(self).ok_or(Unavailable(self))
     }
 }

@@ -1,26 +1,34 @@
-//! Arguments of `sealnet bench`.
+//! `sealnet bench`: what is measured, and beside which peer.
 
 mod device;
+mod host;
 
 use clap::{Args, Subcommand};
 
 pub(crate) use device::BenchDeviceArgs;
+pub(crate) use host::BenchHostArgs;
 
 /// `sealnet bench`
 #[derive(Debug, Args)]
 #[command(
     subcommand_required = true,
     arg_required_else_help = true,
-    disable_help_subcommand = true
+    disable_help_subcommand = true,
+    after_help = "Examples:
+  sealnet bench device
+  sealnet bench host
+  sealnet --json bench host | jq .ratio"
 )]
 pub(crate) struct BenchArgs {
     #[command(subcommand)]
     pub(crate) command: BenchCommand,
 }
 
-/// Where to run.
+/// What to measure.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
     /// Count what a Cortex-M executes for an image, by each kernel, mode and layer
     Device(BenchDeviceArgs),
+    /// Batches of records on this machine, in integers, beside ONNX Runtime in int8 and f32
+    Host(BenchHostArgs),
 }

@@ -83,6 +83,17 @@ impl From<KernelArg> for Kernel {
     }
 }
 
+/// What the host runs many records with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HostKernelArg {
+    /// x86-64 with AVX-512 and VNNI
+    Avx512vnni,
+    /// x86-64 with AVX2
+    Avx2,
+    /// Any machine: the reference
+    Portable,
+}
+
 /// Where to run a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Place {

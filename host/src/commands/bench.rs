@@ -1,7 +1,8 @@
-//! `sealnet bench`: how fast networks run.
+//! `sealnet bench`: one file a thing that is measured.
 
 #[cfg(unix)]
 mod device;
+mod host;
 
 use sealnet::error::Result;
 
@@ -18,5 +19,6 @@ pub(crate) fn run(args: &BenchArgs, ui: &Ui) -> Result<Outcome> {
             "boards in QEMU need Unix",
             "run it on Linux or macOS",
         )),
+        BenchCommand::Host(args) => host::run(args, ui),
     }
 }

@@ -105,7 +105,7 @@ fn skipping(tile: &Tile, records: &[&[u8]], first: usize, out: &mut impl Out) {
     let mut lists = vec![List::new(lines.len()); LISTED];
     let mut all_sums = [[_mm512_setzero_si512(); WIDEST]; LISTED];
     for (some, at) in records.chunks(LISTED).zip((0..).step_by(LISTED)) {
-        let next = records.iter().skip(at + LISTED).map(|next| *next);
+        let next = records.iter().skip(at + LISTED).copied();
         let next = next.chain(iter::repeat(&[][..]));
         for ((record, next), list) in some.iter().zip(next).zip(&mut lists) {
             list.fill(record, next);
