@@ -1,6 +1,7 @@
 //! Sealnet's core: what runs on the device and what both sides must agree on.
 //!
-//! It knows no file, clock, random source or allocator: time, IVs and buffers come in as arguments.
+//! It knows no file, clock, random source or allocator: time, IVs and buffers come in as arguments. Only with the feature
+//! `batch`, which a host turns on and no device, is there `std`: to pack a network again for the processor that there is.
 //!
 //! | module | holds |
 //! |---|---|

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::dataset::fetch;
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, Scratch};
 use crate::progress::Progress;
 use crate::train::{Network, Records};
 
@@ -42,7 +42,7 @@ pub(super) struct Peer {
     child: Child,
     questions: ChildStdin,
     answers: BufReader<ChildStdout>,
-    folder: tempfile::TempDir,
+    folder: Scratch,
     said: Said,
 }
 
@@ -57,7 +57,7 @@ impl Peer {
         calibration: &[u32],
         threads: &[usize],
     ) -> Result<Peer> {
-        let folder = tempfile::tempdir().map_err(Error::io("write", std::env::temp_dir()))?;
+        let folder = Scratch::create("sealnet-bench-")?;
         let put = |name: &str, bytes: &[u8]| {
             let path = folder.path().join(name);
             fs::write(&path, bytes).map_err(Error::io("write", path))

@@ -14,17 +14,22 @@ use crate::cli::HostKernelArg;
   sealnet bench host
   sealnet bench host --model model.safetensors --rounds 15
   sealnet bench host --kernel avx2 --alone",
-    long_about = "Batches of records on this machine, in integers, beside ONNX Runtime in int8 and f32.
-
-All test records are one batch. A time is from their bytes to their logits. Rounds alternate between all that is \
-measured, on one core and on two; a round's figure is its fastest batch of 20, and what is told is the rounds' median, \
-with the slowest and the fastest round beside it. Every logit is compared with the portable kernel's.
+    after_long_help = "All test records are one batch. A time is from their bytes to their logits. Rounds alternate \
+between all that is measured, on one core and on two; a round's figure is its fastest batch of 20, and what is told is \
+the rounds' median, with the slowest and the fastest round beside it. Every logit is compared with the portable kernel's.
 
 `skip` leaves out groups of four features that are all zero, such as an image's background, and is what the host \
 evaluates with; its time tells how many there are. `dense` takes every product.
 
-ONNX Runtime gets the same network, quantised by its own tools in every way that they have; the fastest one counts, \
-also if that takes bytes as they are. Its Python package is installed into the cache, once."
+ONNX Runtime gets the same network, quantised by its own tools in every way that they have; the fastest one counts, also \
+if it takes bytes as they are. Its Python package is installed into the cache, once.
+
+Exit codes: 0 all logits are the portable kernel's; 1 one is not; 2 something is missing.
+
+Examples:
+  sealnet bench host
+  sealnet bench host --model model.safetensors --rounds 15
+  sealnet bench host --kernel avx2 --alone"
 )]
 pub(crate) struct BenchHostArgs {
     /// Trained weights [default: trains recipe `paper` first]
