@@ -10,16 +10,18 @@ import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHIPPED = ("sealnet", "sealnet-firmware", "sealnet-image")
-CRATES = ["core", "host", "firmware-sim", "firmware-sim/firmware", "tests"]
+CRATES = ["core", "host", "firmware-sim", "firmware-sim/firmware", "firmware-sim/bench-image", "tests"]
 # Permissive licences. Copyleft, also weak copyleft, stays out of what we ship.
 ALLOWED = {
     "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0",
     "CC0-1.0", "CDLA-Permissive-2.0", "ISC", "MIT", "MIT-0", "Unicode-3.0", "Unlicense", "Zlib",
 }  # fmt: skip
-# The firmware's image is a workspace of its own.
-WORKSPACES = [ROOT, ROOT / "firmware-sim/firmware"]
+# The images are workspaces of their own.
+WORKSPACES = [ROOT, ROOT / "firmware-sim/firmware", ROOT / "firmware-sim/bench-image"]
 # Where `unsafe` may be written: vector kernels, behind a safe entry, and what touches a board's registers.
-MAY_BE_UNSAFE = re.compile(r"/kernels?(/|\.rs$)|^/firmware-sim/firmware/src/(board|flash|log|uart)\.rs$")
+MAY_BE_UNSAFE = re.compile(
+    r"/kernels?(/|\.rs$)|^/firmware-sim/firmware/src/(board|flash|log|uart)\.rs$|^/firmware-sim/bench-image/src/board\.rs$"
+)
 
 
 def sources(crate: pathlib.Path) -> str:
@@ -44,7 +46,8 @@ def unused_dependencies() -> list[str]:
 
 def undocumented_dependencies() -> list[str]:
     found = []
-    for workspace, wanted in zip(WORKSPACES, ["[workspace.dependencies]", "[dependencies]"], strict=True):
+    for workspace in WORKSPACES:
+        wanted = "[workspace.dependencies]" if workspace == ROOT else "[dependencies]"
         section = ""
         for line in (workspace / "Cargo.toml").read_text().splitlines():
             if line.startswith("["):

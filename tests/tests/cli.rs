@@ -416,6 +416,8 @@ const COMMANDS: [&str; 20] = [
     "receipt",
     "receipt verify",
     "inspect",
+    "bench",
+    "bench device",
     "fernet",
     "fernet encrypt",
     "fernet decrypt",

@@ -8,6 +8,7 @@
 //! | 4, 5 | offset and length of the layers for plain loops, see [`plain`](crate::plain) |
 //! | 6, 7 | offset of the images, one after the other, and how many |
 //! | 8 | offset for a result of each: ticks, then logits, a word each |
+#![cfg_attr(feature = "portable", allow(dead_code))] // it needs less of it
 
 use sealnet_firmware::shape::{CLASSES, INPUT};
 
@@ -18,16 +19,14 @@ use crate::board::{self, MEMORY_LEN};
 pub(crate) enum Case {
     /// A call that does nothing: what the counting itself takes.
     Nothing = 0,
-    /// The model as it lies.
+    /// The model as it lies; with feature `portable`, by that kernel.
     Clear = 1,
     /// The model, decrypted into RAM.
     Confidential = 2,
     /// The model, decrypted as it runs.
     Streamed = 3,
-    /// The model as it lies, by the portable kernel.
-    Portable = 4,
     /// Plain loops.
-    Plain = 5,
+    Plain = 4,
 }
 
 /// What to do.
@@ -45,13 +44,7 @@ impl Job {
     }
 
     pub(crate) fn case(&self) -> Case {
-        let cases = [
-            Case::Clear,
-            Case::Confidential,
-            Case::Streamed,
-            Case::Portable,
-            Case::Plain,
-        ];
+        let cases = [Case::Clear, Case::Confidential, Case::Streamed, Case::Plain];
         let case = cases.into_iter().find(|case| *case as u32 == self.0[0]);
         case.unwrap_or(Case::Nothing)
     }

@@ -1,5 +1,8 @@
-//! Runs Sealnet's network on a Cortex-M board, an image at a time, by each of its kernels and by plain loops, and says
-//! what each run took by the board's timer.
+//! Runs Sealnet's network on a Cortex-M board, an image at a time, by its kernels and by plain loops, and says what each
+//! run took by the board's timer.
+//!
+//! With feature `portable` it runs the portable kernel alone. In one program with it, the compiler would have the other
+//! kernels share functions with it, and they would execute more than they do in the device's image.
 //!
 //! Whoever runs the board says what to do: by the [job](job::Job) at the beginning of its memory, and on the wire by a
 //! byte: [`LOAD`] first, then [`RUN`] as often as is wanted. Each is answered with two bytes: [`DONE`] or [`FAILED`], and a
@@ -9,11 +12,16 @@
 
 mod board;
 mod job;
+#[cfg(not(feature = "portable"))]
+mod kernels;
 #[path = "../../firmware/src/memory.rs"]
 mod memory;
 #[path = "../../firmware/src/panic.rs"]
 mod panic;
+#[cfg(not(feature = "portable"))]
 mod plain;
+#[cfg(feature = "portable")]
+mod portable;
 #[path = "../../firmware/src/uart.rs"]
 mod uart;
 
@@ -21,13 +29,16 @@ use core::hint::black_box;
 
 use cortex_m_rt::entry;
 use embedded_io::{Read as _, Write as _};
-use sealnet_core::artefact::{ArtefactError, Deployed, InRam, Sealed, Streamed};
-use sealnet_core::fernet::FernetKey;
+use sealnet_core::artefact::{ArtefactError, Sealed, Verified};
 use sealnet_core::sign::{HmacKey, TrustedKey};
-use sealnet_firmware::shape::{CLASSES, HIDDEN1, HIDDEN2, INPUT, SHAPE};
+use sealnet_firmware::shape::{CLASSES, INPUT};
 
 use board::{Board, Timer};
-use job::{Case, Job};
+use job::Job;
+#[cfg(not(feature = "portable"))]
+use kernels::load;
+#[cfg(feature = "portable")]
+use portable::load;
 use uart::Uart;
 
 /// Loads what the job says.
@@ -40,12 +51,10 @@ pub(crate) const DONE: u8 = b'd';
 pub(crate) const FAILED: u8 = b'f';
 
 /// Takes what is loaded, and runs it whenever it is told to, for good.
-type Serve<'s> = &'s mut dyn FnMut(Run<'_>);
+pub(crate) type Serve<'s> = &'s mut dyn FnMut(Run<'_>);
 
 /// Writes the logits of an image.
-type Run<'r> = &'r mut dyn FnMut(&[u8; INPUT], &mut [i32; CLASSES]);
-
-type Model<'m, M> = Deployed<'m, INPUT, HIDDEN1, HIDDEN2, CLASSES, M>;
+pub(crate) type Run<'r> = &'r mut dyn FnMut(&[u8; INPUT], &mut [i32; CLASSES]);
 
 #[entry]
 fn main() -> ! {
@@ -68,41 +77,14 @@ fn main() -> ! {
     }
 }
 
-/// Loads what the job names and lends it to `serve`.
-fn load(job: &Job, ram: &mut [u8], serve: Serve<'_>) -> Result<(), ArtefactError> {
+fn verified(job: &Job) -> Result<Verified<'static>, ArtefactError> {
     let signer = TrustedKey::Hmac(HmacKey::from_bytes(job.signer()));
-    let key = FernetKey::from_bytes(job.key());
-    let verified = || Sealed::parse(job.model())?.verify(&signer, 0);
-    match job.case() {
-        Case::Nothing => serve(&mut |features, logits| {
-            let _ = black_box((features, logits));
-        }),
-        Case::Clear => {
-            let model: Model<'_, Streamed> = verified()?.open_in_place()?.load_for()?;
-            serve(&mut |features, logits| *logits = model.logits(features));
-        }
-        Case::Confidential => {
-            let verified = verified()?;
-            let model: Model<'_, InRam> = verified.open(&key, ram)?.load()?;
-            serve(&mut |features, logits| *logits = model.logits(features));
-        }
-        Case::Streamed => {
-            let model: Model<'_, Streamed> = verified()?.open_streamed(&key)?.load()?;
-            serve(&mut |features, logits| *logits = model.logits(features));
-        }
-        Case::Portable => {
-            let mut scratch = [0; SHAPE.golden_scratch_len()];
-            let mut room = [0; CLASSES];
-            let model = verified()?.open_in_place()?;
-            let model = model.load_any(&mut scratch, &mut room)?;
-            serve(&mut |features, logits| {
-                // The buffers have the network's lengths.
-                let _ = model.infer(features, &mut scratch, logits);
-            });
-        }
-        Case::Plain => serve(&mut |features, logits| plain::logits(job.plain(), features, logits)),
-    }
-    Ok(())
+    Sealed::parse(job.model())?.verify(&signer, 0)
+}
+
+/// What the counting itself takes is that of a call that does this.
+fn nothing(features: &[u8; INPUT], logits: &mut [i32; CLASSES]) {
+    let _ = black_box((features, logits));
 }
 
 /// Runs images whenever it is told to.

@@ -19,16 +19,14 @@ use crate::shape::{CLASSES, INPUT};
 pub(super) enum Case {
     /// A call that does nothing.
     Nothing = 0,
-    /// The model as it lies, in clear, by its own kernel.
+    /// The model as it lies, in clear, by its own kernel or, in that image, the portable one.
     Clear = 1,
     /// The same, decrypted into RAM.
     Confidential = 2,
     /// The same, decrypted as it runs.
     Streamed = 3,
-    /// The portable kernel.
-    Portable = 4,
     /// Plain loops.
-    Plain = 5,
+    Plain = 4,
 }
 
 /// A model and what it is run on, as the board's memory holds them.

@@ -1,7 +1,8 @@
 //! What a Cortex-M executes for an image: by each kernel, in each mode, layer by layer, and by plain loops.
 //!
-//! An image of its own, `bench-image`, is built as the device's is, with the same core and flags. It runs a network on given
-//! features and reads a timer of the board before and after. QEMU lets each instruction take 1,024 ns (`-icount
+//! Images of their own, `bench-image`, are built as the device's is, with the same core and flags: one with the device's
+//! kernels and plain loops, one with the portable kernel. They run a network on given
+//! features and read a timer of the board before and after. QEMU lets each instruction take 1,024 ns (`-icount
 //! shift=10`), so that a timer of 25 MHz counts 25.6 ticks for it; what an empty call takes is taken off. The models lie
 //! in the board's 16 MiB of memory beside that of code, as they do in the device's slots: an instruction is one there as it
 //! is in flash.
@@ -16,6 +17,7 @@ mod trace;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::panic::resume_unwind;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -26,8 +28,8 @@ use serde::Serialize;
 use crate::qemu::{Board, Code, Image, QemuError, build_bench, installed};
 use crate::shape::{CLASSES, INPUT, SHAPE};
 use board::{Answer, Case, Memory};
-use trace::Runs;
 pub use trace::{Cost, Traced};
+use trace::{Runs, What};
 
 /// A network, and what it is run on.
 #[derive(Debug, Clone, Copy)]
@@ -135,7 +137,7 @@ pub struct Traces {
     /// By the portable kernel.
     pub portable: Traced,
     /// By plain loops.
-    pub plain: Traced,
+    pub plain_loop: Traced,
 }
 
 /// What came out.
@@ -146,7 +148,7 @@ pub struct Figures {
     /// On a Cortex-M4, the weights in flash.
     pub kernels: Kernels,
     /// Plain loops over the same weights, in the same image.
-    pub plain: Spread,
+    pub plain_loop: Spread,
     /// The portable kernel on a Cortex-M3, which has no DSP instructions that a compiler could take.
     pub portable_cortex_m3: Spread,
     /// Kernels by how the model is kept.
@@ -167,14 +169,20 @@ pub struct Bench<'a> {
     images: usize,
     memory: Memory,
     timeout: Duration,
-    m4: Image,
-    m3: Image,
+    /// The kernels with DSP instructions, and plain loops.
+    kernels: Image,
+    /// The portable kernel.
+    portable: Image,
+    /// The same on a Cortex-M3.
+    portable_m3: Image,
 }
 
 /// What has come out so far.
 struct Counting<'b> {
     bench: &'b Bench<'b>,
     done: &'b (dyn Fn(u64) + Sync),
+    /// Instructions of the counting itself in the image that ran last.
+    nothing: Option<(PathBuf, u64)>,
     mismatches: u64,
 }
 
@@ -203,15 +211,16 @@ impl<'a> Bench<'a> {
             images,
             memory: Memory::of(&subject.network)?,
             timeout,
-            m4: build_bench(Board::CortexM4, tell)?,
-            m3: build_bench(Board::CortexM3, tell)?,
+            kernels: build_bench(Board::CortexM4, false, tell)?,
+            portable: build_bench(Board::CortexM4, true, tell)?,
+            portable_m3: build_bench(Board::CortexM3, true, tell)?,
         })
     }
 
     /// Runs that [`measure`](Self::measure) tells of.
     pub fn runs(&self) -> u64 {
-        // Seven of all images, and for each core a call that does nothing.
-        (7 * self.images + self.streamed() + 2) as u64
+        // Seven of all images, and for each image of ours a call that does nothing.
+        (7 * self.images + self.streamed() + 3) as u64
     }
 
     /// Images for a mode that takes hundreds of times as long.
@@ -228,29 +237,27 @@ impl<'a> Bench<'a> {
         let mut counting = Counting {
             bench: self,
             done,
+            nothing: None,
             mismatches: 0,
         };
-        let nothing = counting.nothing(&self.m4)?;
-        let mut m4 =
-            |case, kernel, images| counting.spread(&self.m4, (case, kernel), images, nothing);
         let all = self.images;
-        let plain = m4(Case::Plain, Dense, all)?;
-        let portable = m4(Case::Portable, Dense, all)?;
+        let portable = counting.spread(&self.portable, (Case::Clear, Dense), all)?;
+        let portable_cortex_m3 = counting.spread(&self.portable_m3, (Case::Clear, Dense), all)?;
+        let mut kernels =
+            |case, kernel, images| counting.spread(&self.kernels, (case, kernel), images);
+        let plain_loop = kernels(Case::Plain, Dense, all)?;
         let clear = Mode {
-            dense: m4(Case::Clear, Dense, all)?,
-            skip: Some(m4(Case::Clear, Skip, all)?),
+            dense: kernels(Case::Clear, Dense, all)?,
+            skip: Some(kernels(Case::Clear, Skip, all)?),
         };
         let confidential = Mode {
-            dense: m4(Case::Confidential, Dense, all)?,
-            skip: Some(m4(Case::Confidential, Skip, all)?),
+            dense: kernels(Case::Confidential, Dense, all)?,
+            skip: Some(kernels(Case::Confidential, Skip, all)?),
         };
         let streamed = Mode {
-            dense: m4(Case::Streamed, Dense, self.streamed())?,
+            dense: kernels(Case::Streamed, Dense, self.streamed())?,
             skip: None,
         };
-        let nothing = counting.nothing(&self.m3)?;
-        let portable_cortex_m3 =
-            counting.spread(&self.m3, (Case::Portable, Dense), all, nothing)?;
         let mismatches = counting.mismatches;
         let (traced, code_bytes, portable_code_bytes) = self.trace()?;
         Ok(Figures {
@@ -260,7 +267,7 @@ impl<'a> Bench<'a> {
                 skip: clear.skip.unwrap_or(clear.dense),
                 portable,
             },
-            plain,
+            plain_loop,
             portable_cortex_m3,
             modes: Modes {
                 clear,
@@ -276,39 +283,41 @@ impl<'a> Bench<'a> {
 
     /// What traced runs executed, and the flash of both kernels with DSP instructions and of the portable one.
     fn trace(&self) -> Result<(Traces, u64, u64), BenchError> {
-        let code = Code::read(&self.m4)?;
         let images = self.images.min(TRACED);
         let features = self.features(0..images);
-        let runs = |case, kernel| {
-            let mut runs = Runs::new(&code, case);
+        let traced = |image: &Image, code, what, (case, kernel)| {
+            let mut runs = Runs::new(code, what);
             let paths = self
                 .memory
-                .trace(&self.m4, (case, kernel), features, self.timeout)?;
+                .trace(image, (case, kernel), features, self.timeout)?;
             paths.iter().try_for_each(|path| runs.add(path))?;
             Ok::<_, BenchError>(runs)
         };
-        let (dense, skip) = (
-            runs(Case::Clear, Kernel::Dense)?,
-            runs(Case::Clear, Kernel::Skip)?,
-        );
-        let portable = runs(Case::Portable, Kernel::Dense)?;
-        let plain = runs(Case::Plain, Kernel::Dense)?;
+        let code = Code::read(&self.kernels)?;
+        let kernels = |what, case| traced(&self.kernels, &code, what, case);
+        let dense = kernels(What::Dsp, (Case::Clear, Kernel::Dense))?;
+        let skip = kernels(What::Dsp, (Case::Clear, Kernel::Skip))?;
+        let plain_loop = kernels(What::Plain, (Case::Plain, Kernel::Dense))?;
         // What these runs did not come to, such as layers of other widths, is code of the kernels too.
         let mut functions: BTreeSet<u32> = code.named(DSP).collect();
         functions.extend(dense.functions());
         functions.extend(skip.functions());
+        let code_bytes = code.bytes(&functions);
+        let code = Code::read(&self.portable)?;
+        let portable = traced(
+            &self.portable,
+            &code,
+            What::Portable,
+            (Case::Clear, Kernel::Dense),
+        )?;
         let traces = Traces {
             images,
             dense: dense.average(),
             skip: skip.average(),
             portable: portable.average(),
-            plain: plain.average(),
+            plain_loop: plain_loop.average(),
         };
-        let bytes = |functions: &BTreeSet<u32>| {
-            let places = functions.iter().filter_map(|start| code.function(*start));
-            places.map(|(place, _)| place.len() as u64).sum()
-        };
-        Ok((traces, bytes(&functions), bytes(portable.functions())))
+        Ok((traces, code_bytes, code.bytes(portable.functions())))
     }
 
     fn features(&self, images: Range<usize>) -> &'a [u8] {
@@ -318,20 +327,22 @@ impl<'a> Bench<'a> {
 }
 
 impl Counting<'_> {
-    /// Instructions of the counting itself.
-    fn nothing(&mut self, image: &Image) -> Result<u64, BenchError> {
-        let answers = self.answers(image, (Case::Nothing, Kernel::Dense), 0..1)?;
-        Ok(answers.first().map_or(0, |answer| answer.instructions))
-    }
-
-    /// Runs the first images, without the instructions of `nothing`.
+    /// Runs the first images, without the instructions of the counting itself.
     fn spread(
         &mut self,
         image: &Image,
         what: (Case, Kernel),
         images: usize,
-        nothing: u64,
     ) -> Result<Spread, BenchError> {
+        let nothing = match self.nothing {
+            Some((ref of, nothing)) if *of == image.path => nothing,
+            _ => {
+                let answers = self.answers(image, (Case::Nothing, Kernel::Dense), 0..1)?;
+                let nothing = answers.first().map_or(0, |answer| answer.instructions);
+                self.nothing = Some((image.path.clone(), nothing));
+                nothing
+            }
+        };
         let half = images / 2;
         let answers = thread::scope(|scope| {
             let this = &*self;
@@ -381,3 +392,61 @@ const TRACED: usize = 20;
 const STREAMED: usize = 20;
 /// What all functions of the kernels with DSP instructions have in their names.
 const DSP: &str = "mlp::kernel::dsp::";
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use sealnet_core::artefact::Sealed;
+
+    use super::*;
+    use crate::journal::Counters;
+    use crate::provision::flash_image;
+    use crate::qemu::{self, Counted};
+    use crate::sample::{self, Sealing};
+
+    /// What the bench counts in its own image is what the device's image executes, and a logit that is another is found.
+    #[test]
+    fn it_counts_what_the_device_executes_and_compares_logits() {
+        let model = sample::model(1, &Sealing::default()).unwrap();
+        let trusted = sample::publisher(1).trusted();
+        let verified = Sealed::parse(&model).unwrap().verify(&trusted, 0).unwrap();
+        let (mut scratch, mut room) = (vec![0; SHAPE.golden_scratch_len()], [0; CLASSES]);
+        let opened = verified.open_in_place().unwrap();
+        let deployed = opened.load_any(&mut scratch, &mut room).unwrap();
+        let network = *deployed.network();
+        let features = [0, 1].map(sample::features);
+        let mut logits = [[0; CLASSES]; 2];
+        for (features, logits) in features.iter().zip(&mut logits) {
+            network.infer(features, &mut scratch, logits).unwrap();
+        }
+        logits[1][CLASSES - 1] ^= 1;
+        let subject = Subject {
+            network,
+            features: features.as_flattened(),
+            logits: logits.as_flattened(),
+        };
+        let bench = Bench::ready(subject, TIMEOUT, &|_| {}).unwrap();
+        let done = AtomicU64::new(0);
+        let tell = |runs| {
+            done.fetch_add(runs, Ordering::Relaxed);
+        };
+        let figures = bench.measure(&tell).unwrap();
+        // Of the second image every run: seven, and a streamed one.
+        assert_eq!(figures.mismatches, 8);
+        assert_eq!(done.into_inner(), bench.runs());
+
+        let identity = sample::identity().unwrap();
+        let flash = flash_image(&identity, &model, Counters::default()).unwrap();
+        let device = qemu::build(Board::CortexM4, qemu::Mode::Clear).unwrap();
+        let entries = Code::read(&device).unwrap().entries("Contents", "logits");
+        let executed = Counted::call(&device, flash.bytes(), &entries, TIMEOUT).unwrap();
+        let dense = figures.traced.dense.whole.instructions;
+        assert!((dense - executed as f64).abs() < 8.0, "{dense} {executed}");
+        // The bench's timer sees what calls that function as well: a copy of the logits.
+        let beside = figures.kernels.dense.mean - dense;
+        assert!((0.0..300.0).contains(&beside), "{beside}");
+    }
+
+    const TIMEOUT: Duration = Duration::from_secs(120);
+}

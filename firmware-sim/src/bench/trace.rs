@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::BenchError;
-use super::board::Case;
 use super::loads::loads;
 use crate::qemu::Code;
 use crate::shape::SHAPE;
@@ -32,6 +31,17 @@ pub struct Traced {
     pub layers: [Cost; 3],
 }
 
+/// What is traced.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum What {
+    /// A kernel with DSP instructions.
+    Dsp,
+    /// The portable one.
+    Portable,
+    /// Plain loops.
+    Plain,
+}
+
 /// Adds up traced runs of one kernel.
 pub(super) struct Runs<'c> {
     code: &'c Code,
@@ -46,19 +56,19 @@ pub(super) struct Runs<'c> {
 }
 
 impl<'c> Runs<'c> {
-    pub(super) fn new(code: &'c Code, case: Case) -> Self {
-        let ((of, name), (of_tile, tile)) = match case {
-            Case::Portable => (("Network", "infer"), ("mlp::kernel", "portable")),
-            Case::Plain => (("plain", "logits"), ("plain", "sums")),
-            _ => (("Contents", "logits"), ("kernel::dsp", "sums")),
+    pub(super) fn new(code: &'c Code, what: What) -> Self {
+        let ((of, name), (of_tile, tile)) = match what {
+            What::Portable => (("Network", "infer"), ("mlp::kernel", "portable")),
+            What::Plain => (("plain", "logits"), ("plain", "sums")),
+            What::Dsp => (("Contents", "logits"), ("kernel::dsp", "sums")),
         };
         Self {
             code,
             entries: code.entries(of, name),
             tiles: code.entries(of_tile, tile),
-            tiles_of_layers: match case {
+            tiles_of_layers: match what {
                 // A layer at once.
-                Case::Plain => [1; 3],
+                What::Plain => [1; 3],
                 _ => SHAPE.layers().map(|(_, outputs)| outputs.div_ceil(TILE)),
             },
             runs: 0,

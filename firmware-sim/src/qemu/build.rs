@@ -28,6 +28,8 @@ struct Recipe {
     name: &'static str,
     /// The folder that it is kept in: images of different features must not overwrite each other.
     kept: &'static str,
+    /// A feature beside the board's.
+    feature: Option<&'static str>,
     board: Board,
     mode: Mode,
 }
@@ -39,17 +41,19 @@ impl Recipe {
             sources: "firmware-sim/firmware",
             name: "sealnet-image",
             kept: mode.feature().unwrap_or("clear"),
+            feature: mode.feature(),
             board,
             mode,
         }
     }
 
-    /// What counts the kernels' instructions.
-    fn bench(board: Board) -> Self {
+    /// What counts the kernels' instructions, or those of the portable one.
+    fn bench(board: Board, portable: bool) -> Self {
         Self {
             sources: "firmware-sim/bench-image",
             name: "sealnet-bench-image",
-            kept: "bench",
+            kept: if portable { "bench-portable" } else { "bench" },
+            feature: portable.then_some("portable"),
             board,
             mode: Mode::Clear,
         }
@@ -75,12 +79,16 @@ pub fn build_telling(board: Board, mode: Mode, tell: &dyn Fn(&str)) -> Result<Im
     make(Recipe::device(board, mode), tell)
 }
 
-/// Builds the image that counts what kernels execute, or takes the one of the last time.
+/// Builds the image that counts what the kernels execute, or the portable one, or takes that of the last time.
 ///
 /// # Errors
 /// [`QemuError`].
-pub(crate) fn build_bench(board: Board, tell: &dyn Fn(&str)) -> Result<Image, QemuError> {
-    make(Recipe::bench(board), tell)
+pub(crate) fn build_bench(
+    board: Board,
+    portable: bool,
+    tell: &dyn Fn(&str),
+) -> Result<Image, QemuError> {
+    make(Recipe::bench(board, portable), tell)
 }
 
 fn make(recipe: Recipe, tell: &dyn Fn(&str)) -> Result<Image, QemuError> {
@@ -96,7 +104,7 @@ fn make(recipe: Recipe, tell: &dyn Fn(&str)) -> Result<Image, QemuError> {
     if !current {
         tell(&format!("building the firmware for a {board}…"));
     }
-    let features: Vec<&str> = [Some(board.machine()), mode.feature()]
+    let features: Vec<&str> = [Some(board.machine()), recipe.feature]
         .into_iter()
         .flatten()
         .collect();

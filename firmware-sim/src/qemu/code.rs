@@ -159,6 +159,12 @@ impl Code {
         Some((*start..end, names))
     }
 
+    /// Bytes of the functions that begin there.
+    pub(crate) fn bytes(&self, functions: &BTreeSet<u32>) -> u64 {
+        let places = functions.iter().filter_map(|start| self.function(*start));
+        places.map(|(place, _)| place.len() as u64).sum()
+    }
+
     /// Where functions begin one of whose names has `part` in it.
     pub(crate) fn named(&self, part: &str) -> impl Iterator<Item = u32> {
         let is = move |(address, names): (&u32, &Vec<String>)| {

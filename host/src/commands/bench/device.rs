@@ -163,7 +163,7 @@ fn table(figures: &Figures, ui: &Ui) -> Result<()> {
             Some(figures.portable_cortex_m3),
             without_dsp,
         ),
-        ("plain loops", Some(figures.plain), without_dsp),
+        ("plain loops", Some(figures.plain_loop), without_dsp),
         (
             "dense, confidential",
             Some(modes.confidential.dense),
@@ -194,7 +194,7 @@ fn table(figures: &Figures, ui: &Ui) -> Result<()> {
         ("dense", &traced.dense),
         ("skip", &traced.skip),
         ("portable", &traced.portable),
-        ("plain loops", &traced.plain),
+        ("plain loops", &traced.plain_loop),
     ] {
         ui.line(row(name, whole))?;
         for (layer, number) in layers.iter().zip(1..) {
