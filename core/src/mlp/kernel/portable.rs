@@ -90,10 +90,7 @@ fn whole(columns: &[[[u8; 4]; TILE / 2]], at: usize, pairs: &[[u8; 2]], pieces: 
     // Counted by hand, with the end of the loop at its end: of each turn's instructions a compiler that is told to make
     // small code has three for counting then, with iterators twice as many.
     let mut column = 0;
-    loop {
-        let (Some(words), Some(inputs)) = (columns.get(column), pairs.get(column)) else {
-            break;
-        };
+    while let (Some(words), Some(inputs)) = (columns.get(column), pairs.get(column)) {
         let (Some(first), Some(second)) = (words.get(at), words.get(at + 1)) else {
             break;
         };
