@@ -403,7 +403,7 @@ fn snapshot(name: &str, text: &str) {
 
 const ID: &str = "000102030405060708090a0b0c0d0e0f";
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "",
     "demo",
     "fetch",
@@ -422,7 +422,6 @@ const COMMANDS: [&str; 20] = [
     "fernet encrypt",
     "fernet decrypt",
     "fernet inspect",
-    "bench",
     "bench host",
     "doctor",
     "completions",
