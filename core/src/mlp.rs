@@ -11,8 +11,8 @@
 //! - logits: `i32` on one common scale; `real logit = logit_scale * logit`.
 //!
 //! [`Network`] takes its shape at run time and its buffers from the caller: the host runs any
-//! model with it. [`Mlp`] takes its shape at compile time and keeps its activations on the stack:
-//! the device runs one shape with it. `stream` runs a layer that is read in pieces. With the feature `batch`, `Batch` runs
+//! model with it. [`Mlp`] takes its shape at compile time and keeps its activations on the stack;
+//! a device runs layers of one shape in the same way. `stream` runs a layer that is read in pieces. With the feature `batch`, `Batch` runs
 //! many records at once, with what a host's processor has. All give the same integers: see `kernel`.
 //!
 //! [`Requant::to_u8`]: crate::quant::Requant::to_u8
@@ -290,7 +290,7 @@ impl<'w, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>
 
     /// `[OUT]` logits of `[IN]` features, on the model's logit scale.
     ///
-    /// Stack on a Cortex-M4: `4 * IN + 2 * (H1 + H2) + 4 * OUT` bytes and some 700; for 784-64-64-10 4 kB. Elsewhere
+    /// Stack on a Cortex-M4: `4 * IN + 2 * (H1 + H2) + 4 * OUT` bytes and some 1250; for 784-64-64-10 4.7 kB. Elsewhere
     /// `H1 + H2 + 4 * OUT` bytes and some 400.
     #[must_use]
     pub fn logits(&self, features: &[u8; IN]) -> [i32; OUT] {
@@ -315,8 +315,9 @@ pub enum Kernel {
     /// Every product is taken: what it executes does not depend on the inputs.
     #[default]
     Dense = 0,
-    /// Pairs of inputs that are both zero, such as an image's background, are left out: fewer instructions, whose number tells
-    /// how many there are.
+    /// Pairs of inputs that are both zero, such as an image's background, are left out, and pairs of hidden activations:
+    /// fewer instructions, whose number tells how many there are. Which ones decides what weights are read, for who sees
+    /// that: on a core with a cache by time, else by what it draws.
     Skip = 1,
 }
 

@@ -20,7 +20,7 @@ ALLOWED = {
 WORKSPACES = [ROOT, ROOT / "firmware-sim/firmware", ROOT / "firmware-sim/bench-image"]
 # Where `unsafe` may be written: vector kernels, behind a safe entry, and what touches a board's registers.
 MAY_BE_UNSAFE = re.compile(
-    r"/kernels?(/|\.rs$)|^/firmware-sim/firmware/src/(board|flash|log|uart)\.rs$|^/firmware-sim/bench-image/src/board\.rs$"
+    r"^/(core|host)/.*/kernels?(/|\.rs$)|^/firmware-sim/firmware/src/(board|flash|log|uart)\.rs$|^/firmware-sim/bench-image/src/board\.rs$"
 )
 
 

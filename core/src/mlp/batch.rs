@@ -98,7 +98,7 @@ pub struct Batch<'w> {
 
 impl<'w> Batch<'w> {
     /// For the fastest kernel that this machine has. [`Kernel::Skip`] leaves out groups of four features that are all
-    /// zero; the portable kernel takes them all.
+    /// zero, for the first layer's outputs that fill 64; the rest and the portable kernel take them all.
     #[must_use]
     pub fn new(network: &Network<'w>, kernel: Kernel) -> Self {
         Self::packed(network, kernel, HostKernel::fastest())
@@ -131,11 +131,18 @@ impl<'w> Batch<'w> {
         }
     }
 
-    /// Whether zeros are left out.
+    /// Which kernel was asked for.
     #[must_use]
     pub const fn kernel(&self) -> Kernel {
         let [first, _, _] = &self.layers;
         first.kernel
+    }
+
+    /// Whether zeros are left out for any output.
+    #[must_use]
+    pub fn skips(&self) -> bool {
+        let [first, _, _] = &self.layers;
+        first.skips()
     }
 
     /// What it runs with.
@@ -207,6 +214,17 @@ impl<'w> BatchLayer<'w> {
             #[cfg(target_arch = "x86_64")]
             packed: kernel::x86::Packed::new(layer, host),
         }
+    }
+
+    fn skips(&self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        let can = self
+            .packed
+            .as_ref()
+            .is_some_and(kernel::x86::Packed::can_skip);
+        #[cfg(not(target_arch = "x86_64"))]
+        let can = false;
+        can && self.kernel == Kernel::Skip
     }
 
     /// Activations after ReLU, `[records][outputs]`, of records of `[inputs]` features or activations each.

@@ -202,6 +202,14 @@ impl<'w> DenseRef<'w> {
         self.outputs
     }
 
+    /// Whether a kernel for DSP instructions runs the layer in its fastest way: no sum of an odd output's products reaches
+    /// 2^23, and each output has a factor of its own whose shift is above 32. Trained layers that are exported with a scale
+    /// for each output are so; others give the same logits, later.
+    #[must_use]
+    pub const fn is_fast(&self) -> bool {
+        self.facts.narrow && self.facts.quick
+    }
+
     /// What a kernel may rely on.
     #[cfg(sealnet_dsp)]
     pub(crate) const fn facts(&self) -> Facts {

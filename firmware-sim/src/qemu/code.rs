@@ -219,3 +219,23 @@ impl Code {
 const WFI: u16 = 0xBF30;
 /// Words of a vector table up to the last exception, before the interrupts (ARMv7-M ARM, B1.5.2).
 const EXCEPTIONS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::qemu::{Board, Mode, build};
+
+    #[test]
+    fn an_image_holds_the_kernels_that_its_core_has_instructions_for() {
+        for (board, dsp) in [
+            (Board::CortexM4, true),
+            (Board::CortexM33, true),
+            (Board::CortexM3, false),
+        ] {
+            let image = build(board, Mode::Clear).unwrap();
+            let code = Code::read(&image).unwrap();
+            let found = code.named("mlp::kernel::dsp::").next().is_some();
+            assert_eq!(found, dsp, "{board}");
+        }
+    }
+}

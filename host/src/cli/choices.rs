@@ -69,8 +69,8 @@ pub(crate) enum ReplyArg {
 pub(crate) enum KernelArg {
     /// Every product: the number of instructions does not depend on what is asked
     Dense,
-    /// Without inputs that are zero, as an image's background is: several times faster, and the time that an
-    /// answer takes tells how many there are
+    /// Without inputs and hidden activations that are zero, as an image's background is: several times faster, and
+    /// the time that an answer takes tells how many there are
     Skip,
 }
 

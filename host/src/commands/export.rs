@@ -84,6 +84,16 @@ pub(crate) fn run(args: &ExportArgs, ui: &Ui) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// Numbers of the layers, from 1, that a kernel for DSP instructions does not run in its fastest way.
+fn slower_layers(prepared: &Prepared) -> Result<Vec<u8>> {
+    let network = prepared.quantised.network()?;
+    let layers = network.layers().iter().zip(1..);
+    Ok(layers
+        .filter(|(layer, _)| !layer.is_fast())
+        .map(|(_, number)| number)
+        .collect())
+}
+
 fn report(
     args: &ExportArgs,
     prepared: &Prepared,
@@ -111,6 +121,17 @@ fn report(
         && let Some((what, hint)) = provision::obstacle(&header, sealed.len())
     {
         ui.warn(format!("no device can run the model: {what}; {hint}"));
+    }
+    let slower = slower_layers(prepared)?;
+    if !slower.is_empty() {
+        ui.say(format!(
+            "layers {slower:?} take longer on a Cortex-M with DSP instructions than they could: {}",
+            match args.granularity {
+                GranularityArg::PerTensor =>
+                    "they share a scale each; --granularity per-channel is faster",
+                GranularityArg::PerChannel => "their weights or factors are large",
+            }
+        ));
     }
     match counter.last {
         None => ui.say("this machine remembers no model that this key signed before"),
@@ -141,6 +162,7 @@ fn report(
         "artefact_sha512": hex::encode(sha512(&[sealed])),
         "encrypted": !args.clear,
         "kernel": kernel,
+        "slower_layers": slower,
         "security_counter": counter.counter,
         "last_security_counter": counter.last,
         "provenance": provenance,

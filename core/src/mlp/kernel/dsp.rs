@@ -4,7 +4,22 @@
 //! half. See [`packed`](super::super::packed) for what the halves are. Of the dense kernel
 //! neither the addresses nor the number of instructions depend on an input; on a weight or a factor only as far as it
 //! decides for all: see [`Facts`](super::super::Facts).
-#![allow(unsafe_code)] // assembly; the only unsafe code here
+#![allow(unsafe_code)] // assembly
+
+/// What has the instructions. Where the target does not say so, an assembler has to be told, whatever the compiler was.
+#[cfg(not(sealnet_v8m))]
+macro_rules! core_with_dsp {
+    () => {
+        ""
+    };
+}
+#[cfg(sealnet_v8m)]
+macro_rules! core_with_dsp {
+    () => {
+        ".cpu cortex-m33"
+    };
+}
+use core_with_dsp;
 
 mod convert;
 mod products;

@@ -99,6 +99,11 @@ pub(in super::super) fn has(kernel: HostKernel) -> bool {
 }
 
 impl Packed {
+    /// Whether it has outputs for which zeros can be left out.
+    pub(in super::super) fn can_skip(&self) -> bool {
+        self.tiles.iter().any(|tile| tile.vectors == WIDEST)
+    }
+
     /// Packs a layer for a kernel; `None` for the portable one, and where the machine does not have it.
     pub(in super::super) fn new(layer: &DenseRef<'_>, kernel: HostKernel) -> Option<Self> {
         let vectors = match kernel {

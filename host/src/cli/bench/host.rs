@@ -21,7 +21,7 @@ the rounds' median, with the slowest and the fastest round beside it. Every logi
 `skip` leaves out groups of four features that are all zero, such as an image's background, and is what the host \
 evaluates with; its time tells how many there are. `dense` takes every product.
 
-ONNX Runtime gets the same network, quantised by its own tools in every way that they have; the fastest one counts, also \
+ONNX Runtime gets the same network, quantised by its own tools in nine ways; the fastest one counts, also \
 if it takes bytes as they are. Its Python package is installed into the cache, once.
 
 Exit codes: 0 all logits are the portable kernel's; 1 one is not; 2 something is missing.

@@ -163,7 +163,11 @@ fn table(figures: &Figures, ui: &Ui) -> Result<()> {
             Some(figures.portable_cortex_m3),
             without_dsp,
         ),
-        ("plain loops", Some(figures.plain_loop), without_dsp),
+        (
+            "plain loops, for size",
+            Some(figures.plain_loop),
+            without_dsp,
+        ),
         (
             "dense, confidential",
             Some(modes.confidential.dense),
@@ -176,7 +180,8 @@ fn table(figures: &Figures, ui: &Ui) -> Result<()> {
         if let Some(Spread { mean, min, max, .. }) = spread {
             let of_peer = mean / peer.instructions as f64;
             ui.line(format!(
-                "{name:38} {mean:>12.1} {min:>10} {max:>10} {of_peer:>8.2}"
+                "{name:38} {mean:>12.1} {min:>10} {max:>10} {of_peer:>8.2}  on {}",
+                peer.core
             ))?;
         }
     }

@@ -2,6 +2,8 @@
 
 use core::arch::naked_asm;
 
+use super::core_with_dsp;
+
 /// `sixteens` times 16 bytes to halfwords. Clobbers what the procedure call standard lets it.
 ///
 /// # Safety
@@ -9,6 +11,7 @@ use core::arch::naked_asm;
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn widen(from: *const u8, to: *mut u16, sixteens: usize) {
     naked_asm!(
+        core_with_dsp!(),
         "push {{r4-r10, lr}}",
         "1:",
         // At any address.
@@ -48,6 +51,7 @@ pub(super) unsafe extern "C" fn list_pairs(
     list: *mut u32,
 ) -> *mut u32 {
     naked_asm!(
+        core_with_dsp!(),
         "push {{r4-r6, lr}}",
         "ldr r4, [sp, #16]",
         "1:",
@@ -82,6 +86,7 @@ pub(super) unsafe extern "C" fn list_bytes(
     list: *mut u32,
 ) -> *mut u32 {
     naked_asm!(
+        core_with_dsp!(),
         "push {{r4-r10, lr}}",
         "mov r10, r3",
         "ldr r3, [sp, #32]",
@@ -127,6 +132,7 @@ pub(super) unsafe extern "C" fn to_u8(
     fours: usize,
 ) {
     naked_asm!(
+        core_with_dsp!(),
         "push {{r4-r11, lr}}",
         "ldrd lr, r12, [sp, #36]",
         "add r12, lr, r12, lsl #3",
@@ -180,6 +186,7 @@ pub(super) unsafe extern "C" fn to_i32(
     count: usize,
 ) {
     naked_asm!(
+        core_with_dsp!(),
         "push {{r4-r7, lr}}",
         "ldrd r4, r5, [sp, #20]",
         "1:",

@@ -3,6 +3,8 @@
 
 use core::arch::naked_asm;
 
+use super::core_with_dsp;
+
 use super::super::super::packed::{TILE, column_words};
 
 /// Adds what four outputs have of two inputs, `$x`: to r4 and r6 of the even ones, to r5 and r7 of both together. Their
@@ -69,6 +71,7 @@ pub(super) unsafe extern "C" fn whole(
     add: usize,
 ) {
     naked_asm!(
+        core_with_dsp!(),
         "push {{r0-r11, lr}}",
         "ldr r4, [sp, #52]",
         "add r4, r3, r4, lsl #4",
@@ -127,6 +130,7 @@ pub(super) unsafe extern "C" fn part(
     stride: usize,
 ) {
     naked_asm!(
+        core_with_dsp!(),
         "push {{r0-r11, lr}}",
         "ldr r4, [sp, #52]",
         "add r4, r3, r4, lsl #4",
@@ -170,6 +174,7 @@ pub(super) unsafe extern "C" fn listed(
     blocks: usize,
 ) {
     naked_asm!(
+        core_with_dsp!(),
         "push {{r0-r11, lr}}",
         "add r11, r2, r3, lsl #4",
         "movs r4, #0",
@@ -238,6 +243,7 @@ pub(super) unsafe extern "C" fn combine(
     add: usize,
 ) {
     naked_asm!(
+        core_with_dsp!(),
         "push {{r4-r11, lr}}",
         "1:",
         "ldm r0!, {{r4-r7}}",
