@@ -197,7 +197,7 @@ impl RealLayer {
 const BIAS_MAX: i32 = 1 << 29;
 /// Below this a row is all zeros, as far as anyone can tell.
 const SCALE_MIN: f64 = 1e-12;
-const CANNOT: &str = "its weights are too far apart for integers; train it again";
+pub(super) const CANNOT: &str = "its weights are too far apart for integers; train it again";
 
 #[cfg(test)]
 mod tests {
