@@ -19,7 +19,6 @@ macro_rules! core_with_dsp {
         ".cpu cortex-m33"
     };
 }
-use core_with_dsp;
 
 mod convert;
 mod products;
@@ -67,7 +66,7 @@ impl<const N: usize> Halves<N> {
         let halves: *mut u16 = room.as_mut_ptr().cast();
         // SAFETY: there is room for so many more; what lies behind them is not read.
         unsafe {
-            if N % GROUP != 0 {
+            if !N.is_multiple_of(GROUP) {
                 halves.add(N).write_bytes(0, GROUP - 1);
             }
             &*room.as_ptr()
@@ -118,7 +117,7 @@ pub(in super::super) fn first<'r, const IN: usize, const OUT: usize>(
     room: &'r mut Room<OUT>,
 ) -> &'r Halves<OUT> {
     let mut list = MaybeUninit::<List<IN>>::uninit();
-    let input = if kernel == Kernel::Skip && IN % GROUP == 0 {
+    let input = if kernel == Kernel::Skip && IN.is_multiple_of(GROUP) {
         Pairs {
             at: features.as_ptr(),
             columns: columns(IN),
@@ -175,7 +174,7 @@ unsafe fn activations(layer: &DenseRef<'_>, input: Pairs, out: *mut u16, count: 
         unsafe {
             let sums = sums(layer, first, input, &mut room);
             let out = out.add(first);
-            if layer.facts().quick && count % 4 == 0 {
+            if layer.facts().quick && count.is_multiple_of(4) {
                 to_u8(
                     sums.as_ptr(),
                     biases.as_ptr().cast::<u32>().add(first),

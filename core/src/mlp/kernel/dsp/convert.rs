@@ -2,8 +2,6 @@
 
 use core::arch::naked_asm;
 
-use super::core_with_dsp;
-
 /// `sixteens` times 16 bytes to halfwords. Clobbers what the procedure call standard lets it.
 ///
 /// # Safety

@@ -3,8 +3,6 @@
 
 use core::arch::naked_asm;
 
-use super::core_with_dsp;
-
 use super::super::super::packed::{TILE, column_words};
 
 /// Adds what four outputs have of two inputs, `$x`: to r4 and r6 of the even ones, to r5 and r7 of both together. Their
