@@ -102,7 +102,8 @@ fn background_is_nearly_exact() {
         .collect();
     let largest = hidden.iter().copied().fold(0.0, f32::max);
     let unit = largest / f32::from(*activations.iter().max().unwrap());
-    for (activation, real) in activations.iter().zip(&hidden) {
+    for (activation, unit_of_real) in activations.iter().zip(&quantised.order[0]) {
+        let real = hidden[*unit_of_real];
         assert!(
             (f32::from(*activation) * unit - real).abs() < 1.5 * unit,
             "{activation} {real}"

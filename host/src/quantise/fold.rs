@@ -25,8 +25,10 @@ pub(super) fn fold(
         .quantise(granularity, Output::Hidden(scale_2))?;
     let (last, logit_scale) =
         over_activations(last, scale_2, hidden_2).quantise(granularity, Output::Logits)?;
+    let order = [&first, &second].map(|layer| (0..layer.outputs).collect());
     Ok(Quantised {
         layers: [first, second, last],
+        order,
         granularity,
         logit_scale,
         percentile,

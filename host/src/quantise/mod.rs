@@ -52,6 +52,8 @@ pub struct Options<'a> {
 pub struct Quantised {
     /// First hidden, second hidden, output.
     pub layers: [QuantisedLayer; 3],
+    /// For each unit of both hidden layers, which one of the real network it is.
+    pub order: [Vec<usize>; 2],
     /// One weight scale for each output, or one for each layer.
     pub granularity: Granularity,
     /// A logit's worth in the real network: `real = logit_scale · logit`.

@@ -18,6 +18,9 @@ pub(super) fn arrange(
 ) -> Result<()> {
     let [first, second] = zeros(quantised, records, which)?.map(|zeros| order(&zeros));
     let granularity = quantised.granularity;
+    for (order, new) in quantised.order.iter_mut().zip([&first, &second]) {
+        *order = new.iter().map(|&unit| order[unit]).collect();
+    }
     let [layer1, layer2, layer3] = &mut quantised.layers;
     layer1.reorder(&first, None, granularity)?;
     layer2.reorder(&second, Some(&first), granularity)?;
