@@ -95,8 +95,18 @@ pub(crate) fn model_of(
 ) -> Result<Vec<u8>, SampleError> {
     let [first, second, third] = layers;
     let network = Network::new([first.as_ref()?, second.as_ref()?, third.as_ref()?])?;
+    sealed(&network, seed, key, sealing)
+}
+
+/// A network of the shape that this build runs as a sealed model, with golden vectors of this seed; `key` encrypts it.
+pub(crate) fn sealed(
+    network: &Network<'_>,
+    seed: u64,
+    key: &FernetKey,
+    sealing: &Sealing,
+) -> Result<Vec<u8>, SampleError> {
     let spec = BodySpec {
-        network,
+        network: *network,
         logit_scale: 1.0 / 64.0,
         golden_seed: seed,
         golden_count: GOLDEN_COUNT,

@@ -418,11 +418,11 @@ const COMMANDS: [&str; 21] = [
     "inspect",
     "bench",
     "bench device",
+    "bench host",
     "fernet",
     "fernet encrypt",
     "fernet decrypt",
     "fernet inspect",
-    "bench host",
     "doctor",
     "completions",
 ];

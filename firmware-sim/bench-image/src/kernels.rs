@@ -4,7 +4,8 @@ use sealnet_core::artefact::{ArtefactError, Deployed, InRam, Streamed};
 use sealnet_core::fernet::FernetKey;
 use sealnet_firmware::shape::{CLASSES, HIDDEN1, HIDDEN2, INPUT};
 
-use crate::job::{Case, Job};
+use crate::job::Job;
+use crate::wire::Case;
 use crate::{Serve, nothing, plain, verified};
 
 type Model<'m, M> = Deployed<'m, INPUT, HIDDEN1, HIDDEN2, CLASSES, M>;

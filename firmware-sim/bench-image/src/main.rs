@@ -4,9 +4,7 @@
 //! With feature `portable` it runs the portable kernel alone. In one program with it, the compiler would have the other
 //! kernels share functions with it, and they would execute more than they do in the device's image.
 //!
-//! Whoever runs the board says what to do: by the [job](job::Job) at the beginning of its memory, and on the wire by a
-//! byte: [`LOAD`] first, then [`RUN`] as often as is wanted. Each is answered with two bytes: [`DONE`] or [`FAILED`], and a
-//! zero.
+//! Whoever runs the board says what to do, in its memory and on the [wire].
 #![no_std]
 #![no_main]
 
@@ -24,6 +22,9 @@ mod plain;
 mod portable;
 #[path = "../../firmware/src/uart.rs"]
 mod uart;
+#[allow(dead_code)] // the bench uses the rest
+#[path = "../../src/bench/wire.rs"]
+mod wire;
 
 use core::hint::black_box;
 
@@ -40,15 +41,7 @@ use kernels::load;
 #[cfg(feature = "portable")]
 use portable::load;
 use uart::Uart;
-
-/// Loads what the job says.
-pub(crate) const LOAD: u8 = b'L';
-/// Runs the images that the job says.
-pub(crate) const RUN: u8 = b'R';
-/// It is done.
-pub(crate) const DONE: u8 = b'd';
-/// It could not be loaded.
-pub(crate) const FAILED: u8 = b'f';
+use wire::{DONE, FAILED, LOAD, RUN};
 
 /// Takes what is loaded, and runs it whenever it is told to, for good.
 pub(crate) type Serve<'s> = &'s mut dyn FnMut(Run<'_>);

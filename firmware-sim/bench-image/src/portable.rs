@@ -3,7 +3,8 @@
 use sealnet_core::artefact::ArtefactError;
 use sealnet_firmware::shape::{CLASSES, SHAPE};
 
-use crate::job::{Case, Job};
+use crate::job::Job;
+use crate::wire::Case;
 use crate::{Serve, nothing, verified};
 
 /// Loads what the job names and lends it to `serve`.

@@ -2,32 +2,16 @@
 
 use std::time::Duration;
 
-use sealnet_core::artefact::{
-    BodySpec, Claims, Encryption, Name, Provenance, ReplyPolicy, seal, sealed_len, write_body,
-};
-use sealnet_core::fernet::{DerivationKey, FernetKey, Iv, NONCE_LEN};
+use sealnet_core::fernet::FernetKey;
 use sealnet_core::mlp::{Granularity, Kernel, Network, unpack};
 use sealnet_core::sign::{HmacKey, SigningKey};
 
 use super::BenchError;
+use super::wire::{Case, DONE, Job, LOAD, RUN, WORDS};
 use crate::client::Link as _;
 use crate::qemu::{Image, MEMORY_LEN, Machine, QemuError, Traced, instructions};
+use crate::sample::{self, Sealing};
 use crate::shape::{CLASSES, INPUT};
-
-/// What is run: as the image's `job.rs` numbers it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Case {
-    /// A call that does nothing.
-    Nothing = 0,
-    /// The model as it lies, in clear, by its own kernel or, in that image, the portable one.
-    Clear = 1,
-    /// The same, decrypted into RAM.
-    Confidential = 2,
-    /// The same, decrypted as it runs.
-    Streamed = 3,
-    /// Plain loops.
-    Plain = 4,
-}
 
 /// A model and what it is run on, as the board's memory holds them.
 pub(super) struct Memory {
@@ -86,23 +70,21 @@ impl Memory {
         })
     }
 
-    /// The job that runs `count` images, in the image's order of words.
+    /// The job that runs `count` images.
     fn job(&self, case: Case, kernel: Kernel, count: usize) -> Vec<u8> {
         let encrypted = matches!(case, Case::Confidential | Case::Streamed);
         let model = 2 * usize::from(encrypted) + usize::from(kernel == Kernel::Skip);
         let (model, model_len) = self.models.get(model).copied().unwrap_or_default();
         let (plain, plain_len) = self.plain;
-        let words = [
-            case as u32,
-            model,
-            model_len,
-            self.keys,
-            plain,
-            plain_len,
-            self.images,
-            count as u32,
-            self.results,
-        ];
+        let job = Job {
+            case: case as u32,
+            model: [model, model_len],
+            keys: self.keys,
+            plain: [plain, plain_len],
+            images: [self.images, count as u32],
+            results: self.results,
+        };
+        let words = job.words();
         words.iter().flat_map(|word| word.to_le_bytes()).collect()
     }
 
@@ -186,37 +168,14 @@ fn ask(board: &mut Machine, what: u8) -> Result<(), BenchError> {
 
 /// A network as a sealed model, under keys that are worth nothing.
 fn sealed(network: &Network<'_>, kernel: Kernel, encrypted: bool) -> Result<Vec<u8>, BenchError> {
-    let shape = network.shape();
-    let spec = BodySpec {
-        network: *network,
-        logit_scale: 1.0,
-        golden_seed: 1,
-        golden_count: GOLDEN_COUNT,
-        policy: ReplyPolicy::Label,
+    let sealing = Sealing {
+        signer: SigningKey::Hmac(HmacKey::from_bytes([SIGNER; 64])),
+        encrypted,
+        counter: 1,
         kernel,
-        scaling: None,
-        names: None,
-    };
-    let mut body = vec![0; spec.body_len()];
-    let mut scratch = vec![0; shape.golden_scratch_len()];
-    let mut logits = vec![0; usize::from(shape.output())];
-    let body = write_body(&mut body, &spec, &mut scratch, &mut logits)?;
-    let claims = Claims {
-        security_counter: 1,
-        provenance: Provenance::Unverified,
-        created: 0,
-        name: Name::new("bench").ok_or(BenchError::TooLarge)?,
     };
     let key = FernetKey::from_bytes([KEY; 32]);
-    let encryption = encrypted.then(|| Encryption {
-        key: &key,
-        iv: Iv::derive(&DerivationKey::from_bytes([KEY; 32]), &[0; NONCE_LEN], 0, 0),
-        time: 0,
-    });
-    let signer = SigningKey::Hmac(HmacKey::from_bytes([SIGNER; 64]));
-    let mut file = vec![0; sealed_len(spec.body_len(), encrypted)];
-    seal(&claims, body, &signer, encryption, &mut file)?;
-    Ok(file)
+    Ok(sample::sealed(network, 1, &key, &sealing)?)
 }
 
 /// The layers as the image's `plain.rs` takes them.
@@ -243,19 +202,14 @@ fn plain(network: &Network<'_>) -> Vec<u8> {
     layers
 }
 
-const LOAD: u8 = b'L';
-const RUN: u8 = b'R';
-const DONE: u8 = b'd';
 /// Bytes of a result: ticks and logits.
 const RESULT_LEN: usize = 4 * (1 + CLASSES);
-/// Room for the job, at the beginning of the memory.
-const JOB_LEN: usize = 64;
+/// Room for the job, at the beginning of the memory, up to what is aligned.
+const JOB_LEN: usize = 4 * WORDS;
 /// As a body's arrays are.
 const ALIGNMENT: usize = 16;
 /// Images that are run at once, so that something is told meanwhile.
 const BATCH: usize = 500;
-/// As many golden vectors as `sealnet export` puts into a model.
-const GOLDEN_COUNT: u16 = 4;
 /// How often an image is run again whose log has a gap.
 const AGAIN: u32 = 3;
 /// Bytes of keys that are in the open.

@@ -14,6 +14,8 @@ mod board;
 mod figures;
 mod loads;
 mod trace;
+#[allow(dead_code)] // the image uses the rest
+mod wire;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -22,15 +24,16 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use sealnet_core::artefact::SealError;
 use sealnet_core::mlp::{Kernel, Network, Shape};
 
 use crate::qemu::{Board, Code, Image, QemuError, build_bench, installed};
+use crate::sample::SampleError;
 use crate::shape::{CLASSES, INPUT, SHAPE};
-use board::{Answer, Case, Memory};
+use board::{Answer, Memory};
 pub use figures::{Figures, Kernels, Mode, Modes, Spread, Traces};
 pub use trace::{Cost, Traced};
 use trace::{Runs, What};
+use wire::Case;
 
 /// A network, and what it is run on.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +54,7 @@ pub enum BenchError {
     Qemu(#[from] QemuError),
     /// The model could not be sealed.
     #[error("the model cannot be sealed: {0}")]
-    Seal(#[from] SealError),
+    Seal(#[from] SampleError),
     /// The image runs one shape.
     #[error("the model is {0}; this build's boards run {SHAPE} only")]
     Shape(Shape),

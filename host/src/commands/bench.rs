@@ -4,7 +4,11 @@
 mod device;
 mod host;
 
+use sealnet::dataset::Dataset;
+use sealnet::dataset::split::Split;
 use sealnet::error::Result;
+use sealnet::train::recipe::PAPER_HIDDEN;
+use sealnet::train::{self, Backend, Network, Plan, Recipe, Records, Shape};
 
 use super::Outcome;
 use crate::cli::{BenchArgs, BenchCommand};
@@ -21,4 +25,18 @@ pub(crate) fn run(args: &BenchArgs, ui: &Ui) -> Result<Outcome> {
         )),
         BenchCommand::Host(args) => host::run(args, ui),
     }
+}
+
+/// What `sealnet train` makes of the data by default: recipe `paper`, seed 1.
+fn trained(data: &Dataset, split: &Split, ui: &Ui) -> Result<Network> {
+    let plan = Plan {
+        records: Records::from(data),
+        training: &split.train,
+        validation: &split.validation,
+        shape: Shape::new(data.feature_count(), PAPER_HIDDEN, data.classes.into())?,
+        recipe: &Recipe::paper(),
+        seed: 1,
+        backend: Backend::detect(),
+    };
+    Ok(train::train(&plan, ui.progress())?.network)
 }

@@ -9,8 +9,7 @@ use sealnet::export::{self, Prepared};
 use sealnet::keys::{self, KeyFolder};
 use sealnet::model::ModelFile;
 use sealnet::quantise::integer_logits;
-use sealnet::train::recipe::PAPER_HIDDEN;
-use sealnet::train::{self, Backend, Plan, Recipe, Records, Shape};
+use sealnet::train::Records;
 use sealnet_core::mlp::{Granularity, Network};
 use sealnet_firmware::bench::{Bench, BenchError, Cost, Figures, Spread, Subject, Traced};
 use serde::Serialize;
@@ -51,21 +50,9 @@ pub(crate) fn run(args: &BenchDeviceArgs, ui: &Ui) -> Result<Outcome> {
 /// A network by recipe `paper`, as `sealnet train` and `sealnet export` make it of unsealed data.
 fn trained(data: &Dataset, ui: &Ui) -> Result<Prepared> {
     let split = split(data, None)?;
-    let backend = Backend::detect();
-    let trained = train::train(
-        &Plan {
-            records: Records::from(data),
-            training: &split.train,
-            validation: &split.validation,
-            shape: Shape::new(data.feature_count(), PAPER_HIDDEN, data.classes.into())?,
-            recipe: &Recipe::paper(),
-            seed: 1,
-            backend,
-        },
-        ui.progress(),
-    )?;
+    let network = super::trained(data, &split, ui)?;
     export::prepare(
-        &trained.network,
+        &network,
         data,
         &split,
         Granularity::PerOutput,

@@ -6,8 +6,7 @@ use sealnet::dataset::Dataset;
 use sealnet::dataset::split::{Split, split};
 use sealnet::error::{Error, Result};
 use sealnet::quantise;
-use sealnet::train::recipe::PAPER_HIDDEN;
-use sealnet::train::{self, Backend, Network, Plan, Recipe, Records, Shape};
+use sealnet::train::{Backend, Network, Records};
 use sealnet::weights;
 use sealnet_core::mlp::{Granularity, HostKernel};
 
@@ -77,16 +76,7 @@ fn network(args: &BenchHostArgs, data: &Dataset, split: &Split, ui: &Ui) -> Resu
         return Ok(weights::read(model)?.1);
     }
     ui.say("no --model is given: training one, recipe paper");
-    let plan = Plan {
-        records: Records::from(data),
-        training: &split.train,
-        validation: &split.validation,
-        shape: Shape::new(data.feature_count(), PAPER_HIDDEN, data.classes.into())?,
-        recipe: &Recipe::paper(),
-        seed: 1,
-        backend: Backend::detect(),
-    };
-    Ok(train::train(&plan, ui.progress())?.network)
+    super::trained(data, split, ui)
 }
 
 fn table(report: &Report, ui: &Ui) -> Result<()> {
