@@ -50,7 +50,7 @@
 //! | 38 | u16 | hidden width 1 | at least 1 |
 //! | 40 | u16 | hidden width 2 | at least 1 |
 //! | 42 | u16 | output width | number of classes, at least 1 |
-//! | 44 | u8 | weight type | 1 int8; 2 is reserved for int4 |
+//! | 44 | u8 | weight type | 1 int8, 2 int4 |
 //! | 45 | u8 | granularity | 1 one requantisation factor a layer, 2 one an output |
 //! | 46 | u8 | rounding | 1 half up, see [`quant`](crate::quant) |
 //! | 47 | u8 | feature type | 1 u8 |
@@ -77,7 +77,7 @@
 //! | offset | type | field | value |
 //! |---|---|---|---|
 //! | 0 | u16 | section type | see below |
-//! | 2 | u16 | section version | 2 for the int8 layers, 1 for all others |
+//! | 2 | u16 | section version | 3 for the int8 layers, 1 for all others |
 //! | 4 | u32 | payload length | without the padding |
 //! | 8 | u8\[8\] | reserved | zeros |
 //! | 16 | u8\[payload length\] | payload | |
@@ -85,15 +85,15 @@
 //!
 //! | type | section | |
 //! |---|---|---|
-//! | 1 | int8 layers | required |
-//! | 2 | int4 layers | reserved: refused |
+//! | 1 | int8 layers | required if and only if the weight type is 1 |
+//! | 2 | int4 layers | required if and only if the weight type is 2 |
 //! | 3 | golden logits | required |
 //! | 4 | detector thresholds | reserved: refused |
 //! | 5 | policy: what a reply may say, which kernel runs | required |
 //! | 6 | feature scaling | optional |
 //! | 7 | names | optional |
 //!
-//! ### 1: int8 layers
+//! ### 1 and 2: layers
 //!
 //! First
 //!
@@ -111,13 +111,18 @@
 //! | biases | i32\[outputs\] | |
 //! | multipliers | i32\[n\] | 0 to 2^31 - 1 |
 //! | shifts | u8\[n\] | 1 to 62 |
-//! | weights | i8, `16 * ceil(inputs / 16) * 4 * ceil(outputs / 4)` bytes | -127 to 127, packed |
+//! | weights | int8: `16 * ceil(inputs / 16) * 4 * ceil(outputs / 4)` bytes | -127 to 127, packed |
+//! | | int4: half as many bytes | -7 to 7, packed |
 //!
-//! A word of the weights is two halves of 16 bits, for an even input and for the next one, and each half is
+//! A word of int8 weights is two halves of 16 bits, for an even input and for the next one, and each half is
 //! `256 * w[odd output] + w[even output]`, signed. Outputs are taken in tiles of 64, the last of which may be
 //! narrower; a tile has two inputs after two, filled up to a multiple of 16, and for each two of them its outputs, two after
 //! two, filled up to a multiple of four. What fills up is zero. So a Cortex-M4 takes four products with three instructions, and a
 //! body that is streamed is read once, from front to back.
+//!
+//! Each half of a word of int4 weights is `4096 * w[3] + 256 * (w[2] + 8) + 16 * (w[1] + 8) + (w[0] + 8)`, signed, of four
+//! outputs. Outputs are taken four after four, filled up, and for each four the inputs, two after two, filled up to a multiple
+//! of 16. What fills up are weights of 0.
 //!
 //! Every output satisfies `255 * 127 * inputs + |bias| <= 2^31 - 1`. Sections and arrays begin at
 //! multiples of 16 from the plaintext's start, and the header's length is such a multiple: in a

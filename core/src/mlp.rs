@@ -5,7 +5,8 @@
 //! - input: unsigned 8-bit features, zero point 0. A normalisation such as `x / 255 - 0.5` is
 //!   folded into the first layer's bias by the exporter, so the network takes raw pixels.
 //! - hidden activations: unsigned 8-bit, zero point 0. ReLU is the clamp at 0 of [`Requant::to_u8`].
-//! - weights: signed 8-bit in `[-127, 127]`, [packed](pack) two outputs in a halfword.
+//! - weights: signed 8-bit in `[-127, 127]`, [packed](WeightType::pack) two outputs in a halfword; or signed 4-bit in
+//!   `[-7, 7]`, four in a halfword.
 //! - biases and accumulators: `i32`. Every row satisfies `255 * 127 * inputs + |bias| <= i32::MAX`,
 //!   checked when a [`DenseRef`] is made, so no partial sum overflows in any order.
 //! - logits: `i32` on one common scale; `real logit = logit_scale * logit`.
@@ -17,21 +18,30 @@
 //!
 //! [`Requant::to_u8`]: crate::quant::Requant::to_u8
 
+#[cfg(feature = "any-width")]
+mod any;
 #[cfg(feature = "batch")]
 mod batch;
 mod kernel;
 mod layer;
+#[cfg(feature = "int4")]
+mod nibbles;
+#[cfg(feature = "int8")]
 mod packed;
 mod proof;
 pub(crate) mod stream;
+mod weights;
 
 use core::fmt;
 
+#[cfg(feature = "any-width")]
+pub use any::{AnyWidth, Input};
 #[cfg(feature = "batch")]
 pub use batch::{Batch, BatchLayer, HostKernel, Unavailable};
-pub use layer::{Dense, DenseRef, Granularity, LayerBytes, LayerError, Row};
-pub use packed::{pack, packed_len, unpack};
+pub use layer::{Dense, DenseRef, LayerBytes, LayerError, Row};
 pub(crate) use proof::Facts;
+pub(crate) use weights::packed_len;
+pub use weights::{Granularity, Quantisation, WeightType};
 
 /// The four widths of a network, each at least 1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -148,8 +158,8 @@ pub enum ShapeError {
     TooWide,
     /// A layer's inputs are not the outputs of the layer before it.
     Chain,
-    /// The layers do not all have one granularity.
-    Granularity,
+    /// The layers do not all have one weight type and one granularity.
+    Quantisation,
     /// The network's shape is not the one asked for at compile time.
     Dimensions,
     /// The features are not as many as the network's inputs.
@@ -166,7 +176,7 @@ impl fmt::Display for ShapeError {
             Self::Zero => "a width is 0",
             Self::TooWide => "a width does not fit 16 bits",
             Self::Chain => "a layer's inputs are not the outputs of the layer before it",
-            Self::Granularity => "the layers do not all have the same granularity",
+            Self::Quantisation => "the layers do not all have the same weight type and granularity",
             Self::Dimensions => "the network does not have the shape asked for",
             Self::Features => "the number of features is not the network's number of inputs",
             Self::Scratch => "the scratch buffer is too short",
@@ -189,17 +199,17 @@ impl<'w> Network<'w> {
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] if they do not follow on from each other, differ in granularity, or have a
-    /// width above 65,535.
+    /// [`ShapeError`] if they do not follow on from each other, differ in weight type or granularity, or have
+    /// a width above 65,535.
     pub fn new(layers: [DenseRef<'w>; 3]) -> Result<Self, ShapeError> {
         let [first, second, third] = &layers;
         if first.outputs() != second.inputs() || second.outputs() != third.inputs() {
             return Err(ShapeError::Chain);
         }
-        if first.granularity() != second.granularity()
-            || second.granularity() != third.granularity()
+        if first.quantisation() != second.quantisation()
+            || second.quantisation() != third.quantisation()
         {
-            return Err(ShapeError::Granularity);
+            return Err(ShapeError::Quantisation);
         }
         let width = |n: usize| u16::try_from(n).map_err(|_| ShapeError::TooWide);
         let shape = Shape::new(
@@ -217,11 +227,11 @@ impl<'w> Network<'w> {
         self.shape
     }
 
-    /// The layers' common granularity.
+    /// The layers' common weight type and granularity.
     #[must_use]
-    pub const fn granularity(&self) -> Granularity {
+    pub const fn quantisation(&self) -> Quantisation {
         let [first, _, _] = &self.layers;
-        first.granularity()
+        first.quantisation()
     }
 
     /// The three layers, first to last.
@@ -299,7 +309,7 @@ impl<'w, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>
             *self.second.as_ref(),
             *self.third.as_ref(),
         ];
-        let layer = |at: usize, _, _| layers.get(at).copied();
+        let layer = |at: usize| layers.get(at).copied();
         let mut out = [0; OUT];
         // There are three.
         let _ = logits::<IN, H1, H2, OUT>(Kernel::Dense, layer, features, &mut out);
@@ -330,12 +340,12 @@ impl fmt::Display for Kernel {
     }
 }
 
-/// Writes `[OUT]` logits of `[IN]` features, by the layers that `layer` gives, which it is asked for by number, inputs and
-/// outputs as they are needed: stack is short. `None` if one is not there.
+/// Writes `[OUT]` logits of `[IN]` features, by the layers that `layer` gives, which it is asked for by number as they are
+/// needed: stack is short. `None` if one is not there, or has other widths.
 #[inline(always)]
 pub(crate) fn logits<'w, const IN: usize, const H1: usize, const H2: usize, const OUT: usize>(
     kernel: Kernel,
-    layer: impl Fn(usize, usize, usize) -> Option<DenseRef<'w>>,
+    layer: impl Fn(usize) -> Option<DenseRef<'w>>,
     features: &[u8; IN],
     logits: &mut [i32; OUT],
 ) -> Option<()> {
@@ -343,23 +353,23 @@ pub(crate) fn logits<'w, const IN: usize, const H1: usize, const H2: usize, cons
     {
         use kernel::dsp::{Room, first, hidden, output};
         let (mut of1, mut of2) = (Room::<H1>::uninit(), Room::<H2>::uninit());
-        let dense = layer(0, IN, H1);
-        let hidden1 = first(dense.as_ref()?, kernel, features, &mut of1);
-        let dense = layer(1, H1, H2);
-        let hidden2 = hidden(dense.as_ref()?, kernel, hidden1, &mut of2);
-        let dense = layer(2, H2, OUT);
-        output(dense.as_ref()?, kernel, hidden2, logits);
-        Some(())
+        // Not moved out of what they come in.
+        let dense = layer(0);
+        let hidden1 = first(dense.as_ref()?, kernel, features, &mut of1)?;
+        let dense = layer(1);
+        let hidden2 = hidden(dense.as_ref()?, kernel, hidden1, &mut of2)?;
+        let dense = layer(2);
+        output(dense.as_ref()?, kernel, hidden2, logits)
     }
     #[cfg(not(sealnet_dsp))]
     {
         // There is one kernel for both.
         let _ = kernel;
-        let first: Dense<'w, IN, H1> = layer(0, IN, H1)?.try_into().ok()?;
+        let first: Dense<'w, IN, H1> = layer(0)?.try_into().ok()?;
         let hidden1 = first.hidden(features);
-        let second: Dense<'w, H1, H2> = layer(1, H1, H2)?.try_into().ok()?;
+        let second: Dense<'w, H1, H2> = layer(1)?.try_into().ok()?;
         let hidden2 = second.hidden(&hidden1);
-        let third: Dense<'w, H2, OUT> = layer(2, H2, OUT)?.try_into().ok()?;
+        let third: Dense<'w, H2, OUT> = layer(2)?.try_into().ok()?;
         *logits = third.output(&hidden2);
         Some(())
     }

@@ -136,7 +136,9 @@ impl BootError {
         match self {
             Self::Identity(_) | Self::Journal(_) | Self::EmptySlot | Self::NoModelKey => false,
             Self::Model(
-                ArtefactError::Dimensions { .. } | ArtefactError::BufferTooSmall { .. },
+                ArtefactError::Dimensions { .. }
+                | ArtefactError::BufferTooSmall { .. }
+                | ArtefactError::UnsupportedWeightType(_),
             ) => false,
             Self::Model(_) | Self::Skipped => true,
         }

@@ -12,7 +12,7 @@
 //! that is not the active one when a new model arrives.
 
 use sealnet_core::artefact::{GOLDEN_MAX, body_len, sealed_len};
-use sealnet_core::mlp::{Granularity, Shape};
+use sealnet_core::mlp::{Granularity, Shape, WeightType};
 
 use crate::shape::SHAPE;
 
@@ -34,7 +34,7 @@ pub const JOURNAL_LEN: usize = 2 * PAGE_LEN;
 pub const FLASH_LEN: usize = JOURNAL + JOURNAL_LEN;
 
 /// RAM in bytes that a confidential model (a Fernet body) is decrypted into.
-pub const MODEL_RAM_LEN: usize = model_ram_len(SHAPE);
+pub const MODEL_RAM_LEN: usize = model_ram_len(SHAPE, WeightType::WIDEST.bits());
 
 /// Room for names, which a device carries but does not use: some 60 columns. A model with longer ones
 /// fits where it leaves other room unused, and is refused as too long where it does not.
@@ -43,14 +43,15 @@ pub const NAMES_MAX: usize = 1024;
 /// What to do about a model of the right shape that is too long: what it carries beside the network must shrink.
 pub const ROOM_HINT: &str = "shorten the names of columns and classes in the data, or leave them out, and make the model anew";
 
-/// Bytes of a model slot in a device built for this shape.
+/// Bytes of a model slot in a device built for this shape: the same whatever weights it runs.
 pub const fn slot_len(shape: Shape) -> usize {
-    let needed = sealed_len(model_ram_len(shape), true).next_multiple_of(PAGE_LEN);
+    let needed = sealed_len(model_ram_len(shape, 8), true).next_multiple_of(PAGE_LEN);
     if needed > 65_536 { needed } else { 65_536 }
 }
 
-/// Bytes of RAM for a confidential model in a device built for this shape: a factor an output, all golden
+/// Bytes of RAM for a confidential model in a device built for this shape and weights of so many bits: a factor an output, all golden
 /// vectors, feature scaling, and names as long as [`NAMES_MAX`].
-pub const fn model_ram_len(shape: Shape) -> usize {
-    body_len(shape, Granularity::PerOutput, GOLDEN_MAX, true, NAMES_MAX)
+pub const fn model_ram_len(shape: Shape, weight_bits: u32) -> usize {
+    let granularity = Granularity::PerOutput;
+    body_len(shape, weight_bits, granularity, GOLDEN_MAX, true, NAMES_MAX)
 }

@@ -144,9 +144,13 @@ pub fn load_keys(folder: &Path) -> Result<Identity, ProvisionError> {
 /// to do. `len` is the length in bytes of the sealed model with this header.
 pub fn obstacle(header: &Header, len: usize) -> Option<(String, &'static str)> {
     let Header {
-        shape, encoding, ..
+        shape,
+        encoding,
+        quantisation,
+        ..
     } = header;
-    let (slot, ram) = (slot_len(*shape), model_ram_len(*shape));
+    let ram = model_ram_len(*shape, quantisation.weights.bits());
+    let slot = slot_len(*shape);
     if usize::from(shape.input()) > MAX_FEATURES || usize::from(shape.output()) > MAX_CLASSES {
         let most =
             format!("a device takes at most {MAX_FEATURES} features and {MAX_CLASSES} classes");

@@ -7,7 +7,8 @@ use sealnet_core::artefact::{
 };
 use sealnet_core::fernet::{DerivationKey, FernetKey, Iv, NONCE_LEN};
 use sealnet_core::mlp::{
-    DenseRef, Granularity, Kernel, LayerBytes, LayerError, Network, ShapeError, pack, packed_len,
+    DenseRef, Granularity, Kernel, LayerBytes, LayerError, Network, Quantisation, ShapeError,
+    WeightType,
 };
 use sealnet_core::sign::{Ed25519SigningKey, HmacKey, SigningKey};
 
@@ -25,16 +26,19 @@ pub struct Sealing {
     pub counter: u32,
     /// Which kernel it runs with.
     pub kernel: Kernel,
+    /// How fine its weights are, where the sample chooses them.
+    pub weights: WeightType,
 }
 
 impl Default for Sealing {
-    /// By the publisher whom the device trusts, in clear, counter 1, for the dense kernel.
+    /// By the publisher whom the device trusts, in clear, counter 1, for the dense kernel, int8.
     fn default() -> Self {
         Self {
             signer: publisher(1),
             encrypted: false,
             counter: 1,
             kernel: Kernel::Dense,
+            weights: WeightType::Int8,
         }
     }
 }
@@ -82,7 +86,7 @@ pub fn identity() -> Result<Identity, SampleError> {
 /// None in practice.
 pub fn model(seed: u64, sealing: &Sealing) -> Result<Vec<u8>, SampleError> {
     let layers = [(INPUT, HIDDEN1), (HIDDEN1, HIDDEN2), (HIDDEN2, CLASSES)]
-        .map(|(inputs, outputs)| Layer::random(inputs, outputs, seed));
+        .map(|(inputs, outputs)| Layer::random(inputs, outputs, seed, sealing.weights));
     model_of(&layers, seed, &model_key(), sealing)
 }
 
@@ -151,6 +155,7 @@ fn model_key() -> FernetKey {
 pub(crate) struct Layer {
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
+    pub(crate) weight_type: WeightType,
     pub(crate) biases: Vec<u8>,
     pub(crate) multipliers: Vec<u8>,
     pub(crate) shifts: Vec<u8>,
@@ -158,7 +163,7 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    fn random(inputs: usize, outputs: usize, seed: u64) -> Self {
+    fn random(inputs: usize, outputs: usize, seed: u64, weight_type: WeightType) -> Self {
         // Each the mean of three bytes, none of which is -128: as trained weights are, most are small.
         let mut bytes = vec![0; 3 * inputs * outputs];
         expand(seed.wrapping_add(inputs as u64), 0, &mut bytes);
@@ -168,20 +173,24 @@ impl Layer {
                 .iter()
                 .map(|byte| i32::from((*byte as i8).max(-127)))
                 .sum();
-            (sum / 3) as u8
+            // Over the whole range of the type.
+            (sum / 3 * i32::from(weight_type.max()) / 127) as u8
         };
         let weights: Vec<u8> = threes.iter().map(mean).collect();
-        let mut packed = vec![0; packed_len(inputs, outputs)];
+        let mut packed = vec![0; weight_type.packed_len(inputs, outputs)];
         // Its arrays have their lengths.
-        let _ = pack(inputs, outputs, &weights, &mut packed);
+        let _ = weight_type.pack(inputs, outputs, &weights, &mut packed);
         // Sums of random signs grow with the square root of their number: this brings them to some 100.
         let multiplier = ((1_u64 << 32) as f64 / (inputs as f64).sqrt()) as i32;
+        // And what is smaller by as much further.
+        let shift = 29 + weight_type.bits() as u8;
         Self {
             inputs,
             outputs,
+            weight_type,
             biases: vec![0; 4 * outputs],
             multipliers: multiplier.to_le_bytes().repeat(outputs),
-            shifts: vec![37; outputs],
+            shifts: vec![shift; outputs],
             weights: packed,
         }
     }
@@ -193,8 +202,11 @@ impl Layer {
             shifts: &self.shifts,
             weights: &self.weights,
         };
-        DenseRef::new(self.inputs, self.outputs, Granularity::PerOutput, bytes)
-            .map_err(SampleError::Layer)
+        let quantisation = Quantisation {
+            weights: self.weight_type,
+            granularity: Granularity::PerOutput,
+        };
+        DenseRef::new(self.inputs, self.outputs, quantisation, bytes).map_err(SampleError::Layer)
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) use args::*;
 pub(crate) use bench::{BenchArgs, BenchCommand, BenchDeviceArgs, BenchHostArgs};
 pub(crate) use choices::{
     BoardArg, GranularityArg, HostKernelArg, KernelArg, KnownData, PartArg, Place, Profile, Recipe,
-    ReplyArg, SchemeArg, TagSchemeArg,
+    ReplyArg, SchemeArg, TagSchemeArg, WeightsArg,
 };
 pub(crate) use options::{DataOptions, KeysOption, StoreOptions};
 pub(crate) use receipt::{ReceiptArgs, ReceiptCommand, ReceiptVerifyArgs};

@@ -8,7 +8,7 @@ use sealnet_core::artefact::{
     ColumnScaling, NAME_BYTES_MAX, Name, NamesSpec, Provenance, ReplyPolicy,
 };
 use sealnet_core::fernet::{FernetKey, Iv};
-use sealnet_core::mlp::{Granularity, Kernel};
+use sealnet_core::mlp::{Kernel, Quantisation, WeightType};
 use sealnet_core::sign::{SigningKey, sha512};
 use zeroize::Zeroizing;
 
@@ -44,7 +44,7 @@ pub fn prepare(
     network: &Network,
     data: &Dataset,
     split: &Split,
-    granularity: Granularity,
+    quantisation: Quantisation,
     max_loss: f64,
 ) -> Result<Prepared> {
     let columns = data
@@ -59,7 +59,7 @@ pub fn prepare(
         records,
         training: &split.train,
         validation: &split.validation,
-        granularity,
+        quantisation,
         backend,
     };
     let quantised = quantise::quantise(network, &options)?;
@@ -74,7 +74,12 @@ pub fn prepare(
                 100.0 * validation.integer_accuracy(),
                 100.0 * validation.real_accuracy(),
             ),
-            "train it longer or with other widths, or allow more with --max-loss",
+            match quantisation.weights {
+                WeightType::Int4 => {
+                    "take --weights int8, train it longer or with other widths, or allow more with --max-loss"
+                }
+                _ => "train it longer or with other widths, or allow more with --max-loss",
+            },
         ));
     }
     let test = quantise::compare(network, &integer, records, &split.test, backend)?;

@@ -116,7 +116,7 @@ def model(path: pathlib.Path, keys: pathlib.Path) -> dict:
     counter, *shape = struct.unpack_from("<I4H", header, 32)
     weight_type, granularity, rounding, feature_type = header[44:48]
     header_len, body_len, plaintext_len = struct.unpack_from("<III", header, 48)
-    assert header_len == 256 and body_len == len(body) and (weight_type, rounding, feature_type) == (1, 1, 1)
+    assert header_len == 256 and body_len == len(body) and (rounding, feature_type) == (1, 1) and weight_type in (1, 2)
     if encoding == 2:
         body = fernet(keys / "publisher/model.key").decrypt(base64.urlsafe_b64encode(body))
     assert len(body) == plaintext_len and sha512(body) == header[64:128]
@@ -126,22 +126,23 @@ def model(path: pathlib.Path, keys: pathlib.Path) -> dict:
         kind, section_version, length = struct.unpack_from("<HHI", body, position)
         assert section_version == (3 if kind == 1 else 1) and not any(body[position + 8 : position + 16])
         sections[kind], position = padded(body, position + 16, length)
-    assert list(sections) == sorted(sections) and set(sections) <= {1, 3, 5, 6, 7}
+    # Layers with int8 weights are section 1, with int4 weights section 2.
+    assert list(sections) == sorted(sections) and set(sections) <= {weight_type, 3, 5, 6, 7}
 
-    layers, position = [], 16
-    (logit_scale,) = struct.unpack_from("<f", sections[1])
+    layers, position, stored = [], 16, sections[weight_type]
+    (logit_scale,) = struct.unpack_from("<f", stored)
     for inputs, outputs in zip(shape, shape[1:]):
         scales = outputs if granularity == 2 else 1
-        bias, position = padded(sections[1], position, 4 * outputs)
-        multiplier, position = padded(sections[1], position, 4 * scales)
-        shift, position = padded(sections[1], position, scales)
-        weights, position = padded(sections[1], position, -(-inputs // 16) * -(-outputs // 4) * 64)
+        bias, position = padded(stored, position, 4 * outputs)
+        multiplier, position = padded(stored, position, 4 * scales)
+        shift, position = padded(stored, position, scales)
+        weights, position = padded(stored, position, -(-inputs // 16) * -(-outputs // 4) * (64 if weight_type == 1 else 32))
         layers.append(
             {
                 "bias": list(struct.unpack(f"<{outputs}i", bias)),
                 "multiplier": list(struct.unpack(f"<{scales}i", multiplier)),
                 "shift": list(shift),
-                "weights": unpacked(weights, inputs, outputs),
+                "weights": (unpacked if weight_type == 1 else unpacked_int4)(weights, inputs, outputs),
             }
         )
     seed, count, classes = struct.unpack_from("<QHH", sections[3])
@@ -150,6 +151,7 @@ def model(path: pathlib.Path, keys: pathlib.Path) -> dict:
         assert logits(layers, golden_input(seed, vector, shape[0])) == expected, f"golden vector {vector}"
     return {
         "shape": shape,
+        "weights": "int8" if weight_type == 1 else "int4",
         "counter": counter,
         "provenance": header[60],
         "logit_scale": logit_scale,
@@ -175,6 +177,26 @@ def unpacked(weights: bytes, inputs: int, outputs: int) -> list[list[int]]:
                     rows[row][i], rows[row + 1][i] = even, (half - even) // 256
     assert next(halves, None) is None and not any(any(row) for row in rows[outputs:])
     assert not any(any(row[inputs:]) for row in rows)
+    return [row[:inputs] for row in rows[:outputs]]
+
+
+def unpacked_int4(weights: bytes, inputs: int, outputs: int) -> list[list[int]]:
+    """[outputs][inputs] of halfwords: four outputs after four, of each of them the inputs up to a multiple of 16."""
+    halves = iter(struct.unpack(f"<{len(weights) // 2}h", weights))
+    columns = inputs + -inputs % 16
+    rows = []
+    for _ in range(0, outputs, 4):
+        four = [[], [], [], []]
+        for _ in range(columns):
+            half = next(halves)
+            for row in four[:3]:
+                row.append(half % 16 - 8)
+                half //= 16
+            four[3].append(half)
+        rows += four
+    assert next(halves, None) is None and not any(any(row) for row in rows[outputs:])
+    assert not any(any(row[inputs:]) for row in rows)
+    assert all(-7 <= weight <= 7 for row in rows for weight in row)
     return [row[:inputs] for row in rows[:outputs]]
 
 

@@ -12,7 +12,7 @@ use sealnet_core::artefact::{
     seal, write_body,
 };
 use sealnet_core::fernet::FernetKey;
-use sealnet_core::mlp::{Kernel, ShapeError};
+use sealnet_core::mlp::{Kernel, ShapeError, WeightType};
 use sealnet_core::sign::{self, HmacKey, SigningKey, TrustedKey};
 
 #[test]
@@ -137,8 +137,9 @@ fn a_body_that_is_not_the_digests_leaves_no_plaintext() {
     let case = Case {
         scheme: Scheme::Hmac,
         encrypted: true,
+        weights: WeightType::Int8,
     };
-    let mut file = with_body(case, &plaintext(&model()));
+    let mut file = with_body(case, &plaintext(&model(case.weights)));
     file[64] ^= 1;
     sign_again(case, &mut file);
     let trusted = signing_key(case.scheme).trusted();
@@ -154,7 +155,7 @@ fn a_body_that_is_not_the_digests_leaves_no_plaintext() {
 
 #[test]
 fn what_cannot_load_cannot_be_sealed() {
-    let model = model();
+    let model = model(WeightType::Int8);
     let columns = scaling();
     let spec = BodySpec {
         network: model.network(),

@@ -60,14 +60,46 @@ fn figures_are_whole_and_within_their_bounds() {
         assert!(1000.0 < bytes && bytes <= most, "{name} {bytes}");
     }
 
+    // With int4 weights: half of each word is not there.
+    let int4 = &figures["other"];
+    assert_eq!(
+        (&figures["weights"], &int4["weights"]),
+        (&"int8".into(), &"int4".into())
+    );
+    let [int4_dense, int4_skip] = ["dense", "skip"].map(|name| of(&int4[name]));
+    let [mean, min, max] = int4_dense;
+    assert!(
+        mean == min && min == max && products < mean && mean < 110_361.0,
+        "{int4_dense:?}"
+    );
+    let [mean, min, max] = int4_skip;
+    assert!(
+        min < mean && mean < max && max < int4_dense[0],
+        "{int4_skip:?}"
+    );
+    let bytes = number(&int4["code_bytes"]);
+    assert!(1000.0 < bytes && bytes <= 4096.0, "{bytes}");
+    let [all, half] = [&figures, int4].map(|figures| number(&figures["artefact_bytes"]));
+    // Outputs are filled up to a multiple of four.
+    assert_eq!(all - half, (784 * 64 + 64 * 64 + 64 * 12) as f64 / 2.0);
+    let loads = |traced: &Value| number(&traced["whole"]["loads"]);
+    assert!(loads(&int4["traced_dense"]) < loads(&figures["traced"]["dense"]));
+
     // The trace tells of the same runs as the timer does.
-    for (name, [mean, _, _]) in [
-        ("dense", dense),
-        ("skip", skip),
-        ("portable", portable),
-        ("plain_loop", of(&figures["plain_loop"])),
+    let traces = &figures["traced"];
+    for (name, [mean, _, _], traced, most) in [
+        ("dense", dense, &traces["dense"], 4.0),
+        ("skip", skip, &traces["skip"], 4.0),
+        ("portable", portable, &traces["portable"], 4.0),
+        (
+            "plain_loop",
+            of(&figures["plain_loop"]),
+            &traces["plain_loop"],
+            4.0,
+        ),
+        ("dense", int4_dense, &int4["traced_dense"], 8.0),
+        ("skip", int4_skip, &int4["traced_skip"], 8.0),
     ] {
-        let traced = &figures["traced"][name];
         let whole = &traced["whole"];
         let executed = number(&whole["instructions"]);
         assert!(
@@ -76,13 +108,13 @@ fn figures_are_whole_and_within_their_bounds() {
         );
         let loads = number(&whole["loads"]);
         assert!((number(&whole["cycles"]) - executed - loads).abs() < 0.01);
-        // No weight is used that was not loaded, four a word at best.
+        // No weight is used that was not loaded, four a word at best, or eight.
         assert!(
             loads
                 > if name == "skip" {
                     2_000.0
                 } else {
-                    products / 4.0
+                    products / most
                 },
             "{name} {loads}"
         );

@@ -3,17 +3,20 @@
 //!
 //! `SEALNET_TEST_KERNEL=avx512vnni` (or `avx2`, `portable`) tries that one alone, and fails where the machine lacks it.
 
+mod layer_fixture;
 mod model_fixture;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use model_fixture::{Layer, Model, random_bytes, requant_oracle};
-use sealnet_core::mlp::{Batch, BatchLayer, DenseRef, Granularity, HostKernel, Kernel, ShapeError};
-use sealnet_core::quant::Requant;
+use layer_fixture::{Numbers, layer, oracle, records};
+use model_fixture::{GRANULARITIES, Layer, Model};
+use sealnet_core::mlp::{
+    Batch, BatchLayer, DenseRef, Granularity, HostKernel, Kernel, Quantisation, ShapeError,
+    WeightType,
+};
 
 const WIDEST: usize = 130;
-const GRANULARITIES: [Granularity; 2] = [Granularity::PerTensor, Granularity::PerOutput];
 const MODES: [Kernel; 2] = [Kernel::Dense, Kernel::Skip];
 
 /// The kernels to try, and on standard error those that this machine lacks.
@@ -37,116 +40,18 @@ fn kernels() -> Vec<HostKernel> {
     found
 }
 
-/// What an output is before requantisation.
-fn accumulator(weights: &[i8], input: &[u8], bias: i32) -> i64 {
-    i64::from(bias)
-        + weights
-            .iter()
-            .zip(input)
-            .map(|(&w, &x)| i64::from(w) * i64::from(x))
-            .sum::<i64>()
-}
-
-/// Numbers that differ from one another, without a generator's cost.
-struct Numbers {
-    bytes: Vec<u8>,
-    at: usize,
-}
-
-impl Numbers {
-    fn new(seed: u64) -> Self {
-        let bytes = random_bytes(1 << 16, seed);
-        Self { bytes, at: 0 }
-    }
-
-    fn byte(&mut self) -> u8 {
-        self.at += 1;
-        // Passes over the same bytes differ.
-        self.bytes[self.at % 65_521] ^ (self.at / 65_521) as u8
-    }
-
-    fn i32(&mut self) -> i32 {
-        i32::from_le_bytes([self.byte(), self.byte(), self.byte(), self.byte()])
-    }
-}
-
-/// A layer whose outputs have weights of each kind in turn, biases up to the largest, factors of any size.
-fn layer(inputs: usize, outputs: usize, granularity: Granularity, numbers: &mut Numbers) -> Layer {
-    let mut weights = Vec::with_capacity(inputs * outputs);
-    for output in 0..outputs {
-        for input in 0..inputs {
-            weights.push(match (output + inputs) % 5 {
-                0 => 127,
-                1 => -127,
-                2 => 0,
-                3 => [-127, 127][input % 2],
-                _ => (numbers.byte() % 255) as i8 ^ i8::MIN,
-            });
-        }
-    }
-    // What was -128 is a weight that there cannot be.
-    weights
-        .iter_mut()
-        .for_each(|weight| *weight = (*weight).max(-127));
-    let largest = i32::MAX - 255 * 127 * inputs as i32;
-    let biases = (0..outputs).map(|output| match output % 7 {
-        5 => largest,
-        6 => -largest,
-        _ => numbers.i32() >> 14,
-    });
-    let biases = biases.collect();
-    let factors = (0..granularity.factors(outputs)).map(|output| {
-        let (multiplier, shift) = match (output + inputs + outputs) % 4 {
-            // Any.
-            0 => (numbers.i32() & i32::MAX, 1 + numbers.byte() % 62),
-            1 => ([0, 1, i32::MAX][inputs % 3], 1 + numbers.byte() % 62),
-            // Such as leave something between 0 and 255 of an accumulator.
-            _ => (
-                (1 << 30) + (numbers.i32() & 0xFFFF),
-                38 + numbers.byte() % 10,
-            ),
-        };
-        Requant::new(multiplier, shift).unwrap()
-    });
-    let requants = factors.collect();
-    Layer {
-        inputs,
-        outputs,
-        granularity,
+/// Int8 weights with both granularities, int4 weights with one and the other in turn.
+fn quantisations(inputs: usize, outputs: usize) -> [Quantisation; 3] {
+    let [tensor, output] = GRANULARITIES;
+    [
+        (WeightType::Int8, tensor),
+        (WeightType::Int8, output),
+        (WeightType::Int4, GRANULARITIES[(inputs + outputs) % 2]),
+    ]
+    .map(|(weights, granularity)| Quantisation {
         weights,
-        biases,
-        requants,
-    }
-}
-
-/// Records at the extremes, at random, and with as much background as a picture has. As many as make a whole block and one
-/// more of every kernel.
-fn records(inputs: usize, numbers: &mut Numbers) -> Vec<Vec<u8>> {
-    let mut record = |kind: usize| {
-        (0..inputs)
-            .map(|at| match kind {
-                0 => 0,
-                1 => 255,
-                2 => [0, 255][at % 2],
-                3 => {
-                    if at + 1 == inputs {
-                        255
-                    } else {
-                        0
-                    }
-                }
-                4..7 => {
-                    if numbers.byte() < 200 {
-                        0
-                    } else {
-                        numbers.byte()
-                    }
-                }
-                _ => numbers.byte(),
-            })
-            .collect()
-    };
-    (0..13).map(&mut record).collect()
+        granularity,
+    })
 }
 
 #[test]
@@ -163,8 +68,8 @@ fn every_layer_equals_the_oracle() {
             let mut numbers = Numbers::new(inputs as u64);
             let records = records(inputs, &mut numbers);
             for outputs in 1..=WIDEST {
-                for granularity in GRANULARITIES {
-                    let layer = layer(inputs, outputs, granularity, &mut numbers);
+                for quantisation in quantisations(inputs, outputs) {
+                    let layer = layer(inputs, outputs, quantisation, &mut numbers);
                     equals_the_oracle(&layer, &records, &kernels);
                 }
             }
@@ -178,30 +83,17 @@ fn every_layer_equals_the_oracle() {
 }
 
 fn equals_the_oracle(layer: &Layer, records: &[Vec<u8>], kernels: &[HostKernel]) {
-    let (mut activations, mut logits) = (Vec::new(), Vec::new());
-    for record in records {
-        let rows = layer.weights.chunks_exact(layer.inputs).zip(&layer.biases);
-        for (output, (weights, bias)) in rows.enumerate() {
-            let requant = layer.requants[output % layer.requants.len()];
-            let exact = requant_oracle(accumulator(weights, record, *bias).into(), requant);
-            activations.push(exact.clamp(0, 255) as u8);
-            logits.push(exact.clamp(i32::MIN.into(), i32::MAX.into()) as i32);
-        }
-    }
+    let (activations, logits) = oracle(layer, records);
     let bytes = layer.to_bytes();
-    let dense = DenseRef::new(
-        layer.inputs,
-        layer.outputs,
-        layer.granularity,
-        bytes.borrow(),
-    );
+    let quantisation = layer.quantisation();
+    let dense = DenseRef::new(layer.inputs, layer.outputs, quantisation, bytes.borrow());
     let dense = dense.unwrap();
     let records: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
     let (mut found_activations, mut found_logits) = (activations.clone(), logits.clone());
     for kernel in kernels {
         for mode in MODES {
             let batch = BatchLayer::with_kernel(&dense, mode, *kernel).unwrap();
-            let what = format!("{batch:?}, {:?}", layer.granularity);
+            let what = format!("{batch:?}, {quantisation:?}");
             found_activations.fill(0xA5);
             batch.hidden(&records, &mut found_activations).unwrap();
             assert_eq!(found_activations, activations, "{what}");
@@ -220,24 +112,43 @@ fn real_networks_equal_the_oracle_in_batches_of_any_size() {
         [3000, 65, 63, 200],
         [785, 130, 1, 1],
     ];
+    let weight_types: [(_, &[usize]); 2] = [
+        (
+            WeightType::Int8,
+            &[0, 1, 5, 6, 7, 12, 13, 191, 192, 193, 400],
+        ),
+        // What is left of a block is there whatever weights are.
+        (WeightType::Int4, &[1, 13, 193]),
+    ];
     for (widths, granularity) in shapes.into_iter().zip(GRANULARITIES.into_iter().cycle()) {
-        let model = Model::random(widths, granularity, 7);
-        let network = model.network();
         let mut numbers = Numbers::new(7);
         let features = records(widths[0], &mut numbers);
-        let expected: Vec<Vec<i32>> = features.iter().map(|f| model.oracle(f)).collect();
-        for kernel in kernels() {
-            for mode in MODES {
-                let batch = Batch::with_kernel(&network, mode, kernel).unwrap();
-                assert_eq!((batch.kernel(), batch.host_kernel()), (mode, kernel));
-                for count in [0, 1, 5, 6, 7, 12, 13, 191, 192, 193, 400] {
-                    let which = (0..count).map(|at| at * 5 % features.len());
-                    let records: Vec<&[u8]> = which.clone().map(|at| &features[at][..]).collect();
-                    let mut logits = vec![0x5A5A; count * widths[3]];
-                    batch.logits(&records, &mut logits).unwrap();
-                    for (logits, at) in logits.chunks_exact(widths[3]).zip(which) {
-                        assert_eq!(logits, expected[at], "{batch:?}");
-                    }
+        for (weights, counts) in weight_types {
+            let quantisation = Quantisation {
+                weights,
+                granularity,
+            };
+            let model = Model::random_of(widths, quantisation, 7);
+            batches_equal_the_oracle(&model, &features, counts);
+        }
+    }
+}
+
+fn batches_equal_the_oracle(model: &Model, features: &[Vec<u8>], counts: &[usize]) {
+    let network = model.network();
+    let classes = usize::from(network.shape().output());
+    let expected: Vec<Vec<i32>> = features.iter().map(|f| model.oracle(f)).collect();
+    for kernel in kernels() {
+        for mode in MODES {
+            let batch = Batch::with_kernel(&network, mode, kernel).unwrap();
+            assert_eq!((batch.kernel(), batch.host_kernel()), (mode, kernel));
+            for count in counts {
+                let which = (0..*count).map(|at| at * 5 % features.len());
+                let records: Vec<&[u8]> = which.clone().map(|at| &features[at][..]).collect();
+                let mut logits = vec![0x5A5A; count * classes];
+                batch.logits(&records, &mut logits).unwrap();
+                for (logits, at) in logits.chunks_exact(classes).zip(which) {
+                    assert_eq!(logits, expected[at], "{batch:?}");
                 }
             }
         }

@@ -8,7 +8,7 @@ use sealnet_tests::{Ran, sealnet};
 use tempfile::TempDir;
 
 /// Model, options, images, and which of the two kernels for DSP instructions answers.
-const CASES: [(&str, &str, u64, Option<&str>); 8] = [
+const CASES: [(&str, &str, u64, Option<&str>); 14] = [
     // The default mode on the default core: every test image.
     ("clear.sealed", "--board cortex-m4", 10_000, Some("dense")),
     // Decrypted into RAM.
@@ -22,6 +22,18 @@ const CASES: [(&str, &str, u64, Option<&str>); 8] = [
     ("skip.sealed", "--board cortex-m4", 10_000, Some("skip")),
     ("skip.sealed", "--board cortex-m3", 200, None),
     ("skip.sealed", "--board cortex-m33", 1_000, Some("skip")),
+    // The same of int4 weights.
+    ("int4.sealed", "--board cortex-m4", 10_000, Some("dense")),
+    ("int4-model.sealed", "--board cortex-m4", 500, Some("dense")),
+    (
+        "int4-model.sealed",
+        "--board cortex-m4 --streamed",
+        100,
+        None,
+    ),
+    ("int4.sealed", "--board cortex-m3", 100, None),
+    ("int4.sealed", "--board cortex-m33", 500, Some("dense")),
+    ("int4-skip.sealed", "--board cortex-m4", 2_000, Some("skip")),
 ];
 
 #[test]
@@ -49,6 +61,16 @@ fn every_logit_is_the_hosts_on_every_board_and_in_every_mode() {
     run("export model.safetensors -o model.sealed --data DATA");
     run("export model.safetensors -o clear.sealed --data DATA --clear");
     run("export model.safetensors -o skip.sealed --data DATA --clear --kernel skip");
+    let int4 = "--data DATA --weights int4 --max-loss 3";
+    run(&format!(
+        "export model.safetensors -o int4-model.sealed {int4}"
+    ));
+    run(&format!(
+        "export model.safetensors -o int4.sealed {int4} --clear"
+    ));
+    run(&format!(
+        "export model.safetensors -o int4-skip.sealed {int4} --clear --kernel skip"
+    ));
     for (model, options, images, kernel) in CASES {
         let line = format!("infer {model} DATA --part test --limit {images} --min-counter 1");
         let host = run(&line);

@@ -59,13 +59,14 @@ fn a_stranger_opens_vault_receipt_and_model() {
     let weights = std::fs::read(home.join("m.safetensors")).unwrap();
     assert_eq!(receipt["subject"][0]["digest"]["sha512"], sha512(&weights));
 
-    for (clear, counter) in [(false, 7), (true, 8)] {
+    let models = [
+        ("model.sealed", false, "int8", "per-channel"),
+        ("clear.sealed", true, "int8", "per-channel"),
+        ("int4.sealed", false, "int4", "per-channel"),
+        ("clear4.sealed", true, "int4", "per-tensor"),
+    ];
+    for ((output, clear, weights, granularity), counter) in models.into_iter().zip(7..) {
         let number = counter.to_string();
-        let output = if clear {
-            "clear.sealed"
-        } else {
-            "model.sealed"
-        };
         let mut export = vec![
             "export",
             "m.safetensors",
@@ -81,6 +82,10 @@ fn a_stranger_opens_vault_receipt_and_model() {
             "100",
             "--reply",
             "logits",
+            "--weights",
+            weights,
+            "--granularity",
+            granularity,
         ];
         if clear {
             export.extend(["--clear", "--kernel", "skip"]);
@@ -89,6 +94,7 @@ fn a_stranger_opens_vault_receipt_and_model() {
         let model = stranger("model", &home.join(output), &home.join("keys"));
         assert_eq!(model["shape"], serde_json::json!([4, 8, 6, 3]));
         assert_eq!(model["counter"], counter);
+        assert_eq!(model["weights"], weights);
         assert_eq!(model["provenance"], 1);
         assert_eq!(model["reply_policy"], 3);
         assert_eq!(model["kernel"], u8::from(clear));

@@ -3,7 +3,7 @@
 
 mod model_fixture;
 
-use model_fixture::{Model, random_bytes};
+use model_fixture::{Model, quantisations, random_bytes};
 use sealnet_core::artefact::{
     ArtefactError, BodySpec, Claims, ColumnScaling, Encryption, Name, NamesSpec, Provenance,
     ReplyPolicy, Sealed, seal, sealed_len, write_body,
@@ -66,9 +66,9 @@ fn sealed(model: &Model, beside: bool) -> Vec<u8> {
 }
 
 fn agree<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>() {
-    for granularity in [Granularity::PerTensor, Granularity::PerOutput] {
+    for quantisation in quantisations() {
         for beside in [false, true] {
-            let model = Model::random([IN, H1, H2, OUT], granularity, (IN * OUT) as u64);
+            let model = Model::random_of([IN, H1, H2, OUT], quantisation, (IN * OUT) as u64);
             let file = sealed(&model, beside);
             let trusted = signing_key().trusted();
             let verified = || Sealed::parse(&file).unwrap().verify(&trusted, 0).unwrap();
@@ -79,6 +79,7 @@ fn agree<const IN: usize, const H1: usize, const H2: usize, const OUT: usize>() 
             let streamed = streamed.load::<IN, H1, H2, OUT>().unwrap();
 
             assert_eq!(streamed.header().shape, in_ram.header().shape);
+            assert_eq!(streamed.header().quantisation, quantisation);
             assert_eq!(streamed.model_digest(), in_ram.model_digest());
             assert_eq!(streamed.policy(), in_ram.policy());
             assert_eq!(streamed.logit_scale(), in_ram.logit_scale());

@@ -67,7 +67,10 @@ fn of_sealed_models() {
         (E::ModelKeyField, &["key"]),
         (E::ZeroWidth, &["0"]),
         (E::WeightType(9), &["weight type 9"]),
-        (E::ReservedWeightType(2), &["weight type 2", "reserved"]),
+        (
+            E::UnsupportedWeightType(2),
+            &["weight type 2", "this build"],
+        ),
         (E::Granularity(9), &["granularity 9"]),
         (E::Rounding(9), &["rounding rule 9"]),
         (E::FeatureType(9), &["feature type 9"]),
@@ -127,8 +130,8 @@ fn of_sealed_models() {
             &["section 77", "not known"],
         ),
         (
-            section(2, SectionError::Reserved),
-            &["section 2", "reserved"],
+            section(2, SectionError::Inapplicable),
+            &["section 2 (", "int4", "no model of this kind"],
         ),
         (
             section(1, SectionError::Version(4)),
@@ -140,7 +143,7 @@ fn of_sealed_models() {
         (E::LogitScale, &["logit scale"]),
         (
             layer(2, LayerError::WeightRange { row: 5 }),
-            &["layer 2", "output 5", "-128"],
+            &["layer 2", "output 5", "weight", "range"],
         ),
         (layer(3, LayerError::Length), &["layer 3", "length"]),
         (E::ReplyPolicy(9), &["reply policy 9"]),
@@ -168,7 +171,10 @@ fn of_networks() {
     let requant = |row, cause| LayerError::Requant { row, cause };
     say(&[
         (LayerError::Length, &["length"]),
-        (LayerError::WeightRange { row: 6 }, &["output 6", "-128"]),
+        (
+            LayerError::WeightRange { row: 6 },
+            &["output 6", "weight", "range"],
+        ),
         (
             LayerError::AccumulatorBound { row: 7 },
             &["output 7", "overflow"],
@@ -183,7 +189,7 @@ fn of_networks() {
         (ShapeError::Zero, &["width", "0"]),
         (ShapeError::TooWide, &["16 bits"]),
         (ShapeError::Chain, &["inputs", "outputs"]),
-        (ShapeError::Granularity, &["granularity"]),
+        (ShapeError::Quantisation, &["weight type", "granularity"]),
         (ShapeError::Dimensions, &["shape"]),
         (ShapeError::Features, &["features"]),
         (ShapeError::Scratch, &["scratch"]),

@@ -33,8 +33,8 @@ pub enum ArtefactError {
     ZeroWidth,
     /// An unknown weight type.
     WeightType(u8),
-    /// A weight type reserved for a later version (2: int4).
-    ReservedWeightType(u8),
+    /// A weight type that this build does not run (1: int8, 2: int4).
+    UnsupportedWeightType(u8),
     /// An unknown granularity of requantisation.
     Granularity(u8),
     /// An unknown rounding rule.
@@ -160,8 +160,8 @@ pub enum ArtefactError {
 pub enum SectionError {
     /// Its type is unknown.
     Unknown,
-    /// Its type is reserved for a later version.
-    Reserved,
+    /// No model of this kind has such a section, in this version.
+    Inapplicable,
     /// Its version is unknown.
     Version(u16),
     /// It repeats or comes after a section of a higher type.
@@ -205,8 +205,8 @@ impl fmt::Display for ArtefactError {
             }
             Self::ZeroWidth => f.write_str("a width of the network is 0"),
             Self::WeightType(v) => write!(f, "weight type {v} is not known"),
-            Self::ReservedWeightType(v) => {
-                write!(f, "weight type {v} is reserved for a later version")
+            Self::UnsupportedWeightType(v) => {
+                write!(f, "weight type {v} is not among those that this build runs")
             }
             Self::Granularity(v) => write!(f, "granularity {v} is not known"),
             Self::Rounding(v) => write!(f, "rounding rule {v} is not known"),
@@ -281,8 +281,8 @@ impl fmt::Display for SectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => f.write_str("its type is not known"),
-            Self::Reserved => f.write_str("its type is reserved for a later version"),
-            Self::Version(v) => write!(f, "its version {v} is not known (known: 1)"),
+            Self::Inapplicable => f.write_str("no model of this kind has such a section"),
+            Self::Version(v) => write!(f, "its version {v} is not known"),
             Self::Order => f.write_str("it repeats or is out of order"),
             Self::Missing => f.write_str("it is missing"),
             Self::Length => f.write_str("its length is wrong"),

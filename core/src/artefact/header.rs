@@ -6,7 +6,7 @@ use super::ArtefactError;
 use super::section::ALIGNMENT;
 use super::text::is_text;
 use crate::fernet;
-use crate::mlp::{Granularity, Shape};
+use crate::mlp::{Granularity, Quantisation, Shape, WeightType};
 use crate::record::FeatureType;
 use crate::sign::{Digest512, KeyId, SIGNATURE_LEN, Scheme};
 use crate::wire::{Reader, WireError, Writer};
@@ -37,8 +37,8 @@ pub struct Header {
     pub security_counter: u32,
     /// Widths from input to output.
     pub shape: Shape,
-    /// One requantisation factor a layer, or one an output.
-    pub granularity: Granularity,
+    /// How fine the weights are, and one requantisation factor a layer or one an output.
+    pub quantisation: Quantisation,
     /// What a feature is.
     pub feature_type: FeatureType,
     /// Length in bytes of the body as stored.
@@ -161,11 +161,16 @@ impl Header {
         };
         let shape = Shape::new(f.u16::<36>(), f.u16::<38>(), f.u16::<40>(), f.u16::<42>())
             .map_err(|_| ArtefactError::ZeroWidth)?;
-        match f.u8::<44>() {
-            INT8 => {}
-            INT4 => return Err(ArtefactError::ReservedWeightType(INT4)),
+        let weights = match f.u8::<44>() {
+            #[cfg(feature = "int8")]
+            INT8 => WeightType::Int8,
+            #[cfg(feature = "int4")]
+            INT4 => WeightType::Int4,
+            other if matches!(other, INT8 | INT4) => {
+                return Err(ArtefactError::UnsupportedWeightType(other));
+            }
             other => return Err(ArtefactError::WeightType(other)),
-        }
+        };
         let granularity = match f.u8::<45>() {
             1 => Granularity::PerTensor,
             2 => Granularity::PerOutput,
@@ -199,7 +204,10 @@ impl Header {
             signing_key: KeyId::from_bytes(*f.array::<16, 8>()),
             security_counter: f.u32::<32>(),
             shape,
-            granularity,
+            quantisation: Quantisation {
+                weights,
+                granularity,
+            },
             feature_type,
             body_len: f.u32::<52>(),
             plaintext_len: f.u32::<56>(),
@@ -260,8 +268,13 @@ impl Header {
         for width in self.shape.widths() {
             w.u16(width)?;
         }
-        w.u8(INT8)?;
-        w.u8(self.granularity as u8)?;
+        w.u8(match self.quantisation.weights {
+            #[cfg(feature = "int8")]
+            WeightType::Int8 => INT8,
+            #[cfg(feature = "int4")]
+            WeightType::Int4 => INT4,
+        })?;
+        w.u8(self.quantisation.granularity as u8)?;
         w.u8(HALF_UP)?;
         w.u8(self.feature_type as u8)?;
         w.u32(HEADER_LEN as u32)?;

@@ -186,7 +186,7 @@ impl Header {
 }
 
 fn contents(body: &dyn Plaintext, header: &Header) -> Result<Contents, ArtefactError> {
-    Contents::parse(body, header.shape, header.granularity)
+    Contents::parse(body, header.shape, header.quantisation)
 }
 
 impl<const IN: usize, const H1: usize, const H2: usize, const OUT: usize, M: Encrypted>

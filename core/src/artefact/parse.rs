@@ -62,7 +62,9 @@ impl<'a> Sealed<'a> {
     /// [`ArtefactError`] if the body is not a sequence of sections.
     pub fn untrusted_names(&self) -> Result<Option<Names<'a>>, ArtefactError> {
         match (self.header.encoding, self.signed.get(HEADER_LEN..)) {
-            (BodyEncoding::Clear, Some(body)) => section::names(body, self.header.shape),
+            (BodyEncoding::Clear, Some(body)) => {
+                section::names(body, self.header.shape, self.header.quantisation.weights)
+            }
             _ => Ok(None),
         }
     }

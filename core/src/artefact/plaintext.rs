@@ -5,7 +5,7 @@ use super::section::{broken, padding};
 use super::{ArtefactError, SectionError};
 use crate::fernet::{PlaintextReader, VerifiedToken};
 use crate::mlp::stream::{LayerStream, Source};
-use crate::mlp::{DenseRef, Facts, Granularity, LayerBytes, LayerError};
+use crate::mlp::{DenseRef, Facts, LayerBytes, LayerError, Quantisation};
 use crate::wire::copy;
 
 /// A plaintext that can be read at any position. Used as an object, so that an image holds one parser for all.
@@ -34,7 +34,8 @@ impl Plaintext for &[u8] {
 
     fn prove(&self, at: &LayerAt) -> Result<Facts, LayerError> {
         // Its arrays have the layer's lengths.
-        at.bytes(self)?.prove(at.inputs, at.outputs, at.granularity)
+        at.bytes(self)?
+            .prove(at.inputs, at.outputs, at.quantisation)
     }
 }
 
@@ -49,7 +50,7 @@ impl Plaintext for VerifiedToken<'_> {
     }
 
     fn prove(&self, layer: &LayerAt) -> Result<Facts, LayerError> {
-        layer.stream(self).prove(layer.inputs, layer.granularity)
+        layer.stream(self).prove(layer.inputs, layer.quantisation)
     }
 }
 
@@ -64,27 +65,25 @@ impl Source for PlaintextReader<'_> {
 pub(super) struct LayerAt {
     pub(super) inputs: usize,
     pub(super) outputs: usize,
-    pub(super) granularity: Granularity,
+    pub(super) quantisation: Quantisation,
     /// Biases, multipliers, shifts, weights.
     pub(super) arrays: [Span; 4],
     /// What its proof says beside.
     pub(super) facts: Facts,
 }
 
-/// None yet.
-impl Default for LayerAt {
-    fn default() -> Self {
+impl LayerAt {
+    /// None yet.
+    pub(super) fn none(quantisation: Quantisation) -> Self {
         Self {
             inputs: 0,
             outputs: 0,
-            granularity: Granularity::PerOutput,
+            quantisation,
             arrays: Default::default(),
             facts: Facts::default(),
         }
     }
-}
 
-impl LayerAt {
     /// The layer where it lies in memory.
     fn bytes<'b>(&self, body: &'b [u8]) -> Result<LayerBytes<'b>, LayerError> {
         let of = |array: Span| array.of(body).ok_or(LayerError::Length);
@@ -97,17 +96,9 @@ impl LayerAt {
         })
     }
 
-    /// [`proved`](Self::proved), if it has these widths.
+    /// [`proved`](Self::proved), without the reason why not.
     #[inline(never)] // for three layers
-    pub(super) fn sized<'b>(
-        &self,
-        body: &'b [u8],
-        inputs: usize,
-        outputs: usize,
-    ) -> Option<DenseRef<'b>> {
-        if self.inputs != inputs || self.outputs != outputs {
-            return None;
-        }
+    pub(super) fn in_memory<'b>(&self, body: &'b [u8]) -> Option<DenseRef<'b>> {
         self.proved(body).ok()
     }
 
@@ -117,7 +108,7 @@ impl LayerAt {
         DenseRef::from_proved(
             self.inputs,
             self.outputs,
-            self.granularity,
+            self.quantisation,
             bytes,
             self.facts,
         )
@@ -129,7 +120,7 @@ impl LayerAt {
         token: &'t VerifiedToken<'_>,
     ) -> LayerStream<PlaintextReader<'t>> {
         let readers = self.arrays.map(|array| token.reader_at(array.start));
-        LayerStream::new(self.outputs, self.granularity, readers)
+        LayerStream::new(self.outputs, self.quantisation, readers)
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     BodyEncoding, GOLDEN_MAX, HEADER_LEN, Header, Name, NamesSpec, Provenance, golden_logits,
 };
 use crate::fernet::{self, FernetError, FernetKey, Iv};
-use crate::mlp::{Granularity, Kernel, Network, Shape, ShapeError, packed_len};
+use crate::mlp::{Granularity, Kernel, Network, Quantisation, Shape, ShapeError, packed_len};
 use crate::record::FeatureType;
 use crate::sign::{Domain, SIGNATURE_LEN, SigningKey, sha512};
 use crate::wire::{WireError, Writer};
@@ -39,9 +39,11 @@ impl BodySpec<'_> {
     /// Length in bytes of the body: a multiple of 16.
     #[must_use]
     pub fn body_len(&self) -> usize {
+        let quantisation = self.network.quantisation();
         body_len(
             self.network.shape(),
-            self.network.granularity(),
+            quantisation.weights.bits(),
+            quantisation.granularity,
             self.golden_count,
             self.scaling.is_some(),
             self.names.map_or(0, |names| names.payload_len()),
@@ -58,7 +60,7 @@ impl BodySpec<'_> {
 pub struct Body<'o> {
     bytes: &'o [u8],
     shape: Shape,
-    granularity: Granularity,
+    quantisation: Quantisation,
 }
 
 impl<'o> Body<'o> {
@@ -130,7 +132,7 @@ pub fn write_body<'o>(
     Ok(Body {
         bytes: w.finish(),
         shape,
-        granularity: spec.network.granularity(),
+        quantisation: spec.network.quantisation(),
     })
 }
 
@@ -142,7 +144,8 @@ fn write_layers(w: &mut Writer<'_>, spec: &BodySpec<'_>) -> Result<(), SealError
             len += padded(array.len());
         }
     }
-    section_header(w, section::LAYERS_INT8, len)?;
+    let section = section::layers_of(spec.network.quantisation().weights);
+    section_header(w, section, len)?;
     w.f32(spec.logit_scale)?;
     w.zeros(12)?;
     for layer in spec.network.layers() {
@@ -201,19 +204,20 @@ pub struct Encryption<'k> {
 
 /// Length in bytes of a body: a multiple of 16.
 ///
-/// `names` is the length of the payload of the names section, 0 if there is none.
+/// `weight_bits` is [`WeightType::bits`](crate::mlp::WeightType::bits), also of a type that this build does not have; `names` is the length of the payload of the names section, 0 if there is none.
 #[must_use]
 pub const fn body_len(
     shape: Shape,
+    weight_bits: u32,
     granularity: Granularity,
     golden_count: u16,
     scaling: bool,
     names: usize,
 ) -> usize {
     let [(in1, out1), (in2, out2), (in3, out3)] = shape.layers();
-    let layers = layer_len(in1, out1, granularity)
-        + layer_len(in2, out2, granularity)
-        + layer_len(in3, out3, granularity);
+    let layers = layer_len(in1, out1, weight_bits, granularity)
+        + layer_len(in2, out2, weight_bits, granularity)
+        + layer_len(in3, out3, weight_bits, granularity);
     let policy = ALIGNMENT;
     let scaling = if scaling { 8 * in1 } else { 0 };
     section_len(ALIGNMENT + layers)
@@ -224,12 +228,17 @@ pub const fn body_len(
 }
 
 /// Biases, multipliers, shifts and weights of a layer.
-const fn layer_len(inputs: usize, outputs: usize, granularity: Granularity) -> usize {
+const fn layer_len(
+    inputs: usize,
+    outputs: usize,
+    weight_bits: u32,
+    granularity: Granularity,
+) -> usize {
     let factors = granularity.factors(outputs);
     padded(4 * outputs)
         + padded(4 * factors)
         + padded(factors)
-        + padded(packed_len(inputs, outputs))
+        + padded(packed_len(weight_bits, inputs, outputs))
 }
 
 /// All golden logits.
@@ -304,7 +313,7 @@ pub fn seal(
         signing_key: signing.key_id(),
         security_counter: claims.security_counter,
         shape: body.shape,
-        granularity: body.granularity,
+        quantisation: body.quantisation,
         feature_type: FeatureType::U8,
         body_len: length(stored.len())?,
         plaintext_len: length(body.bytes.len())?,

@@ -4,11 +4,11 @@
 use super::names::NamesAt;
 use super::plaintext::{Cursor, LayerAt, Plaintext, Span};
 use super::{ArtefactError, Names, SectionError};
-use crate::mlp::{self, Facts, Granularity, Kernel, Network, Shape, packed_len};
+use crate::mlp::{self, Facts, Kernel, Network, Quantisation, Shape, WeightType};
 
-/// Layers with 8-bit weights. Required.
+/// Layers with 8-bit weights. Required where the header names those.
 pub const LAYERS_INT8: u16 = 1;
-/// Layers with 4-bit weights. Reserved.
+/// Layers with 4-bit weights. Required where the header names those.
 pub const LAYERS_INT4: u16 = 2;
 /// Golden logits. Required.
 pub const GOLDEN: u16 = 3;
@@ -31,6 +31,17 @@ pub const fn version(section: u16) -> u16 {
     match section {
         LAYERS_INT8 => 3,
         _ => 1,
+    }
+}
+
+/// The section that layers with such weights are in.
+#[must_use]
+pub const fn layers_of(weights: WeightType) -> u16 {
+    match weights {
+        #[cfg(feature = "int8")]
+        WeightType::Int8 => LAYERS_INT8,
+        #[cfg(feature = "int4")]
+        WeightType::Int4 => LAYERS_INT4,
     }
 }
 
@@ -142,8 +153,12 @@ pub(super) struct Terms<'b> {
 }
 
 /// The names in a body of which nothing is verified.
-pub(super) fn names(body: &[u8], shape: Shape) -> Result<Option<Names<'_>>, ArtefactError> {
-    let Some(span) = Sections::split(&body)?.names else {
+pub(super) fn names(
+    body: &[u8],
+    shape: Shape,
+    weights: WeightType,
+) -> Result<Option<Names<'_>>, ArtefactError> {
+    let Some(span) = Sections::split(&body, weights)?.names else {
         return Ok(None);
     };
     Ok(NamesAt::parse(Cursor::within(&body, NAMES, span), shape)?.of(body))
@@ -154,11 +169,12 @@ impl Contents {
     pub(super) fn parse(
         body: &dyn Plaintext,
         shape: Shape,
-        granularity: Granularity,
+        quantisation: Quantisation,
     ) -> Result<Self, ArtefactError> {
-        let sections = Sections::split(body)?;
+        let sections = Sections::split(body, quantisation.weights)?;
         let at = |section, span| Cursor::within(body, section, span);
-        let (logit_scale, layers) = layers(at(LAYERS_INT8, sections.layers), shape, granularity)?;
+        let section = layers_of(quantisation.weights);
+        let (logit_scale, layers) = layers(at(section, sections.layers), shape, quantisation)?;
         let golden = golden(at(GOLDEN, sections.golden), shape)?;
         let (policy, kernel) = policy(at(REPLY_POLICY, sections.policy))?;
         if let Some(span) = sections.scaling {
@@ -199,7 +215,7 @@ impl Contents {
         features: &[u8; IN],
         logits: &mut [i32; OUT],
     ) -> Option<()> {
-        let layer = |at: usize, inputs, outputs| self.layers.get(at)?.sized(body, inputs, outputs);
+        let layer = |at: usize| self.layers.get(at)?.in_memory(body);
         mlp::logits::<IN, H1, H2, OUT>(self.kernel, layer, features, logits)
     }
 
@@ -226,7 +242,8 @@ struct Sections {
 }
 
 impl Sections {
-    fn split(body: &dyn Plaintext) -> Result<Self, ArtefactError> {
+    fn split(body: &dyn Plaintext, weights: WeightType) -> Result<Self, ArtefactError> {
+        let required = layers_of(weights);
         let mut r = Cursor::new(body);
         let (mut layers, mut golden, mut policy) = (None, None, None);
         let (mut scaling, mut names) = (None, None);
@@ -236,12 +253,14 @@ impl Sections {
             let section = r.u16()?;
             r.section = section;
             let slot = match section {
-                LAYERS_INT8 => &mut layers,
+                _ if section == required => &mut layers,
                 GOLDEN => &mut golden,
                 REPLY_POLICY => &mut policy,
                 FEATURE_SCALING => &mut scaling,
                 NAMES => &mut names,
-                LAYERS_INT4 | DETECTOR => return Err(r.fail(SectionError::Reserved)),
+                LAYERS_INT8 | LAYERS_INT4 | DETECTOR => {
+                    return Err(r.fail(SectionError::Inapplicable));
+                }
                 _ => return Err(r.fail(SectionError::Unknown)),
             };
             let version = r.u16()?;
@@ -260,7 +279,7 @@ impl Sections {
         }
         let missing = |section| broken(section, SectionError::Missing);
         Ok(Self {
-            layers: layers.ok_or(missing(LAYERS_INT8))?,
+            layers: layers.ok_or(missing(required))?,
             golden: golden.ok_or(missing(GOLDEN))?,
             policy: policy.ok_or(missing(REPLY_POLICY))?,
             scaling,
@@ -272,26 +291,30 @@ impl Sections {
 fn layers(
     mut r: Cursor<'_>,
     shape: Shape,
-    granularity: Granularity,
+    quantisation: Quantisation,
 ) -> Result<(f32, [LayerAt; 3]), ArtefactError> {
     let logit_scale = r.f32()?;
     if !(logit_scale.is_finite() && logit_scale > 0.0) {
         return Err(ArtefactError::LogitScale);
     }
     r.zeros(12)?;
-    let mut layers = [LayerAt::default(); 3];
+    let Quantisation {
+        weights,
+        granularity,
+    } = quantisation;
+    let mut layers = [LayerAt::none(quantisation); 3];
     for ((at, layer), (inputs, outputs)) in layers.iter_mut().zip(1..).zip(shape.layers()) {
         let factors = granularity.factors(outputs);
         // Widths have 16 bits: `4 * width` cannot overflow; the product saturates, which `array` refuses.
         *at = LayerAt {
             inputs,
             outputs,
-            granularity,
+            quantisation,
             arrays: [
                 array(&mut r, 4, outputs)?,
                 array(&mut r, 4, factors)?,
                 array(&mut r, 1, factors)?,
-                array(&mut r, 1, packed_len(inputs, outputs))?,
+                array(&mut r, 1, weights.packed_len(inputs, outputs))?,
             ],
             facts: Facts::default(),
         };

@@ -2,36 +2,16 @@
 
 use core::fmt;
 
-use super::packed::{self, Tile, packed_len};
+#[cfg(feature = "int4")]
+use super::nibbles::{self, Blocks};
+#[cfg(feature = "int8")]
+use super::packed::{self, Tile};
 use super::proof::{Facts, prove};
 use super::stream::Source;
-use super::{ShapeError, kernel};
+use super::{Granularity, Quantisation, ShapeError, WeightType, kernel};
 use crate::quant::{Requant, RequantError};
 
-/// How many requantisation factors a layer has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[repr(u8)]
-pub enum Granularity {
-    /// One for the whole layer.
-    PerTensor = 1,
-    /// One for each output.
-    PerOutput = 2,
-}
-
-impl Granularity {
-    /// Number of multipliers, and of shifts, in a layer with this many outputs.
-    #[must_use]
-    pub const fn factors(self, outputs: usize) -> usize {
-        match self {
-            Self::PerTensor => 1,
-            Self::PerOutput => outputs,
-        }
-    }
-}
-
-/// A layer's parameters as bytes, integers little-endian. `n` is 1 or `outputs`, after the
-/// [`Granularity`].
+/// A layer's parameters as bytes, integers little-endian. `n` is 1 or `outputs`, after the [`Granularity`].
 #[derive(Clone, Copy)]
 pub struct LayerBytes<'w> {
     /// `[outputs]` biases, `i32`, on the scale `s_x * s_w` of the accumulator.
@@ -40,7 +20,7 @@ pub struct LayerBytes<'w> {
     pub multipliers: &'w [u8],
     /// `[n]` shifts, `u8`, in `1..=62`.
     pub shifts: &'w [u8],
-    /// `[outputs][inputs]` weights, `i8`, in `[-127, 127]`, [packed](super::pack).
+    /// `[outputs][inputs]` weights, [packed](WeightType::pack).
     pub weights: &'w [u8],
 }
 
@@ -51,7 +31,7 @@ impl LayerBytes<'_> {
         mut self,
         inputs: usize,
         outputs: usize,
-        granularity: Granularity,
+        quantisation: Quantisation,
     ) -> Result<Facts, LayerError> {
         let sources: [&mut dyn Source; 4] = [
             &mut self.biases,
@@ -59,7 +39,7 @@ impl LayerBytes<'_> {
             &mut self.shifts,
             &mut self.weights,
         ];
-        prove(inputs, outputs, granularity, sources)
+        prove(inputs, outputs, quantisation, sources)
     }
 }
 
@@ -71,7 +51,7 @@ pub enum LayerError {
     Length,
     /// A slice does not begin at a multiple of four, which a kernel in assembly asks for.
     Alignment,
-    /// A weight is -128.
+    /// A weight is -128, or -8 where it has four bits.
     WeightRange {
         /// The output it belongs to.
         row: usize,
@@ -100,7 +80,7 @@ impl fmt::Display for LayerError {
         match self {
             Self::Length => f.write_str("its parameters do not have the length of its shape"),
             Self::Alignment => f.write_str("its parameters do not lie at multiples of four"),
-            Self::WeightRange { row } => write!(f, "output {row} has a weight of -128"),
+            Self::WeightRange { row } => write!(f, "output {row} has a weight out of range"),
             Self::AccumulatorBound { row } => {
                 write!(f, "output {row} could overflow its 32-bit accumulator")
             }
@@ -115,12 +95,12 @@ impl fmt::Display for LayerError {
 impl core::error::Error for LayerError {}
 
 /// A dense layer whose widths are known at run time. Its parameters are proved when it is made:
-/// lengths, weights in `[-127, 127]`, factors in range, and no accumulator that can overflow.
+/// lengths, weights in range, factors in range, and no accumulator that can overflow.
 #[derive(Clone, Copy)]
 pub struct DenseRef<'w> {
     inputs: usize,
     outputs: usize,
-    granularity: Granularity,
+    quantisation: Quantisation,
     biases: &'w [[u8; 4]],
     multipliers: &'w [[u8; 4]],
     shifts: &'w [u8],
@@ -137,11 +117,11 @@ impl<'w> DenseRef<'w> {
     pub fn new(
         inputs: usize,
         outputs: usize,
-        granularity: Granularity,
+        quantisation: Quantisation,
         bytes: LayerBytes<'w>,
     ) -> Result<Self, LayerError> {
-        let mut layer = Self::from_proved(inputs, outputs, granularity, bytes, Facts::default())?;
-        layer.facts = bytes.prove(inputs, outputs, granularity)?;
+        let mut layer = Self::from_proved(inputs, outputs, quantisation, bytes, Facts::default())?;
+        layer.facts = bytes.prove(inputs, outputs, quantisation)?;
         Ok(layer)
     }
 
@@ -153,19 +133,22 @@ impl<'w> DenseRef<'w> {
     pub(crate) fn from_proved(
         inputs: usize,
         outputs: usize,
-        granularity: Granularity,
+        quantisation: Quantisation,
         bytes: LayerBytes<'w>,
         facts: Facts,
     ) -> Result<Self, LayerError> {
-        let factors = granularity.factors(outputs);
+        let factors = quantisation.granularity.factors(outputs);
         let layer = Self {
             inputs,
             outputs,
-            granularity,
+            quantisation,
             biases: words(bytes.biases, outputs)?,
             multipliers: words(bytes.multipliers, factors)?,
             shifts: bytes.shifts,
-            weights: words(bytes.weights, packed_len(inputs, outputs) / 4)?,
+            weights: words(
+                bytes.weights,
+                quantisation.weights.packed_len(inputs, outputs) / 4,
+            )?,
             facts,
         };
         if inputs == 0 || outputs == 0 || layer.shifts.len() != factors {
@@ -202,16 +185,22 @@ impl<'w> DenseRef<'w> {
         self.outputs
     }
 
-    /// Whether a kernel for DSP instructions runs the layer in its fastest way: no sum of an odd output's products reaches
-    /// 2^23, and each output has a factor of its own whose shift is above 32. Trained layers that are exported with a scale
+    /// Whether a kernel for DSP instructions runs the layer in its fastest way: no sum of products is so large that what
+    /// shares it must be taken out on the way, and each output has a factor of its own whose shift is above 32. Trained layers that are exported with a scale
     /// for each output are so; others give the same logits, later.
     #[must_use]
     pub const fn is_fast(&self) -> bool {
         self.facts.narrow && self.facts.quick
     }
 
-    /// What a kernel may rely on.
+    /// Whether it has these widths.
     #[cfg(sealnet_dsp)]
+    pub(super) const fn has_widths(&self, inputs: usize, outputs: usize) -> bool {
+        self.inputs == inputs && self.outputs == outputs
+    }
+
+    /// What a kernel may rely on.
+    #[cfg(any(sealnet_dsp, feature = "batch"))]
     pub(crate) const fn facts(&self) -> Facts {
         self.facts
     }
@@ -219,7 +208,19 @@ impl<'w> DenseRef<'w> {
     /// One factor for the layer, or one for each output.
     #[must_use]
     pub const fn granularity(&self) -> Granularity {
-        self.granularity
+        self.quantisation.granularity
+    }
+
+    /// How fine its weights are.
+    #[must_use]
+    pub const fn weight_type(&self) -> WeightType {
+        self.quantisation.weights
+    }
+
+    /// Both.
+    #[must_use]
+    pub const fn quantisation(&self) -> Quantisation {
+        self.quantisation
     }
 
     /// The parameters as they lie in memory.
@@ -250,7 +251,7 @@ impl<'w> DenseRef<'w> {
     /// The same, as a part of a loop.
     #[inline(always)]
     pub(super) fn row_within(&self, output: usize) -> Option<Row> {
-        let factor = match self.granularity {
+        let factor = match self.quantisation.granularity {
             Granularity::PerTensor => 0,
             Granularity::PerOutput => output,
         };
@@ -261,9 +262,16 @@ impl<'w> DenseRef<'w> {
         })
     }
 
-    /// Its weights of the tile that begins with output `first`.
+    /// Its int8 weights of the tile that begins with output `first`.
+    #[cfg(feature = "int8")]
     pub(super) fn tile(&self, first: usize) -> Tile<'w> {
         packed::tile(self.inputs, self.outputs, self.weights, first)
+    }
+
+    /// Its int4 weights of no more than a tile's outputs, the first of which is `first`.
+    #[cfg(feature = "int4")]
+    pub(super) fn blocks(&self, first: usize) -> Blocks<'w> {
+        nibbles::blocks(self.inputs, self.outputs, self.weights, first)
     }
 }
 

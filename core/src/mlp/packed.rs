@@ -1,4 +1,4 @@
-//! How a layer's weights lie in memory: so that a Cortex-M4 spends least on them.
+//! How int8 weights lie in memory: so that a Cortex-M4 spends least on them.
 //!
 //! A word holds four weights, those of two outputs for two inputs. Its lower half is for the even input, its upper
 //! one for the odd input, and each half is one signed number
@@ -15,41 +15,13 @@
 //! inputs, up to a multiple of `GROUP` of them, and a column has two words for each four outputs. What lies beside the
 //! layer's inputs and outputs is zero.
 
-/// Outputs a tile.
-pub(super) const TILE: usize = 64;
+use super::weights::{BLOCK, TILE, columns};
 
-/// Inputs after which an odd output's sum must be taken out of the sum of both: `255 * 127 * 256 < 2^23`.
-pub(super) const FLUSH: usize = 256;
-
-/// Inputs that a kernel may take at once.
-pub(super) const GROUP: usize = 16;
-
-/// Outputs that lie together in a column.
-pub(super) const BLOCK: usize = 4;
 /// Words of a column that are for them.
 pub(super) const BLOCK_WORDS: usize = BLOCK / 2;
 
-/// Bytes that the weights of a layer take; `usize::MAX` if that is more than there can be.
-#[must_use]
-pub const fn packed_len(inputs: usize, outputs: usize) -> usize {
-    let column = outputs.div_ceil(BLOCK).saturating_mul(4 * BLOCK_WORDS);
-    columns(inputs).saturating_mul(column)
-}
-
-/// Columns of a tile.
-pub(super) const fn columns(inputs: usize) -> usize {
-    inputs.div_ceil(GROUP).saturating_mul(GROUP / 2)
-}
-
-/// Packs `[outputs][inputs]` weights, two's-complement bytes, into `packed`; `None` if either does not have its
-/// length.
-#[must_use]
-pub fn pack(inputs: usize, outputs: usize, weights: &[u8], packed: &mut [u8]) -> Option<()> {
-    if inputs.checked_mul(outputs) != Some(weights.len())
-        || packed_len(inputs, outputs) != packed.len()
-    {
-        return None;
-    }
+/// [`WeightType::pack`](super::WeightType::pack) of slices that have their lengths.
+pub(super) fn pack(inputs: usize, outputs: usize, weights: &[u8], packed: &mut [u8]) -> Option<()> {
     let weight = |output: usize, input: usize| {
         let within = output < outputs && input < inputs;
         let weight = weights.get(output * inputs + input).filter(|_| within);
@@ -67,14 +39,13 @@ pub fn pack(inputs: usize, outputs: usize, weights: &[u8], packed: &mut [u8]) ->
     Some(())
 }
 
-/// The `[outputs][inputs]` weights that [`pack`] has packed; `None` if either slice does not have its length.
-#[must_use]
-pub fn unpack(inputs: usize, outputs: usize, packed: &[u8], unpacked: &mut [u8]) -> Option<()> {
-    if inputs.checked_mul(outputs) != Some(unpacked.len())
-        || packed_len(inputs, outputs) != packed.len()
-    {
-        return None;
-    }
+/// [`WeightType::unpack`](super::WeightType::unpack) of slices that have their lengths.
+pub(super) fn unpack(
+    inputs: usize,
+    outputs: usize,
+    packed: &[u8],
+    unpacked: &mut [u8],
+) -> Option<()> {
     let (words, _) = packed.as_chunks();
     for (word, (output, input)) in words.iter().zip(places(inputs, outputs)) {
         for (input, both) in (input..inputs).zip(weights(*word)) {
@@ -150,8 +121,6 @@ mod tests {
         // Three outputs, three inputs.
         let weights = [1_i8, 2, 3, -4, 5, 6, 127, -127, 9].map(|weight| weight as u8);
         let mut packed = [0xA5; 64];
-        assert_eq!(pack(3, 3, &weights, &mut packed[..63]), None);
-        assert_eq!(pack(3, 3, &weights[..8], &mut packed), None);
         pack(3, 3, &weights, &mut packed).unwrap();
         let (halves, _) = packed.as_chunks();
         #[rustfmt::skip]

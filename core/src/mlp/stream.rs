@@ -2,9 +2,13 @@
 
 use zeroize::Zeroizing;
 
-use super::packed::{TILE, column_words, columns};
+#[cfg(feature = "int8")]
+use super::packed::column_words;
 use super::proof::{Facts, prove};
-use super::{Granularity, LayerError, kernel};
+#[cfg(feature = "int4")]
+use super::weights::{BLOCK, GROUP};
+use super::weights::{TILE, columns};
+use super::{LayerError, Quantisation, WeightType, kernel};
 use crate::quant::Requant;
 
 /// Gives bytes from front to back.
@@ -35,15 +39,16 @@ pub(crate) struct LayerStream<S> {
     /// Factors not yet read: one for each output, or one for the first that stays for all.
     factors: usize,
     requant: Requant,
-    /// Weights of two inputs, wiped when dropped.
-    column: Zeroizing<[[u8; 4]; TILE / 2]>,
+    weight_type: WeightType,
+    /// The weights that are taken next, wiped when dropped: of a tile for two inputs, or of a block for a group.
+    some: Zeroizing<[[u8; 4]; TILE / 2]>,
 }
 
 impl<S: Source> LayerStream<S> {
     /// A pass over a layer of `outputs` outputs; each source is at the start of its array.
     pub(crate) fn new(
         outputs: usize,
-        granularity: Granularity,
+        quantisation: Quantisation,
         [biases, multipliers, shifts, weights]: [S; 4],
     ) -> Self {
         Self {
@@ -52,9 +57,10 @@ impl<S: Source> LayerStream<S> {
             shifts,
             weights,
             outputs,
-            factors: granularity.factors(outputs),
+            factors: quantisation.granularity.factors(outputs),
             requant: Requant::from_proved(0, 1),
-            column: Zeroizing::new([[0; 4]; TILE / 2]),
+            weight_type: quantisation.weights,
+            some: Zeroizing::new([[0; 4]; TILE / 2]),
         }
     }
 
@@ -62,7 +68,7 @@ impl<S: Source> LayerStream<S> {
     pub(crate) fn prove(
         mut self,
         inputs: usize,
-        granularity: Granularity,
+        quantisation: Quantisation,
     ) -> Result<Facts, LayerError> {
         let sources: [&mut dyn Source; 4] = [
             &mut self.biases,
@@ -70,7 +76,7 @@ impl<S: Source> LayerStream<S> {
             &mut self.shifts,
             &mut self.weights,
         ];
-        prove(inputs, self.outputs, granularity, sources)
+        prove(inputs, self.outputs, quantisation, sources)
     }
 
     /// A hidden layer, proved before: `out[outputs]` activations of `input[inputs]`.
@@ -103,28 +109,44 @@ impl<S: Source> LayerStream<S> {
     #[inline(never)] // called from two places
     fn tile(&mut self, input: &[u8]) -> [[i32; 2]; TILE / 2] {
         let mut sums = [[0; 2]; TILE / 2];
-        for at in (0..2 * columns(input.len())).step_by(2) {
-            let Some(column) = self.column() else {
-                break;
-            };
-            // Every partial sum fits: the bound was proved.
-            if let Some([x0, x1]) = input.get(at..).and_then(|inputs| inputs.first_chunk()) {
-                kernel::column(column, [*x0, *x1], &mut sums);
-            } else if let Some(x0) = input.get(at) {
-                kernel::column(column, [*x0, 0], &mut sums);
-            }
-        }
+        // Every partial sum fits: the bound was proved.
+        match self.weight_type {
+            #[cfg(feature = "int8")]
+            WeightType::Int8 => self.columns(input, &mut sums),
+            #[cfg(feature = "int4")]
+            WeightType::Int4 => self.blocks(input, sums.as_flattened_mut().as_chunks_mut().0),
+        };
         self.outputs = self.outputs.saturating_sub(TILE);
         sums
     }
 
-    /// The next column of the tile.
-    #[inline(never)] // called from two loops
-    fn column(&mut self) -> Option<&[[u8; 4]]> {
+    /// Adds to a tile's sums; `None` if the weights end before.
+    #[cfg(feature = "int8")]
+    fn columns(&mut self, input: &[u8], sums: &mut [[i32; 2]]) -> Option<()> {
         let words = column_words(self.outputs);
-        let column = self.column.get_mut(..words)?;
-        self.weights.fill(column.as_flattened_mut())?;
-        Some(column)
+        for at in (0..2 * columns(input.len())).step_by(2) {
+            let column = self.some.get_mut(..words)?;
+            self.weights.fill(column.as_flattened_mut())?;
+            if let Some([x0, x1]) = input.get(at..).and_then(|inputs| inputs.first_chunk()) {
+                kernel::column(column, [*x0, *x1], sums);
+            } else if let Some(x0) = input.get(at) {
+                kernel::column(column, [*x0, 0], sums);
+            }
+        }
+        Some(())
+    }
+
+    /// The same, four outputs after four.
+    #[cfg(feature = "int4")]
+    fn blocks(&mut self, input: &[u8], sums: &mut [[i32; BLOCK]]) -> Option<()> {
+        for sums in sums.iter_mut().take(self.outputs.div_ceil(BLOCK)) {
+            for at in (0..2 * columns(input.len())).step_by(GROUP) {
+                let group = self.some.get_mut(..GROUP / 2)?;
+                self.weights.fill(group.as_flattened_mut())?;
+                kernel::block(group, input.get(at..).unwrap_or_default(), sums);
+            }
+        }
+        Some(())
     }
 
     /// The next output's accumulator, its products being summed, and the factor for it.

@@ -198,7 +198,7 @@ impl fmt::Display for RefusalCode {
                 "the model's security counter is not above the highest that the device has served"
             }
             Self::ModelUnfit => {
-                "the model is for another firmware: its shape, length or key does not fit the device"
+                "the model is for another firmware: its shape, weights, length or key do not fit the device"
             }
         })
     }

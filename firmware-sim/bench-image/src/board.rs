@@ -82,6 +82,16 @@ pub(crate) fn set_word(at: usize, value: u32) {
     unsafe { ptr::write_volatile(ptr::with_exposed_provenance_mut(MEMORY + at), value) }
 }
 
+/// Writes the byte at an offset in the memory; not beyond it.
+#[cfg(feature = "layers")]
+pub(crate) fn set_byte(at: usize, value: u8) {
+    if at >= MEMORY_LEN {
+        return;
+    }
+    // SAFETY: as above.
+    unsafe { ptr::write_volatile(ptr::with_exposed_provenance_mut(MEMORY + at), value) }
+}
+
 /// Bytes at an offset in the memory, `len` of which there are.
 pub(crate) fn bytes(at: usize, len: usize) -> &'static [u8] {
     assert!(at <= MEMORY_LEN && len <= MEMORY_LEN - at);

@@ -1,5 +1,5 @@
 //! What to do, as the board's memory holds it; see [`wire`](crate::wire).
-#![cfg_attr(feature = "portable", allow(dead_code))] // it needs less of it
+#![cfg_attr(any(feature = "portable", feature = "layers"), allow(dead_code))] // they need less of it
 
 use sealnet_firmware::shape::{CLASSES, INPUT};
 
@@ -67,7 +67,7 @@ impl Job {
 }
 
 /// Bytes at an offset; none where there cannot be so many.
-fn bytes(at: u32, len: usize) -> &'static [u8] {
+pub(crate) fn bytes(at: u32, len: usize) -> &'static [u8] {
     let at = at as usize;
     match at.checked_add(len) {
         Some(end) if end <= MEMORY_LEN => board::bytes(at, len),

@@ -1,8 +1,9 @@
 //! Runs Sealnet's network on a Cortex-M board, an image at a time, by its kernels and by plain loops, and says what each
 //! run took by the board's timer.
 //!
-//! With feature `portable` it runs the portable kernel alone. In one program with it, the compiler would have the other
-//! kernels share functions with it, and they would execute more than they do in the device's image.
+//! With feature `portable` it runs the portable kernel alone, and with feature `layers` layers of any widths, so that the
+//! kernels can be tried with every shape. In one program with those, the compiler would have the kernels share functions with
+//! them, and they would execute more than they do in the device's image.
 //!
 //! Whoever runs the board says what to do, in its memory and on the [wire].
 #![no_std]
@@ -10,13 +11,15 @@
 
 mod board;
 mod job;
-#[cfg(not(feature = "portable"))]
+#[cfg(not(any(feature = "portable", feature = "layers")))]
 mod kernels;
+#[cfg(feature = "layers")]
+mod layers;
 #[path = "../../firmware/src/memory.rs"]
 mod memory;
 #[path = "../../firmware/src/panic.rs"]
 mod panic;
-#[cfg(not(feature = "portable"))]
+#[cfg(not(any(feature = "portable", feature = "layers")))]
 mod plain;
 #[cfg(feature = "portable")]
 mod portable;
@@ -26,18 +29,20 @@ mod uart;
 #[path = "../../src/bench/wire.rs"]
 mod wire;
 
-use core::hint::black_box;
-
 use cortex_m_rt::entry;
 use embedded_io::{Read as _, Write as _};
+#[cfg(not(feature = "layers"))]
 use sealnet_core::artefact::{ArtefactError, Sealed, Verified};
+#[cfg(not(feature = "layers"))]
 use sealnet_core::sign::{HmacKey, TrustedKey};
 use sealnet_firmware::shape::{CLASSES, INPUT};
 
 use board::{Board, Timer};
 use job::Job;
-#[cfg(not(feature = "portable"))]
+#[cfg(not(any(feature = "portable", feature = "layers")))]
 use kernels::load;
+#[cfg(feature = "layers")]
+use layers::load;
 #[cfg(feature = "portable")]
 use portable::load;
 use uart::Uart;
@@ -62,22 +67,24 @@ fn main() -> ! {
         }
     };
     loop {
-        if receive(&mut port) == LOAD
-            && load(&Job::read(), ram, &mut |run| serve(&mut port, &timer, run)).is_err()
-        {
-            answer(&mut port, FAILED);
+        if receive(&mut port) == LOAD {
+            let loaded = load(&Job::read(), ram, &mut |run| serve(&mut port, &timer, run));
+            // What serves does not come back.
+            answer(&mut port, loaded.map_or(FAILED, |()| DONE));
         }
     }
 }
 
+#[cfg(not(feature = "layers"))]
 fn verified(job: &Job) -> Result<Verified<'static>, ArtefactError> {
     let signer = TrustedKey::Hmac(HmacKey::from_bytes(job.signer()));
     Sealed::parse(job.model())?.verify(&signer, 0)
 }
 
 /// What the counting itself takes is that of a call that does this.
+#[cfg(not(feature = "layers"))]
 fn nothing(features: &[u8; INPUT], logits: &mut [i32; CLASSES]) {
-    let _ = black_box((features, logits));
+    let _ = core::hint::black_box((features, logits));
 }
 
 /// Runs images whenever it is told to.

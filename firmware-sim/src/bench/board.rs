@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sealnet_core::fernet::FernetKey;
-use sealnet_core::mlp::{Granularity, Kernel, Network, unpack};
+use sealnet_core::mlp::{Granularity, Kernel, Network};
 use sealnet_core::sign::{HmacKey, SigningKey};
 
 use super::BenchError;
@@ -68,6 +68,12 @@ impl Memory {
             results,
             room,
         })
+    }
+
+    /// Length in bytes of a sealed model, in clear.
+    pub(super) const fn artefact_len(&self) -> u32 {
+        let [(_, len), ..] = self.models;
+        len
     }
 
     /// The job that runs `count` images.
@@ -157,7 +163,7 @@ impl Memory {
 }
 
 /// Tells the image something, which it must do.
-fn ask(board: &mut Machine, what: u8) -> Result<(), BenchError> {
+pub(super) fn ask(board: &mut Machine, what: u8) -> Result<(), BenchError> {
     let answer = board.exchange(&[what]);
     let answer = answer.map_err(QemuError::io("talk to the board"))?;
     match *answer {
@@ -173,6 +179,7 @@ fn sealed(network: &Network<'_>, kernel: Kernel, encrypted: bool) -> Result<Vec<
         encrypted,
         counter: 1,
         kernel,
+        weights: network.quantisation().weights,
     };
     let key = FernetKey::from_bytes([KEY; 32]);
     Ok(sample::sealed(network, 1, &key, &sealing)?)
@@ -189,7 +196,8 @@ fn plain(network: &Network<'_>) -> Vec<u8> {
         let (inputs, outputs, bytes) = (layer.inputs(), layer.outputs(), layer.bytes());
         let mut weights = vec![0; inputs * outputs];
         // Both have the layer's lengths.
-        let _ = unpack(inputs, outputs, bytes.weights, &mut weights);
+        let weight_type = layer.weight_type();
+        let _ = weight_type.unpack(inputs, outputs, bytes.weights, &mut weights);
         put(&weights);
         put(bytes.biases);
         let each = match layer.granularity() {

@@ -63,11 +63,34 @@ pub struct Traces {
     pub plain_loop: Traced,
 }
 
+/// What came out for the same network with other weights.
+#[derive(Debug, Clone, Serialize)]
+pub struct Other {
+    /// `int4` or `int8`.
+    pub weights: String,
+    /// With DSP instructions, every product, the weights in flash.
+    pub dense: Spread,
+    /// Without pairs of inputs that are zero.
+    pub skip: Spread,
+    /// What traced runs executed by the kernel `dense`.
+    pub traced_dense: Traced,
+    /// By the kernel `skip`.
+    pub traced_skip: Traced,
+    /// Bytes of flash of both kernels.
+    pub code_bytes: u64,
+    /// Bytes of the sealed model, in clear.
+    pub artefact_bytes: u32,
+}
+
 /// What came out.
 #[derive(Debug, Clone, Serialize)]
 pub struct Figures {
     /// Images that were run.
     pub images: usize,
+    /// `int8` or `int4`.
+    pub weights: String,
+    /// Bytes of the sealed model, in clear.
+    pub artefact_bytes: u32,
     /// On a Cortex-M4, the weights in flash.
     pub kernels: Kernels,
     /// Plain loops over the same weights, in the same image.
@@ -78,6 +101,8 @@ pub struct Figures {
     pub modes: Modes,
     /// What was traced.
     pub traced: Traces,
+    /// The same network with other weights.
+    pub other: Option<Other>,
     /// Bytes of flash of both kernels with DSP instructions: all functions that they call included.
     pub code_bytes: u64,
     /// The same of the portable kernel.

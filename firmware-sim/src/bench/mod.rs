@@ -12,6 +12,7 @@
 
 mod board;
 mod figures;
+mod layers;
 mod loads;
 mod trace;
 #[allow(dead_code)] // the image uses the rest
@@ -26,11 +27,12 @@ use std::time::Duration;
 
 use sealnet_core::mlp::{Kernel, Network, Shape};
 
-use crate::qemu::{Board, Code, Image, QemuError, build_bench, installed};
+use crate::qemu::{Board, Code, Image, Program, QemuError, build_bench, installed};
 use crate::sample::SampleError;
 use crate::shape::{CLASSES, INPUT, SHAPE};
 use board::{Answer, Memory};
-pub use figures::{Figures, Kernels, Mode, Modes, Spread, Traces};
+pub use figures::{Figures, Kernels, Mode, Modes, Other, Spread, Traces};
+pub use layers::{LayerBoard, LayerCase, LayerResults};
 pub use trace::{Cost, Traced};
 use trace::{Runs, What};
 use wire::Case;
@@ -38,7 +40,7 @@ use wire::Case;
 /// A network, and what it is run on.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
-    /// The network, of the shape that this build runs.
+    /// The network, of the shape that this build runs; boards are built for its weights.
     pub network: Network<'a>,
     /// `[images][input]` features.
     pub features: &'a [u8],
@@ -87,16 +89,23 @@ impl BenchError {
 
 /// All that is ready to be run.
 pub struct Bench<'a> {
-    subject: Subject<'a>,
+    main: Laid<'a>,
+    /// The same network with other weights.
+    other: Option<Laid<'a>>,
     images: usize,
-    memory: Memory,
     timeout: Duration,
-    /// The kernels with DSP instructions, and plain loops.
-    kernels: Image,
     /// The portable kernel.
     portable: Image,
     /// The same on a Cortex-M3.
     portable_m3: Image,
+}
+
+/// A subject and what runs it.
+struct Laid<'a> {
+    subject: Subject<'a>,
+    memory: Memory,
+    /// The kernels with DSP instructions, and plain loops.
+    kernels: Image,
 }
 
 /// What has come out so far.
@@ -109,40 +118,36 @@ struct Counting<'b> {
 }
 
 impl<'a> Bench<'a> {
-    /// Builds the images and seals the network; what takes long is told, a line each. No answer of a board, to some hundred
-    /// images, may take longer than `timeout`.
+    /// Builds the images and seals the networks; what takes long is told, a line each. Of `other`, the same network with other
+    /// weights, only the kernels with DSP instructions are run. No answer of a board, to some hundred images, may take longer
+    /// than `timeout`.
     ///
     /// # Errors
     /// [`BenchError`].
     pub fn ready(
         subject: Subject<'a>,
+        other: Option<Subject<'a>>,
         timeout: Duration,
         tell: &dyn Fn(&str),
     ) -> Result<Self, BenchError> {
-        let shape = subject.network.shape();
-        if shape != SHAPE {
-            return Err(BenchError::Shape(shape));
-        }
-        let images = (subject.features.len() / INPUT).min(subject.logits.len() / CLASSES);
-        if images == 0 {
-            return Err(BenchError::NoImages);
-        }
         installed()?;
+        let weights = subject.network.quantisation().weights;
+        let laid = Laid::of(subject, tell)?;
         Ok(Self {
-            subject,
-            images,
-            memory: Memory::of(&subject.network)?,
+            images: laid.images()?,
+            main: laid,
+            other: other.map(|subject| Laid::of(subject, tell)).transpose()?,
             timeout,
-            kernels: build_bench(Board::CortexM4, false, tell)?,
-            portable: build_bench(Board::CortexM4, true, tell)?,
-            portable_m3: build_bench(Board::CortexM3, true, tell)?,
+            portable: build_bench(Board::CortexM4, weights, Program::Portable, tell)?,
+            portable_m3: build_bench(Board::CortexM3, weights, Program::Portable, tell)?,
         })
     }
 
     /// Runs that [`measure`](Self::measure) tells of.
     pub fn runs(&self) -> u64 {
         // Seven of all images, and for each image of ours a call that does nothing.
-        (7 * self.images + self.streamed() + 3) as u64
+        let other = self.other.as_ref().map_or(0, |_| 2 * self.images + 1);
+        (7 * self.images + self.streamed() + 3 + other) as u64
     }
 
     /// Images for a mode that takes hundreds of times as long.
@@ -163,10 +168,12 @@ impl<'a> Bench<'a> {
             mismatches: 0,
         };
         let all = self.images;
-        let portable = counting.spread(&self.portable, (Case::Clear, Dense), all)?;
-        let portable_cortex_m3 = counting.spread(&self.portable_m3, (Case::Clear, Dense), all)?;
+        let main = &self.main;
+        let clear_dense = (Case::Clear, Dense);
+        let portable = counting.spread(main, &self.portable, clear_dense, all)?;
+        let portable_cortex_m3 = counting.spread(main, &self.portable_m3, clear_dense, all)?;
         let mut kernels =
-            |case, kernel, images| counting.spread(&self.kernels, (case, kernel), images);
+            |case, kernel, images| counting.spread(main, &main.kernels, (case, kernel), images);
         let plain_loop = kernels(Case::Plain, Dense, all)?;
         let clear = Mode {
             dense: kernels(Case::Clear, Dense, all)?,
@@ -179,6 +186,25 @@ impl<'a> Bench<'a> {
         let streamed = Mode {
             dense: kernels(Case::Streamed, Dense, self.streamed())?,
             skip: None,
+        };
+        let other = match &self.other {
+            None => None,
+            Some(other) => {
+                let mut kernels =
+                    |kernel| counting.spread(other, &other.kernels, (Case::Clear, kernel), all);
+                let (dense, skip) = (kernels(Dense)?, kernels(Skip)?);
+                let (traced, code_bytes) = self.trace_kernels(other)?;
+                let [traced_dense, traced_skip] = traced;
+                Some(Other {
+                    weights: other.weights(),
+                    dense,
+                    skip,
+                    traced_dense,
+                    traced_skip,
+                    code_bytes,
+                    artefact_bytes: other.memory.artefact_len(),
+                })
+            }
         };
         let mismatches = counting.mismatches;
         let (traced, code_bytes, portable_code_bytes) = self.trace()?;
@@ -196,6 +222,9 @@ impl<'a> Bench<'a> {
                 confidential,
                 streamed,
             },
+            weights: main.weights(),
+            artefact_bytes: main.memory.artefact_len(),
+            other,
             traced,
             code_bytes,
             portable_code_bytes,
@@ -205,46 +234,85 @@ impl<'a> Bench<'a> {
 
     /// What traced runs executed, and the flash of both kernels with DSP instructions and of the portable one.
     fn trace(&self) -> Result<(Traces, u64, u64), BenchError> {
-        let images = self.images.min(TRACED);
-        let features = self.features(0..images);
-        let traced = |image: &Image, code, what, (case, kernel)| {
-            let mut runs = Runs::new(code, what);
-            let paths = self
-                .memory
-                .trace(image, (case, kernel), features, self.timeout)?;
-            paths.iter().try_for_each(|path| runs.add(path))?;
-            Ok::<_, BenchError>(runs)
-        };
-        let code = Code::read(&self.kernels)?;
-        let kernels = |what, case| traced(&self.kernels, &code, what, case);
-        let dense = kernels(What::Dsp, (Case::Clear, Kernel::Dense))?;
-        let skip = kernels(What::Dsp, (Case::Clear, Kernel::Skip))?;
-        let plain_loop = kernels(What::Plain, (Case::Plain, Kernel::Dense))?;
-        // What these runs did not come to, such as layers of other widths, is code of the kernels too.
-        let mut functions: BTreeSet<u32> = code.named(DSP).collect();
-        functions.extend(dense.functions());
-        functions.extend(skip.functions());
-        let code_bytes = code.bytes(&functions);
+        let main = &self.main;
+        let ([dense, skip], code_bytes) = self.trace_kernels(main)?;
+        let code = Code::read(&main.kernels)?;
+        let plain = (Case::Plain, Kernel::Dense);
+        let plain_loop = self.traced(main, &main.kernels, Runs::new(&code, What::Plain), plain)?;
         let code = Code::read(&self.portable)?;
-        let portable = traced(
-            &self.portable,
-            &code,
-            What::Portable,
-            (Case::Clear, Kernel::Dense),
-        )?;
+        let runs = Runs::new(&code, What::Portable);
+        let portable = self.traced(main, &self.portable, runs, (Case::Clear, Kernel::Dense))?;
         let traces = Traces {
-            images,
-            dense: dense.average(),
-            skip: skip.average(),
+            images: self.images.min(TRACED),
+            dense,
+            skip,
             portable: portable.average(),
             plain_loop: plain_loop.average(),
         };
         Ok((traces, code_bytes, code.bytes(portable.functions())))
     }
 
+    /// What both kernels with DSP instructions executed, dense first, and the flash that they take.
+    fn trace_kernels(&self, laid: &Laid<'_>) -> Result<([Traced; 2], u64), BenchError> {
+        let code = Code::read(&laid.kernels)?;
+        let kernel = |kernel| {
+            let runs = Runs::new(&code, What::Dsp);
+            self.traced(laid, &laid.kernels, runs, (Case::Clear, kernel))
+        };
+        let (dense, skip) = (kernel(Kernel::Dense)?, kernel(Kernel::Skip)?);
+        // What these runs did not come to, such as layers of other widths, is code of the kernels too.
+        let mut functions: BTreeSet<u32> = code.named(DSP).collect();
+        functions.extend(dense.functions());
+        functions.extend(skip.functions());
+        Ok(([dense.average(), skip.average()], code.bytes(&functions)))
+    }
+
+    fn traced<'c>(
+        &self,
+        laid: &Laid<'_>,
+        image: &Image,
+        mut runs: Runs<'c>,
+        what: (Case, Kernel),
+    ) -> Result<Runs<'c>, BenchError> {
+        let features = laid.features(0..self.images.min(TRACED));
+        let paths = laid.memory.trace(image, what, features, self.timeout)?;
+        paths.iter().try_for_each(|path| runs.add(path))?;
+        Ok(runs)
+    }
+}
+
+impl<'a> Laid<'a> {
+    fn of(subject: Subject<'a>, tell: &dyn Fn(&str)) -> Result<Self, BenchError> {
+        let shape = subject.network.shape();
+        if shape != SHAPE {
+            return Err(BenchError::Shape(shape));
+        }
+        let weights = subject.network.quantisation().weights;
+        Ok(Self {
+            subject,
+            memory: Memory::of(&subject.network)?,
+            kernels: build_bench(Board::CortexM4, weights, Program::Kernels, tell)?,
+        })
+    }
+
+    /// Images that there are logits for, at least one.
+    fn images(&self) -> Result<usize, BenchError> {
+        let Subject {
+            features, logits, ..
+        } = self.subject;
+        match (features.len() / INPUT).min(logits.len() / CLASSES) {
+            0 => Err(BenchError::NoImages),
+            images => Ok(images),
+        }
+    }
+
     fn features(&self, images: Range<usize>) -> &'a [u8] {
         let bytes = images.start * INPUT..images.end * INPUT;
         self.subject.features.get(bytes).unwrap_or_default()
+    }
+
+    fn weights(&self) -> String {
+        self.subject.network.quantisation().weights.to_string()
     }
 }
 
@@ -252,6 +320,7 @@ impl Counting<'_> {
     /// Runs the first images, without the instructions of the counting itself.
     fn spread(
         &mut self,
+        laid: &Laid<'_>,
         image: &Image,
         what: (Case, Kernel),
         images: usize,
@@ -259,7 +328,7 @@ impl Counting<'_> {
         let nothing = match self.nothing {
             Some((ref of, nothing)) if *of == image.path => nothing,
             _ => {
-                let answers = self.answers(image, (Case::Nothing, Kernel::Dense), 0..1)?;
+                let answers = self.answers(laid, image, (Case::Nothing, Kernel::Dense), 0..1)?;
                 let nothing = answers.first().map_or(0, |answer| answer.instructions);
                 self.nothing = Some((image.path.clone(), nothing));
                 nothing
@@ -268,13 +337,13 @@ impl Counting<'_> {
         let half = images / 2;
         let answers = thread::scope(|scope| {
             let this = &*self;
-            let first = scope.spawn(move || this.answers(image, what, 0..half));
-            let second = this.answers(image, what, half..images);
+            let first = scope.spawn(move || this.answers(laid, image, what, 0..half));
+            let second = this.answers(laid, image, what, half..images);
             let mut answers = first.join().unwrap_or_else(|panic| resume_unwind(panic))?;
             answers.extend(second?);
             Ok::<_, BenchError>(answers)
         })?;
-        let expected = self.bench.subject.logits.chunks(CLASSES);
+        let expected = laid.subject.logits.chunks(CLASSES);
         let same = answers.iter().zip(expected);
         let same = same.filter(|(answer, expected)| answer.logits == *expected);
         self.mismatches += (images - same.count()) as u64;
@@ -291,20 +360,14 @@ impl Counting<'_> {
 
     fn answers(
         &self,
+        laid: &Laid<'_>,
         image: &Image,
         what: (Case, Kernel),
         images: Range<usize>,
     ) -> Result<Vec<Answer>, BenchError> {
-        let Bench {
-            memory, timeout, ..
-        } = self.bench;
-        memory.run(
-            image,
-            what,
-            self.bench.features(images),
-            *timeout,
-            self.done,
-        )
+        let timeout = self.bench.timeout;
+        laid.memory
+            .run(image, what, laid.features(images), timeout, self.done)
     }
 }
 
@@ -348,7 +411,7 @@ mod tests {
             features: features.as_flattened(),
             logits: logits.as_flattened(),
         };
-        let bench = Bench::ready(subject, TIMEOUT, &|_| {}).unwrap();
+        let bench = Bench::ready(subject, None, TIMEOUT, &|_| {}).unwrap();
         let done = AtomicU64::new(0);
         let tell = |runs| {
             done.fetch_add(runs, Ordering::Relaxed);

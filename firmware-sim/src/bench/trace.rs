@@ -58,7 +58,7 @@ pub(super) struct Runs<'c> {
 impl<'c> Runs<'c> {
     pub(super) fn new(code: &'c Code, what: What) -> Self {
         let ((of, name), (of_tile, tile)) = match what {
-            What::Portable => (("Network", "infer"), ("mlp::kernel", "portable")),
+            What::Portable => (("Network", "infer"), ("mlp::kernel", "sums")),
             What::Plain => (("plain", "logits"), ("plain", "sums")),
             What::Dsp => (("Contents", "logits"), ("kernel::dsp", "sums")),
         };

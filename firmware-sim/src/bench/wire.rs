@@ -3,10 +3,11 @@
 //! Bytes on the wire: [`LOAD`] first, then [`RUN`] as often as is wanted, each answered with [`DONE`] or [`FAILED`] and a zero.
 //! What to do lies at the beginning of the board's memory: a [`Job`]'s words, little-endian; offsets are in that memory.
 
-/// Loads what the job says.
+/// Loads what the job says; or runs layers, where there is their number instead of a [`Job`], and a [`LayerJob`] for each.
 pub(crate) const LOAD: u8 = b'L';
 /// Runs the images that the job says.
 pub(crate) const RUN: u8 = b'R';
+
 /// It is done.
 pub(crate) const DONE: u8 = b'd';
 /// It could not be loaded.
@@ -86,3 +87,88 @@ impl Job {
 
 /// Words of a job.
 pub(crate) const WORDS: usize = 9;
+
+/// A layer and its records.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LayerJob {
+    /// Inputs and outputs.
+    pub(crate) widths: [u32; 2],
+    /// 1 where all outputs share a factor.
+    pub(crate) per_tensor: u32,
+    /// Offsets of biases, multipliers, shifts, weights.
+    pub(crate) arrays: [u32; 4],
+    /// Offset of the records, one after the other, and how many.
+    pub(crate) records: [u32; 2],
+    /// Offset for the results: for each of [`HIDDEN`](Self::HIDDEN) the activations of each record, then, from a multiple of
+    /// four on, for each of [`OUTPUT`](Self::OUTPUT) the logits.
+    pub(crate) results: u32,
+}
+
+impl LayerJob {
+    /// Ways in which a hidden layer is run: by which [`Kernel`](sealnet_core::mlp::Kernel), and whether of features.
+    pub(crate) const HIDDEN: [(u32, bool); 3] = [(0, true), (1, true), (1, false)];
+    /// Those of an output layer, of activations.
+    pub(crate) const OUTPUT: [u32; 2] = [0, 1];
+    /// Words of it in memory.
+    pub(crate) const WORDS: usize = 10;
+
+    /// In their order in memory.
+    pub(crate) const fn words(&self) -> [u32; Self::WORDS] {
+        let Self {
+            widths: [inputs, outputs],
+            per_tensor,
+            arrays: [biases, multipliers, shifts, weights],
+            records: [records, count],
+            results,
+        } = *self;
+        [
+            inputs,
+            outputs,
+            per_tensor,
+            biases,
+            multipliers,
+            shifts,
+            weights,
+            records,
+            count,
+            results,
+        ]
+    }
+
+    /// The job of these words.
+    pub(crate) const fn of(words: [u32; Self::WORDS]) -> Self {
+        let [
+            inputs,
+            outputs,
+            per_tensor,
+            biases,
+            multipliers,
+            shifts,
+            weights,
+            records,
+            count,
+            results,
+        ] = words;
+        Self {
+            widths: [inputs, outputs],
+            per_tensor,
+            arrays: [biases, multipliers, shifts, weights],
+            records: [records, count],
+            results,
+        }
+    }
+
+    /// Bytes of the activations, up to where logits begin.
+    pub(crate) const fn hidden_len(&self) -> usize {
+        let [_, outputs] = self.widths;
+        let [_, records] = self.records;
+        (Self::HIDDEN.len() * outputs as usize * records as usize).next_multiple_of(4)
+    }
+
+    /// Bytes of all results.
+    pub(crate) const fn results_len(&self) -> usize {
+        let [_, outputs] = self.widths;
+        let [_, records] = self.records;
+        self.hidden_len() + 4 * Self::OUTPUT.len() * outputs as usize * records as usize
+    }
+}

@@ -17,18 +17,18 @@ mod session;
 
 use std::time::Duration;
 
-use sealnet_core::mlp::Kernel;
+use sealnet_core::mlp::{Kernel, WeightType};
 use serde::Serialize;
 
 use crate::client::ClientError;
 use crate::journal::Counters;
 use crate::provision::{ProvisionError, flash_image};
-use crate::qemu::{Board, Counted, Image, Mode, QemuError, build};
+use crate::qemu::{Board, Counted, Image, Mode, QemuError, build, build_for};
 use crate::sample::{self, SampleError, Sealing};
 use crate::sim::flash::SimFlash;
 use footprint::Footprint;
 
-/// What the device costs.
+/// What the device costs: with int8 weights, unless it says otherwise.
 #[derive(Debug, Clone, Serialize)]
 pub struct Budget {
     /// Bytes of flash without model: the larger image's.
@@ -47,6 +47,23 @@ pub struct Budget {
     pub inference_instructions: Modes,
     /// Instructions for a sealed request, from its first byte to the last one of its sealed answer.
     pub request_instructions: Modes,
+    /// With int4 weights, the model in flash, in clear.
+    pub int4: Int4,
+}
+
+/// What a device for int4 weights costs.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Int4 {
+    /// Bytes of flash without model.
+    pub flash_bytes: u64,
+    /// Bytes of RAM, stack included.
+    pub ram_bytes: u64,
+    /// Instructions from reset until the device waits for a request.
+    pub boot_instructions: u64,
+    /// Instructions to run the network once.
+    pub inference_instructions: u64,
+    /// Instructions for a sealed request.
+    pub request_instructions: u64,
 }
 
 /// A figure for each way of keeping a model.
@@ -121,9 +138,10 @@ impl Budget {
     /// [`BudgetError`].
     pub fn measure() -> Result<Self, BudgetError> {
         let (verify_bytes, verify_instructions) = verify(&build(BOARD, Mode::Clear)?)?;
-        let clear = Measured::of(Mode::Clear)?;
-        let confidential = Measured::of(Mode::Confidential)?;
-        let streamed = Measured::of(Mode::Streamed)?;
+        let clear = Measured::of(Mode::Clear, WeightType::Int8)?;
+        let confidential = Measured::of(Mode::Confidential, WeightType::Int8)?;
+        let streamed = Measured::of(Mode::Streamed, WeightType::Int8)?;
+        let int4 = Measured::of(Mode::Clear, WeightType::Int4)?;
         let modes = |figure: fn(&Measured) -> u64| Modes {
             clear: figure(&clear),
             confidential: figure(&confidential),
@@ -138,6 +156,13 @@ impl Budget {
             boot_instructions: modes(|mode| mode.boot),
             inference_instructions: modes(|mode| mode.inference),
             request_instructions: modes(|mode| mode.request),
+            int4: Int4 {
+                flash_bytes: int4.flash,
+                ram_bytes: int4.ram,
+                boot_instructions: int4.boot,
+                inference_instructions: int4.inference,
+                request_instructions: int4.request,
+            },
         })
     }
 
@@ -172,7 +197,8 @@ impl Budget {
         lines.push(line("stack, bytes", self.stack_bytes, None));
         let verify = format!("instructions to verify {} bytes", self.verify_bytes);
         lines.push(line(&verify, self.verify_instructions, Some(8_000_000)));
-        let boots = [Some(18_000_000), Some(45_000_000), None];
+        let clear_boot = Some(18_000_000);
+        let boots = [clear_boot, Some(45_000_000), None];
         lines.extend(modes(
             "instructions of a boot",
             self.boot_instructions,
@@ -189,18 +215,45 @@ impl Budget {
             self.request_instructions,
             none,
         ));
+        let Int4 {
+            flash_bytes,
+            ram_bytes,
+            boot_instructions,
+            inference_instructions,
+            request_instructions,
+        } = self.int4;
+        lines.extend([
+            line("flash, int4 weights, bytes", flash_bytes, kib(48)),
+            line("RAM with stack, int4, clear, bytes", ram_bytes, kib(16)),
+            line(
+                "instructions of a boot, int4, clear",
+                boot_instructions,
+                clear_boot,
+            ),
+            line(
+                "instructions of an inference, int4, clear",
+                inference_instructions,
+                None,
+            ),
+            line(
+                "instructions of a request, int4, clear",
+                request_instructions,
+                None,
+            ),
+        ]);
         lines
     }
 }
 
 impl Measured {
-    fn of(mode: Mode) -> Result<Self, BudgetError> {
-        let image = &build(BOARD, mode)?;
+    fn of(mode: Mode, weights: WeightType) -> Result<Self, BudgetError> {
+        let image = &build_for(BOARD, mode, weights)?;
         let encrypted = mode != Mode::Clear;
         let footprint = Footprint::read(image)?;
         let sealing = |counter| Sealing {
             encrypted,
             counter,
+            weights,
             ..Sealing::default()
         };
         let model = sample::model(1, &sealing(1))?;

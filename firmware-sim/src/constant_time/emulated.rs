@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sealnet_core::fernet::NONCE_LEN;
+use sealnet_core::mlp::WeightType;
 use sealnet_core::protocol::{FrameReader, Kind, MAX_PAYLOAD, frame_len, write_frame};
 use sealnet_core::sign::SIGNATURE_LEN;
 
@@ -12,14 +13,15 @@ use super::{ConstantTimeError, Part};
 use crate::client::Client;
 use crate::journal::Counters;
 use crate::provision::flash_image;
-use crate::qemu::{Board, Code, Counted, Debugged, Image, Mode, QemuError, Traced, build};
+use crate::qemu::{Board, Code, Counted, Debugged, Image, Mode, QemuError, Traced, build_for};
 use crate::sim::flash::SimFlash;
 
 /// An image and its code.
 pub(super) struct Bench {
     image: Image,
     code: Code,
-    name: &'static str,
+    weights: WeightType,
+    name: String,
 }
 
 /// A device with secrets of its own that runs, and its client.
@@ -29,15 +31,28 @@ struct Awake {
 }
 
 impl Bench {
-    pub(super) fn new(board: Board, mode: Mode) -> Result<Self, ConstantTimeError> {
-        let image = build(board, mode)?;
+    pub(super) fn new(
+        board: Board,
+        mode: Mode,
+        weights: WeightType,
+    ) -> Result<Self, ConstantTimeError> {
+        let image = build_for(board, mode, weights)?;
         let code = Code::read(&image)?;
-        let name = match mode {
+        let mode = match mode {
             Mode::Clear => "clear",
             Mode::Confidential => "confidential",
             Mode::Streamed => "streamed",
         };
-        Ok(Self { image, code, name })
+        let name = match weights {
+            WeightType::Int8 => mode.to_owned(),
+            other => format!("{mode}, {other}"),
+        };
+        Ok(Self {
+            image,
+            code,
+            weights,
+            name,
+        })
     }
 
     /// Boots devices and asks each for an answer. `done` is told of each.
@@ -46,11 +61,16 @@ impl Bench {
         devices: u64,
         mut done: impl FnMut(),
     ) -> Result<Vec<Part>, ConstantTimeError> {
-        let name = self.name;
+        let name = &self.name;
+        // A model that is decrypted as it runs has a kernel of its own.
+        let kernel = match self.image.mode {
+            Mode::Streamed => "portable kernel",
+            _ => "dense kernel",
+        };
         let mut boot = Comparison::new(format!("boot, {name}"));
         let mut answer = Comparison::new(format!("answer, {name}"));
         let mut open = Comparison::new(format!("Fernet open of a request, {name}"));
-        let mut dense = Comparison::new(format!("dense kernel, {name}"));
+        let mut dense = Comparison::new(format!("{kernel}, {name}"));
         for seed in 0..devices {
             let secrets = Secrets(seed);
             let flash = self.flash(secrets)?;
@@ -106,7 +126,7 @@ impl Bench {
         let mut signatures = Comparison::new("comparison of a model's HMAC-SHA-512, boot refused");
         for seed in 0..devices {
             let secrets = Secrets(seed);
-            let model = secrets.model(self.encrypted())?;
+            let model = secrets.model(self.encrypted(), self.weights)?;
             let differences = differences::<SIGNATURE_LEN>(seed);
             // Each boot costs as much as all of a device's tags together.
             let mut fewer = differences.iter().step_by(FEWER_SIGNATURES).peekable();
@@ -175,7 +195,7 @@ impl Bench {
     }
 
     fn flash(&self, secrets: Secrets) -> Result<SimFlash, ConstantTimeError> {
-        let model = secrets.model(self.encrypted())?;
+        let model = secrets.model(self.encrypted(), self.weights)?;
         Ok(flash_image(
             &secrets.identity()?,
             &model,

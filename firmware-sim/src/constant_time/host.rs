@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use sealnet_core::fernet::{FernetKey, Iv, binary_len, decrypt_in_place, encrypt};
-use sealnet_core::mlp::{Network, ShapeError};
+use sealnet_core::mlp::{Network, ShapeError, WeightType};
 use sealnet_core::protocol::request_len;
 use sealnet_core::sign::{Domain, HmacKey, Message, SIGNATURE_LEN, Signature, SigningKey};
 use serde::Serialize;
@@ -133,7 +133,7 @@ fn dense() -> Result<Timed, ConstantTimeError> {
     // In turn, so that neither class has the better places in memory and in the processor's caches.
     let layers: Vec<_> = (0..NETWORKS)
         .flat_map(|i| [Secrets(0), Secrets(FIRST + i)])
-        .map(Secrets::layers)
+        .map(|secrets| secrets.layers(WeightType::Int8))
         .collect();
     let networks: Result<Vec<_>, _> = layers.iter().map(network).collect();
     let networks = networks?;

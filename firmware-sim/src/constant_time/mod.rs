@@ -49,6 +49,7 @@ mod host;
 mod secrets;
 mod welch;
 
+use sealnet_core::mlp::WeightType;
 use serde::Serialize;
 
 use crate::client::ClientError;
@@ -62,7 +63,7 @@ pub use host::{Host, Timed};
 /// How much to execute.
 #[derive(Debug, Clone, Copy)]
 pub struct Extent {
-    /// Devices whose model is clear or decrypted into RAM, of each kind.
+    /// Devices whose model is clear, decrypted into RAM or of int4 weights, of each kind.
     pub devices: u64,
     /// Devices whose model is streamed, which take ten times as long.
     pub streamed: u64,
@@ -91,7 +92,7 @@ impl Extent {
     /// Devices in all.
     #[must_use]
     pub const fn all(&self) -> u64 {
-        2 * self.devices + self.streamed + self.tags + self.signatures
+        3 * self.devices + self.streamed + self.tags + self.signatures
     }
 }
 
@@ -114,8 +115,8 @@ impl Emulated {
         extent: Extent,
         mut done: impl FnMut(),
     ) -> Result<Self, ConstantTimeError> {
-        let clear = Bench::new(board, Mode::Clear)?;
-        let confidential = Bench::new(board, Mode::Confidential)?;
+        let clear = Bench::new(board, Mode::Clear, WeightType::Int8)?;
+        let confidential = Bench::new(board, Mode::Confidential, WeightType::Int8)?;
         let mut parts = vec![
             clear.tags(extent.tags, &mut done)?,
             clear.signatures(extent.signatures, &mut done)?,
@@ -123,9 +124,11 @@ impl Emulated {
         parts.extend(clear.answers(extent.devices, &mut done)?);
         parts.extend(confidential.answers(extent.devices, &mut done)?);
         if extent.streamed > 0 {
-            let streamed = Bench::new(board, Mode::Streamed)?;
+            let streamed = Bench::new(board, Mode::Streamed, WeightType::Int8)?;
             parts.extend(streamed.answers(extent.streamed, &mut done)?);
         }
+        let int4 = Bench::new(board, Mode::Clear, WeightType::Int4)?;
+        parts.extend(int4.answers(extent.devices, &mut done)?);
         let control = clear.control()?;
         Ok(Self { parts, control })
     }

@@ -2,7 +2,7 @@
 
 use sealnet_core::artefact::expand;
 use sealnet_core::fernet::{DerivationKey, FernetKey};
-use sealnet_core::mlp::{pack, packed_len};
+use sealnet_core::mlp::WeightType;
 use sealnet_core::sign::{HmacKey, SigningKey};
 
 use crate::identity::Identity;
@@ -38,19 +38,24 @@ impl Secrets {
     }
 
     /// A model for that device whose weights, biases and factors are secrets as well.
-    pub(super) fn model(self, encrypted: bool) -> Result<Vec<u8>, SampleError> {
+    pub(super) fn model(
+        self,
+        encrypted: bool,
+        weights: WeightType,
+    ) -> Result<Vec<u8>, SampleError> {
         let sealing = Sealing {
             signer: self.publisher(),
             encrypted,
+            weights,
             ..Sealing::default()
         };
         let key = FernetKey::from_bytes(self.bytes("model"));
-        sample::model_of(&self.layers(), self.0, &key, &sealing)
+        sample::model_of(&self.layers(weights), self.0, &key, &sealing)
     }
 
-    pub(super) fn layers(self) -> [Layer; 3] {
+    pub(super) fn layers(self, weights: WeightType) -> [Layer; 3] {
         [(INPUT, HIDDEN1), (HIDDEN1, HIDDEN2), (HIDDEN2, CLASSES)]
-            .map(|(inputs, outputs)| self.layer(inputs, outputs))
+            .map(|(inputs, outputs)| self.layer(inputs, outputs, weights))
     }
 
     pub(super) fn features(self) -> [u8; INPUT] {
@@ -60,15 +65,17 @@ impl Secrets {
         }
     }
 
-    fn layer(self, inputs: usize, outputs: usize) -> Layer {
+    fn layer(self, inputs: usize, outputs: usize, weight_type: WeightType) -> Layer {
+        // Bits that are left out.
+        let rest = 8 - weight_type.bits() as u8;
         let mut weights = self.vec("weights", inputs * outputs);
         for weight in &mut weights {
             // As in a network that was trained, no row's magnitudes add up to much: each model is of the same kind then.
-            *weight = (*weight as i8 >> 1) as u8;
+            *weight = (*weight as i8 >> (1 + rest)) as u8;
         }
-        let mut packed = vec![0; packed_len(inputs, outputs)];
+        let mut packed = vec![0; weight_type.packed_len(inputs, outputs)];
         // Both have their lengths.
-        let _ = pack(inputs, outputs, &weights, &mut packed);
+        let _ = weight_type.pack(inputs, outputs, &weights, &mut packed);
         let mut biases = self.vec("biases", 4 * outputs);
         for bias in biases.as_chunks_mut().0 {
             *bias = (i32::from_le_bytes(*bias) >> BIAS_SHIFT).to_le_bytes();
@@ -82,11 +89,12 @@ impl Secrets {
         let root = (inputs as f64).sqrt().log2() as u8;
         let mut shifts = self.vec("shifts", outputs);
         for shift in &mut shifts {
-            *shift = 35 + root + *shift % 5;
+            *shift = 35 + root - rest + *shift % 5;
         }
         Layer {
             inputs,
             outputs,
+            weight_type,
             biases,
             multipliers,
             shifts,

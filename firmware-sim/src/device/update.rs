@@ -83,6 +83,7 @@ impl UpdateError {
                 | ArtefactError::Signature => RefusalCode::ModelForged,
                 ArtefactError::Rollback { .. } => RefusalCode::ModelNotNewer,
                 ArtefactError::Dimensions { .. }
+                | ArtefactError::UnsupportedWeightType(_)
                 | ArtefactError::BufferTooSmall { .. }
                 | ArtefactError::ModelKey { .. } => RefusalCode::ModelUnfit,
                 _ => RefusalCode::ModelMalformed,

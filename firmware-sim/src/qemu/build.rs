@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf, absolute};
 use std::process::Command;
 use std::{env, fs};
 
+use sealnet_core::mlp::WeightType;
+
 use super::{Board, Mode, QemuError};
 use crate::shape::SHAPE;
 
@@ -19,6 +21,17 @@ pub struct Image {
     pub mode: Mode,
 }
 
+/// What an image of the bench runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// The device's kernels and plain loops.
+    Kernels,
+    /// The portable kernel.
+    Portable,
+    /// Layers of any widths.
+    Layers,
+}
+
 /// What can be built.
 #[derive(Debug, Clone, Copy)]
 struct Recipe {
@@ -28,45 +41,80 @@ struct Recipe {
     name: &'static str,
     /// The folder that it is kept in: images of different features must not overwrite each other.
     kept: &'static str,
-    /// A feature beside the board's.
+    /// A feature beside those of the board and the weights.
     feature: Option<&'static str>,
     board: Board,
     mode: Mode,
+    weights: WeightType,
 }
 
 impl Recipe {
     /// The device.
-    fn device(board: Board, mode: Mode) -> Self {
+    fn device(board: Board, mode: Mode, weights: WeightType) -> Self {
         Self {
             sources: "firmware-sim/firmware",
             name: "sealnet-image",
-            kept: mode.feature().unwrap_or("clear"),
+            kept: match (mode, weights) {
+                (Mode::Confidential, WeightType::Int4) => "confidential-int4",
+                (Mode::Confidential, _) => "confidential",
+                (_, WeightType::Int4) => "clear-int4",
+                _ => "clear",
+            },
             feature: mode.feature(),
             board,
             mode,
+            weights,
         }
     }
 
-    /// What counts the kernels' instructions, or those of the portable one.
-    fn bench(board: Board, portable: bool) -> Self {
+    fn bench(board: Board, weights: WeightType, program: Program) -> Self {
         Self {
             sources: "firmware-sim/bench-image",
             name: "sealnet-bench-image",
-            kept: if portable { "bench-portable" } else { "bench" },
-            feature: portable.then_some("portable"),
+            kept: match (program, weights) {
+                (Program::Kernels, WeightType::Int4) => "bench-int4",
+                (Program::Kernels, _) => "bench",
+                (Program::Portable, WeightType::Int4) => "bench-portable-int4",
+                (Program::Portable, _) => "bench-portable",
+                (Program::Layers, WeightType::Int4) => "bench-layers-int4",
+                (Program::Layers, _) => "bench-layers",
+            },
+            feature: match program {
+                Program::Kernels => None,
+                Program::Portable => Some("portable"),
+                Program::Layers => Some("layers"),
+            },
             board,
             mode: Mode::Clear,
+            weights,
         }
     }
 }
 
-/// Builds the image for a board, or takes the one of the last time. What takes long is said on standard error.
+/// The images' feature for models with such weights.
+const fn feature(weights: WeightType) -> &'static str {
+    match weights {
+        WeightType::Int4 => "int4",
+        _ => "int8",
+    }
+}
+
+/// Builds the image for a board that runs models with int8 weights, or takes the one of the last time. What takes long is
+/// said on standard error.
 ///
 /// # Errors
 /// [`QemuError`].
 pub fn build(board: Board, mode: Mode) -> Result<Image, QemuError> {
+    build_for(board, mode, WeightType::Int8)
+}
+
+/// The same for any weights.
+///
+/// # Errors
+/// [`QemuError`].
+pub fn build_for(board: Board, mode: Mode, weights: WeightType) -> Result<Image, QemuError> {
     // Nobody can be told that standard error is gone.
-    build_telling(board, mode, &|line| {
+    build_telling(board, mode, weights, &|line| {
         let _ = writeln!(io::stderr(), "{line}");
     })
 }
@@ -75,20 +123,26 @@ pub fn build(board: Board, mode: Mode) -> Result<Image, QemuError> {
 ///
 /// # Errors
 /// [`QemuError`].
-pub fn build_telling(board: Board, mode: Mode, tell: &dyn Fn(&str)) -> Result<Image, QemuError> {
-    make(Recipe::device(board, mode), tell)
+pub fn build_telling(
+    board: Board,
+    mode: Mode,
+    weights: WeightType,
+    tell: &dyn Fn(&str),
+) -> Result<Image, QemuError> {
+    make(Recipe::device(board, mode, weights), tell)
 }
 
-/// Builds the image that counts what the kernels execute, or the portable one, or takes that of the last time.
+/// Builds the image that runs a program of the bench, or takes that of the last time.
 ///
 /// # Errors
 /// [`QemuError`].
 pub(crate) fn build_bench(
     board: Board,
-    portable: bool,
+    weights: WeightType,
+    program: Program,
     tell: &dyn Fn(&str),
 ) -> Result<Image, QemuError> {
-    make(Recipe::bench(board, portable), tell)
+    make(Recipe::bench(board, weights, program), tell)
 }
 
 fn make(recipe: Recipe, tell: &dyn Fn(&str)) -> Result<Image, QemuError> {
@@ -104,7 +158,8 @@ fn make(recipe: Recipe, tell: &dyn Fn(&str)) -> Result<Image, QemuError> {
     if !current {
         tell(&format!("building the firmware for a {board}…"));
     }
-    let features: Vec<&str> = [Some(board.machine()), recipe.feature]
+    let weights = feature(recipe.weights);
+    let features: Vec<&str> = [Some(board.machine()), Some(weights), recipe.feature]
         .into_iter()
         .flatten()
         .collect();
@@ -132,7 +187,7 @@ fn make(recipe: Recipe, tell: &dyn Fn(&str)) -> Result<Image, QemuError> {
 
 /// Whether [`build`] has nothing to do: the image is there and none of what it was made of is newer.
 pub fn is_current(board: Board, mode: Mode) -> bool {
-    kept(Recipe::device(board, mode))
+    kept(Recipe::device(board, mode, WeightType::Int8))
 }
 
 fn kept(recipe: Recipe) -> bool {
@@ -158,7 +213,8 @@ fn kept(recipe: Recipe) -> bool {
 /// [`QemuError::Sources`] if they are not there.
 pub fn sources() -> Result<PathBuf, QemuError> {
     // The same for all.
-    sources_of(Recipe::device(Board::CortexM4, Mode::Clear))
+    let (board, mode, weights) = (Board::CortexM4, Mode::Clear, WeightType::Int8);
+    sources_of(Recipe::device(board, mode, weights))
 }
 
 fn sources_of(recipe: Recipe) -> Result<PathBuf, QemuError> {

@@ -27,8 +27,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 pub use board::{Board, Mode};
-pub(crate) use build::build_bench;
-pub use build::{Image, Toolchain, build, build_telling, is_current, sources};
+pub use build::{Image, Toolchain, build, build_for, build_telling, is_current, sources};
+pub(crate) use build::{Program, build_bench};
 pub(crate) use code::{Code, IN_FLASH};
 pub use counted::{Counted, Woken};
 pub(crate) use debug::Debugged;

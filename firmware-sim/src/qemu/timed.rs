@@ -14,7 +14,17 @@ impl Machine {
         memory: &[u8],
         timeout: Duration,
     ) -> Result<Self, QemuError> {
-        let mut machine = Self::prepare(image, memory, timeout, |_| {}, &TIMING)?;
+        Self::power_on_laid(image, memory, timeout, &TIMING)
+    }
+
+    /// The same, in the time that it takes; QEMU gets these arguments beside its own.
+    pub(crate) fn power_on_laid(
+        image: &Image,
+        memory: &[u8],
+        timeout: Duration,
+        arguments: &[&str],
+    ) -> Result<Self, QemuError> {
+        let mut machine = Self::prepare(image, memory, timeout, |_| {}, arguments)?;
         machine.monitor.run("cont", json!({}))?;
         Ok(machine)
     }

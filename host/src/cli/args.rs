@@ -8,7 +8,7 @@ use super::options::{DataOptions, KeysOption, StoreOptions};
 use super::values::{self, HexBytes, Hidden};
 use super::{
     BoardArg, GranularityArg, KernelArg, KnownData, PartArg, Place, Profile, Recipe, ReplyArg,
-    SchemeArg, TagSchemeArg,
+    SchemeArg, TagSchemeArg, WeightsArg,
 };
 
 /// `sealnet demo`
@@ -215,6 +215,9 @@ pub(crate) struct ExportArgs {
     /// Whose HMAC key signs, with --scheme hmac
     #[arg(long, value_name = "ID")]
     pub(crate) device: Option<String>,
+    /// How fine weights are; a device runs the type that it was built for
+    #[arg(long, value_enum, default_value_t = WeightsArg::Int8)]
+    pub(crate) weights: WeightsArg,
     /// How finely weights are scaled
     #[arg(long, value_enum, default_value_t = GranularityArg::PerChannel)]
     pub(crate) granularity: GranularityArg,
@@ -235,10 +238,10 @@ pub(crate) struct ExportArgs {
     /// Which kernel a Cortex-M with DSP instructions runs; both give the same answers
     #[arg(long, value_enum, default_value_t = KernelArg::Dense)]
     pub(crate) kernel: KernelArg,
-    /// Refuse if the integer network loses more than this on validation, in percentage points
-    #[arg(long, value_name = "POINTS", default_value_t = 0.2, value_parser = values::points,
-        allow_negative_numbers = true)]
-    pub(crate) max_loss: f64,
+    /// Refuse if the integer network loses more than this on validation, in percentage points [default: 0.2, with int4
+    /// weights 1]
+    #[arg(long, value_name = "POINTS", value_parser = values::points, allow_negative_numbers = true)]
+    pub(crate) max_loss: Option<f64>,
     /// Export weights that no training receipt vouches for; the sealed model says so
     #[arg(long)]
     pub(crate) unverified_weights: bool,

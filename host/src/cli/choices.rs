@@ -1,7 +1,7 @@
 //! Values on the command line that are one of a few words.
 
 use clap::ValueEnum;
-use sealnet_core::mlp::Kernel;
+use sealnet_core::mlp::{Kernel, WeightType};
 
 /// A data set that `fetch` knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -42,6 +42,24 @@ pub(crate) enum SchemeArg {
     Ed25519,
     /// HMAC-SHA-512 under one device's own key, for devices short of flash
     Hmac,
+}
+
+/// How fine weights are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WeightsArg {
+    /// 8 bits
+    Int8,
+    /// 4 bits: half the flash, some of the accuracy
+    Int4,
+}
+
+impl From<WeightsArg> for WeightType {
+    fn from(weights: WeightsArg) -> Self {
+        match weights {
+            WeightsArg::Int8 => Self::Int8,
+            WeightsArg::Int4 => Self::Int4,
+        }
+    }
 }
 
 /// How finely weights are scaled.

@@ -14,13 +14,13 @@ use sealnet::train::session::now;
 use sealnet::vault::SourceData;
 use sealnet::weights;
 use sealnet_core::artefact::{Name, Provenance, ReplyPolicy, Sealed};
-use sealnet_core::mlp::{Granularity, Kernel};
+use sealnet_core::mlp::{Granularity, Kernel, Quantisation};
 use sealnet_core::sign::{SigningKey, sha512};
 use sealnet_firmware::provision;
 use serde_json::json;
 
 use super::{Outcome, source};
-use crate::cli::{ExportArgs, GranularityArg, ReplyArg, SchemeArg};
+use crate::cli::{ExportArgs, GranularityArg, ReplyArg, SchemeArg, WeightsArg};
 use crate::ui::Ui;
 
 pub(crate) fn run(args: &ExportArgs, ui: &Ui) -> Result<Outcome> {
@@ -62,7 +62,15 @@ pub(crate) fn run(args: &ExportArgs, ui: &Ui) -> Result<Outcome> {
         GranularityArg::PerChannel => Granularity::PerOutput,
         GranularityArg::PerTensor => Granularity::PerTensor,
     };
-    let prepared = export::prepare(&network, &data.dataset, &split, granularity, args.max_loss)?;
+    let quantisation = Quantisation {
+        weights: args.weights.into(),
+        granularity,
+    };
+    let max_loss = args.max_loss.unwrap_or(match args.weights {
+        WeightsArg::Int8 => 0.2,
+        WeightsArg::Int4 => 1.0,
+    });
+    let prepared = export::prepare(&network, &data.dataset, &split, quantisation, max_loss)?;
     // Taken before it is used: whatever goes wrong from here on, no other model gets it.
     let counter = counters.issue(&signer, args.counter, args.reuse_counter)?;
     let options = SealOptions {
@@ -106,13 +114,14 @@ fn report(
     let output = args.output.display();
     let body = if args.clear { "clear" } else { "encrypted" };
     let kernel = Kernel::from(args.kernel).to_string();
+    let weights = prepared.quantised.quantisation.weights.to_string();
     let provenance = match export::provenance(receipt) {
         Provenance::SealedData(_) => "trained on sealed data",
         Provenance::UnsealedData(_) => "trained on unsealed data",
         Provenance::Unverified => "weights that no receipt vouches for",
     };
     ui.line(format!(
-        "{output}: {} bytes, {body}, kernel {kernel}, security counter {}, {provenance}",
+        "{output}: {} bytes, {weights}, {body}, kernel {kernel}, security counter {}, {provenance}",
         sealed.len(),
         counter.counter,
     ))?;
@@ -161,6 +170,7 @@ fn report(
         "artefact_bytes": sealed.len(),
         "artefact_sha512": hex::encode(sha512(&[sealed])),
         "encrypted": !args.clear,
+        "weights": weights,
         "kernel": kernel,
         "slower_layers": slower,
         "security_counter": counter.counter,

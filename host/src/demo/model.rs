@@ -2,7 +2,7 @@
 
 use sealnet_core::artefact::{Name, ReplyPolicy};
 use sealnet_core::fernet::FernetKey;
-use sealnet_core::mlp::{Granularity, Kernel};
+use sealnet_core::mlp::{Kernel, Quantisation};
 use sealnet_core::sign::SigningKey;
 use serde::Serialize;
 
@@ -117,7 +117,7 @@ impl Stage<'_> {
             &network,
             data,
             split,
-            Granularity::PerOutput,
+            Quantisation::default(),
             MAX_LOSS_POINTS,
         )?;
         let encryption = self

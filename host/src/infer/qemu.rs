@@ -49,9 +49,10 @@ impl Emulation {
             (BodyEncoding::Fernet { .. }, false) => Mode::Confidential,
             (BodyEncoding::Fernet { .. }, true) => Mode::Streamed,
         };
+        let weights = model.header().quantisation.weights;
         qemu::installed()?;
         Ok(Self {
-            image: qemu::build_telling(board, mode, &|line| progress.note(line))?,
+            image: qemu::build_telling(board, mode, weights, &|line| progress.note(line))?,
             timeout,
             log: false,
         })

@@ -7,8 +7,8 @@ use crate::train::{self, Network};
 /// What was seen.
 #[derive(Debug)]
 pub(super) struct Calibration {
-    /// The mean of each input of each layer: features 0 to 255, then activations of the real network.
-    pub(super) means: [Vec<f64>; 3],
+    /// Of each layer's inputs: features 0 to 255, then activations of the real network.
+    pub(super) inputs: [Moments; 3],
     /// Every activation of each hidden layer that is not zero, ascending, and how many there were with
     /// the zeros.
     activations: [(Vec<f32>, usize); 2],
@@ -27,9 +27,9 @@ impl Calibration {
                 "give the data that the network was trained on",
             ));
         }
-        let mut means = [vec![0.0; inputs], vec![0.0; first], vec![0.0; second]];
+        let mut moments = [inputs, first, second].map(Moments::zeros);
         let mut activations = [Vec::new(), Vec::new()];
-        let [features, hidden @ ..] = &mut means;
+        let [features, hidden @ ..] = &mut moments;
         train::for_each_batch(
             network,
             options.records,
@@ -37,10 +37,8 @@ impl Calibration {
             options.backend,
             |outputs| {
                 for ((sums, kept), values) in hidden.iter_mut().zip(&mut activations).zip(outputs) {
-                    for record in values.chunks_exact(sums.len()) {
-                        for (sum, &value) in sums.iter_mut().zip(record) {
-                            *sum += f64::from(value);
-                        }
+                    for record in values.chunks_exact(sums.means.len()) {
+                        sums.add(record);
                     }
                     kept.extend(values.iter().copied().filter(|&value| value > 0.0));
                 }
@@ -48,18 +46,16 @@ impl Calibration {
         )?;
         for &index in which {
             let record = options.records.features_of(index);
-            for (sum, &feature) in features.iter_mut().zip(record) {
-                *sum += f64::from(feature);
-            }
+            features.add(record);
         }
-        for sum in means.iter_mut().flatten() {
-            *sum /= which.len() as f64;
+        for sums in &mut moments {
+            sums.divide(which.len() as f64);
         }
         let [mut one, mut two] = activations;
         one.sort_unstable_by(f32::total_cmp);
         two.sort_unstable_by(f32::total_cmp);
         Ok(Calibration {
-            means,
+            inputs: moments,
             activations: [(one, which.len() * first), (two, which.len() * second)],
         })
     }
@@ -71,6 +67,50 @@ impl Calibration {
         let above = (*count as f64 * (1.0 - percentile / 100.0)).floor() as usize;
         let value = values.iter().rev().nth(above).or(values.first());
         value.map_or(1.0, |&value| f64::from(value))
+    }
+}
+
+/// What a layer's inputs and their squares are on average.
+#[derive(Debug, Clone)]
+pub(super) struct Moments {
+    pub(super) means: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+impl Moments {
+    fn zeros(width: usize) -> Moments {
+        Moments {
+            means: vec![0.0; width],
+            squares: vec![0.0; width],
+        }
+    }
+
+    /// Adds a record, to sums.
+    fn add<T: Copy + Into<f64>>(&mut self, values: &[T]) {
+        for ((sum, square), &value) in self.means.iter_mut().zip(&mut self.squares).zip(values) {
+            let value = value.into();
+            *sum += value;
+            *square += value * value;
+        }
+    }
+
+    fn divide(&mut self, count: f64) {
+        for sum in self.means.iter_mut().chain(&mut self.squares) {
+            *sum /= count;
+        }
+    }
+
+    /// Those of inputs that stand for `scale` each.
+    pub(super) fn over(&self, scale: f64) -> Moments {
+        Moments {
+            means: self.means.iter().map(|mean| mean / scale).collect(),
+            squares: (self.squares.iter().map(|square| square / (scale * scale))).collect(),
+        }
+    }
+
+    pub(super) fn variances(&self) -> impl Iterator<Item = f64> {
+        let moments = self.means.iter().zip(&self.squares);
+        moments.map(|(mean, square)| square - mean * mean)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The real network over integers, and its rounding.
 
-use sealnet_core::mlp::Granularity;
+use sealnet_core::mlp::Quantisation;
 
 use super::Quantised;
-use super::calibrate::Calibration;
+use super::calibrate::{Calibration, Moments};
 use super::layer::{Output, RealLayer};
 use crate::error::Result;
 use crate::train::{Layer, Network};
@@ -13,23 +13,23 @@ pub(super) fn fold(
     network: &Network,
     calibration: &Calibration,
     percentile: f64,
-    granularity: Granularity,
+    quantisation: Quantisation,
 ) -> Result<Quantised> {
     let [first, second, last] = &network.layers;
     let scale_1 = calibration.range(0, percentile) / LARGEST;
     let scale_2 = calibration.range(1, percentile) / LARGEST;
-    let [features, hidden_1, hidden_2] = &calibration.means;
+    let [features, hidden_1, hidden_2] = &calibration.inputs;
     let (first, _) =
-        over_features(first, features).quantise(granularity, Output::Hidden(scale_1))?;
+        over_features(first, features).quantise(quantisation, Output::Hidden(scale_1))?;
     let (second, _) = over_activations(second, scale_1, hidden_1)
-        .quantise(granularity, Output::Hidden(scale_2))?;
+        .quantise(quantisation, Output::Hidden(scale_2))?;
     let (last, logit_scale) =
-        over_activations(last, scale_2, hidden_2).quantise(granularity, Output::Logits)?;
+        over_activations(last, scale_2, hidden_2).quantise(quantisation, Output::Logits)?;
     let order = [&first, &second].map(|layer| (0..layer.outputs).collect());
     Ok(Quantised {
         layers: [first, second, last],
         order,
-        granularity,
+        quantisation,
         logit_scale,
         percentile,
     })
@@ -39,8 +39,8 @@ pub(super) fn fold(
 ///
 /// The offset is folded with the weights as they were before rounding, so that background, `u` = 0,
 /// carries no rounding error at all.
-fn over_features(layer: &Layer, means: &[f64]) -> RealLayer {
-    let mut real = RealLayer::scaled(layer, 1.0 / LARGEST, means.to_vec());
+fn over_features(layer: &Layer, inputs: &Moments) -> RealLayer {
+    let mut real = RealLayer::scaled(layer, 1.0 / LARGEST, inputs.clone());
     for row in layer.weights.chunks_exact(layer.outputs) {
         for (bias, &weight) in real.bias.iter_mut().zip(row) {
             *bias -= 0.5 * f64::from(weight);
@@ -50,12 +50,8 @@ fn over_features(layer: &Layer, means: &[f64]) -> RealLayer {
 }
 
 /// A later layer over activations `q` that stand for `scale·q`.
-fn over_activations(layer: &Layer, scale: f64, means: &[f64]) -> RealLayer {
-    RealLayer::scaled(
-        layer,
-        scale,
-        means.iter().map(|mean| mean / scale).collect(),
-    )
+fn over_activations(layer: &Layer, scale: f64, inputs: &Moments) -> RealLayer {
+    RealLayer::scaled(layer, scale, inputs.over(scale))
 }
 
 /// The largest feature and activation.

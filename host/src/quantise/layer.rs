@@ -1,8 +1,9 @@
 //! One layer's integers.
 
-use sealnet_core::mlp::{DenseRef, Granularity, LayerBytes, pack, packed_len, unpack};
+use sealnet_core::mlp::{DenseRef, Granularity, LayerBytes, Quantisation, WeightType};
 use sealnet_core::quant::{Requant, SHIFT_MAX, SHIFT_MIN, accumulator_bound};
 
+use super::calibrate::Moments;
 use crate::error::{Error, Result};
 use crate::train::Layer;
 
@@ -13,7 +14,9 @@ pub struct QuantisedLayer {
     pub inputs: usize,
     /// Outputs.
     pub outputs: usize,
-    /// `[outputs][inputs]` i8 in [-127, 127], packed as [`pack`] does it.
+    /// How fine the weights are.
+    pub weight_type: WeightType,
+    /// `[outputs][inputs]` weights, packed as [`WeightType::pack`] does it.
     pub weights: Vec<u8>,
     /// `[outputs]` i32.
     pub biases: Vec<u8>,
@@ -28,14 +31,14 @@ impl QuantisedLayer {
     ///
     /// # Errors
     /// [`Error::Input`] if the core refuses it.
-    pub fn view(&self, granularity: Granularity) -> Result<DenseRef<'_>> {
+    pub fn view(&self, quantisation: Quantisation) -> Result<DenseRef<'_>> {
         let bytes = LayerBytes {
             biases: &self.biases,
             multipliers: &self.multipliers,
             shifts: &self.shifts,
             weights: &self.weights,
         };
-        DenseRef::new(self.inputs, self.outputs, granularity, bytes)
+        DenseRef::new(self.inputs, self.outputs, quantisation, bytes)
             .map_err(|e| Error::input(format!("a layer cannot be quantised: {e}"), CANNOT))
     }
 
@@ -43,7 +46,8 @@ impl QuantisedLayer {
     pub fn unpacked(&self) -> Vec<u8> {
         let mut weights = vec![0; self.inputs * self.outputs];
         // Both have the lengths that their shape asks for.
-        let _ = unpack(self.inputs, self.outputs, &self.weights, &mut weights);
+        let weight_type = self.weight_type;
+        let _ = weight_type.unpack(self.inputs, self.outputs, &self.weights, &mut weights);
         weights
     }
 }
@@ -80,13 +84,13 @@ pub(super) struct RealLayer {
     weights: Vec<f64>,
     /// `[outputs]`.
     pub(super) bias: Vec<f64>,
-    /// `[inputs]`: what the integer inputs are on average.
-    means: Vec<f64>,
+    /// Of the integer inputs.
+    moments: Moments,
 }
 
 impl RealLayer {
     /// `layer` with its weights times `scale`, in order of output.
-    pub(super) fn scaled(layer: &Layer, scale: f64, means: Vec<f64>) -> RealLayer {
+    pub(super) fn scaled(layer: &Layer, scale: f64, moments: Moments) -> RealLayer {
         let (inputs, outputs) = (layer.inputs, layer.outputs);
         let weights = (0..outputs)
             .flat_map(|o| {
@@ -97,18 +101,23 @@ impl RealLayer {
             inputs,
             weights,
             bias: layer.bias.iter().map(|&bias| f64::from(bias)).collect(),
-            means,
+            moments,
         }
     }
 
     /// Rounds to integers. Returns the layer, and for logits the scale they are on (else 1).
     pub(super) fn quantise(
         &self,
-        granularity: Granularity,
+        Quantisation {
+            weights: weight_type,
+            granularity,
+        }: Quantisation,
         output: Output,
     ) -> Result<(QuantisedLayer, f32)> {
         let rows = || self.weights.chunks_exact(self.inputs).zip(&self.bias);
-        let mut scales: Vec<f64> = rows().map(|(row, &bias)| self.scale(row, bias)).collect();
+        let mut scales: Vec<f64> = rows()
+            .map(|(row, &bias)| self.scale(row, bias, weight_type))
+            .collect();
         let largest = scales.iter().copied().fold(0.0, f64::max);
         if granularity == Granularity::PerTensor {
             scales.fill(largest);
@@ -123,24 +132,25 @@ impl RealLayer {
         let mut layer = QuantisedLayer {
             inputs: self.inputs,
             outputs: self.bias.len(),
-            weights: vec![0; packed_len(self.inputs, self.bias.len())],
+            weight_type,
+            weights: vec![0; weight_type.packed_len(self.inputs, self.bias.len())],
             biases: Vec::new(),
             multipliers: Vec::new(),
             shifts: Vec::new(),
         };
         let mut all_weights = Vec::with_capacity(self.weights.len());
         for ((row, &bias), &scale) in rows().zip(&scales) {
-            let (weights, bias) = self.round(row, bias, scale);
+            let (weights, bias) = self.round(row, bias, scale, weight_type);
             all_weights.extend(weights);
             layer.biases.extend(bias.to_le_bytes());
         }
-        pack(
+        let packed = weight_type.pack(
             layer.inputs,
             layer.outputs,
             &all_weights,
             &mut layer.weights,
-        )
-        .ok_or_else(|| Error::input("a layer's rows are not all as long", CANNOT))?;
+        );
+        packed.ok_or_else(|| Error::input("a layer's rows are not all as long", CANNOT))?;
         for scale in &scales[..granularity.factors(scales.len())] {
             let requant = requant_from_real(scale / unit).ok_or_else(|| {
                 Error::input(
@@ -158,16 +168,20 @@ impl RealLayer {
         Ok((layer, scale))
     }
 
-    /// The finest scale on which a row fits: weights in [-127, 127] and no accumulator over `i32::MAX`.
-    fn scale(&self, row: &[f64], bias: f64) -> f64 {
+    /// The scale of a row: the finest on which it fits, or, where weights have four bits, the one that costs least. No
+    /// accumulator exceeds `i32::MAX` on it.
+    fn scale(&self, row: &[f64], bias: f64, weight_type: WeightType) -> f64 {
         let largest = row
             .iter()
             .fold(0.0, |largest: f64, weight| largest.max(weight.abs()));
-        let mut scale = (largest / 127.0)
-            .max(bias.abs() / f64::from(BIAS_MAX))
-            .max(SCALE_MIN);
+        let finest = (largest / f64::from(weight_type.max())).max(SCALE_MIN);
+        let best = match weight_type {
+            WeightType::Int4 => self.cheapest(row, finest, weight_type),
+            _ => finest,
+        };
+        let mut scale = best.max(bias.abs() / f64::from(BIAS_MAX));
         loop {
-            let (weights, rounded) = self.round(row, bias, scale);
+            let (weights, rounded) = self.round(row, bias, scale, weight_type);
             if accumulator_bound(weights.len(), rounded) <= i64::from(i32::MAX) {
                 return scale;
             }
@@ -175,15 +189,37 @@ impl RealLayer {
         }
     }
 
+    /// Of scales from `most` down to a part of it, on which the largest weights are clipped, the one on which rounding adds
+    /// least to the output's variance, taking inputs for independent.
+    fn cheapest(&self, row: &[f64], most: f64, weight_type: WeightType) -> f64 {
+        let max = f64::from(weight_type.max());
+        let cost = |scale: f64| -> f64 {
+            let weights = row.iter().zip(self.moments.variances());
+            weights
+                .map(|(&weight, variance)| {
+                    let error = rounded(weight, scale, max) * scale - weight;
+                    error * error * variance
+                })
+                .sum()
+        };
+        let scales = (CLIPPED..=STEPS).map(|step| most * step as f64 / STEPS as f64);
+        let costs = scales.map(|scale| (cost(scale), scale));
+        // Of equals the last, which clips least.
+        costs
+            .min_by(|(a, one), (b, other)| a.total_cmp(b).then(other.total_cmp(one)))
+            .map_or(most, |(_, scale)| scale)
+    }
+
     /// A row on a scale: weights to the nearest integer, and the bias less what that rounding adds to
     /// the output on average.
-    fn round(&self, row: &[f64], bias: f64, scale: f64) -> (Vec<u8>, i32) {
+    fn round(&self, row: &[f64], bias: f64, scale: f64, weight_type: WeightType) -> (Vec<u8>, i32) {
+        let max = f64::from(weight_type.max());
         let mut shift = 0.0;
         let weights = row
             .iter()
-            .zip(&self.means)
+            .zip(&self.moments.means)
             .map(|(&weight, &mean)| {
-                let rounded = (weight / scale).round().clamp(-127.0, 127.0);
+                let rounded = rounded(weight, scale, max);
                 shift += (rounded - weight / scale) * mean;
                 rounded as i8 as u8
             })
@@ -193,6 +229,14 @@ impl RealLayer {
     }
 }
 
+/// A weight on a scale, to the nearest integer of no more than this magnitude.
+fn rounded(weight: f64, scale: f64, max: f64) -> f64 {
+    (weight / scale).round().clamp(-max, max)
+}
+
+/// Scales that are tried where weights are clipped: from `CLIPPED / STEPS` of the one that clips none.
+const STEPS: u32 = 50;
+const CLIPPED: u32 = 20;
 /// Largest bias before mean correction: a fourth of `i32`, room for the products.
 const BIAS_MAX: i32 = 1 << 29;
 /// Below this a row is all zeros, as far as anyone can tell.

@@ -1,6 +1,6 @@
 //! From real numbers to the integer network that devices run ([`sealnet_core::mlp`]).
 //!
-//! After training, without retraining: weights to int8, symmetric, one scale for each output (or one for
+//! After training, without retraining: weights to int8 or int4, symmetric, one scale for each output (or one for
 //! each layer); hidden activations to u8, one scale a layer; biases to i32. The method, step by step:
 //!
 //! 1. `calibrate`: the real network runs over training records; the mean of every layer's inputs and
@@ -26,7 +26,7 @@ mod verify;
 pub use layer::{QuantisedLayer, requant_from_real};
 pub use verify::{Comparison, compare, integer_logits};
 
-use sealnet_core::mlp::{self, Granularity};
+use sealnet_core::mlp::{self, Quantisation};
 
 use crate::error::{Error, Result};
 use crate::train::{Backend, Network, Records};
@@ -41,8 +41,8 @@ pub struct Options<'a> {
     pub training: &'a [u32],
     /// The records that the choice between candidates is made on.
     pub validation: &'a [u32],
-    /// One weight scale for each output, or one for each layer.
-    pub granularity: Granularity,
+    /// How fine weights are, and one scale for each output or one for each layer.
+    pub quantisation: Quantisation,
     /// What computes the real network; has no influence on the result.
     pub backend: Backend,
 }
@@ -54,8 +54,8 @@ pub struct Quantised {
     pub layers: [QuantisedLayer; 3],
     /// For each unit of both hidden layers, which one of the real network it is.
     pub order: [Vec<usize>; 2],
-    /// One weight scale for each output, or one for each layer.
-    pub granularity: Granularity,
+    /// How fine weights are, and one scale for each output or one for each layer.
+    pub quantisation: Quantisation,
     /// A logit's worth in the real network: `real = logit_scale · logit`.
     pub logit_scale: f32,
     /// The share of calibration activations within the range, in percent: 100 when the range is the
@@ -64,17 +64,17 @@ pub struct Quantised {
 }
 
 impl Quantised {
-    /// The network as the integer core takes it, its invariants proved (weights in [-127, 127], no
-    /// accumulator that can overflow).
+    /// The network as the integer core takes it, its invariants proved (weights in range, no accumulator that can
+    /// overflow).
     ///
     /// # Errors
     /// [`Error::Input`] if the core refuses it.
     pub fn network(&self) -> Result<mlp::Network<'_>> {
         let [first, second, last] = &self.layers;
         let layers = [
-            first.view(self.granularity)?,
-            second.view(self.granularity)?,
-            last.view(self.granularity)?,
+            first.view(self.quantisation)?,
+            second.view(self.quantisation)?,
+            last.view(self.quantisation)?,
         ];
         mlp::Network::new(layers).map_err(|e| {
             Error::input(
@@ -94,7 +94,7 @@ pub fn quantise(network: &Network, options: &Options<'_>) -> Result<Quantised> {
     let calibration = Calibration::observe(network, options)?;
     let mut best: Option<(u64, Quantised)> = None;
     for percentile in PERCENTILES {
-        let candidate = fold::fold(network, &calibration, percentile, options.granularity)?;
+        let candidate = fold::fold(network, &calibration, percentile, options.quantisation)?;
         let comparison = compare(
             network,
             &candidate.network()?,
@@ -122,6 +122,8 @@ pub const CALIBRATION_RECORDS: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
+    use sealnet_core::mlp::{Granularity, WeightType};
+
     use super::*;
     use crate::random::{Random, Stream};
     use crate::train::{Shape, init::glorot_uniform};
@@ -155,7 +157,10 @@ mod tests {
                 records,
                 training: &which[..400],
                 validation: &which[400..],
-                granularity,
+                quantisation: Quantisation {
+                    weights: WeightType::Int8,
+                    granularity,
+                },
                 backend: Backend::detect(),
             };
             let quantised = quantise(&network, &options).unwrap();
@@ -189,7 +194,7 @@ mod tests {
             records,
             training: &which,
             validation: &which,
-            granularity: Granularity::PerOutput,
+            quantisation: Quantisation::default(),
             backend: Backend::detect(),
         };
         let shape = Shape {

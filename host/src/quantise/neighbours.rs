@@ -1,7 +1,7 @@
 //! Which hidden units lie side by side: a kernel that leaves out zeros takes inputs in pairs, so those that are zero for
 //! the same records belong together. The order of hidden units changes no logit.
 
-use sealnet_core::mlp::{Granularity, pack};
+use sealnet_core::mlp::Granularity;
 
 use super::layer::{CANNOT, QuantisedLayer};
 use super::{Quantised, Records};
@@ -17,7 +17,7 @@ pub(super) fn arrange(
     which: &[u32],
 ) -> Result<()> {
     let [first, second] = zeros(quantised, records, which)?.map(|zeros| order(&zeros));
-    let granularity = quantised.granularity;
+    let granularity = quantised.quantisation.granularity;
     for (order, new) in quantised.order.iter_mut().zip([&first, &second]) {
         *order = new.iter().map(|&unit| order[unit]).collect();
     }
@@ -135,7 +135,9 @@ impl QuantisedLayer {
                 None => row(output).to_vec(),
             })
             .collect();
-        pack(self.inputs, self.outputs, &reordered, &mut self.weights)
+        let weight_type = self.weight_type;
+        weight_type
+            .pack(self.inputs, self.outputs, &reordered, &mut self.weights)
             .ok_or_else(|| Error::input("a layer's rows are not all as long", CANNOT))?;
         let words = |bytes: &[u8]| -> Vec<u8> {
             let (words, _) = bytes.as_chunks::<4>();

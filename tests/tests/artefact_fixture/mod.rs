@@ -2,12 +2,14 @@
 //! tables, not taken from the code under test.
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part
 
+pub mod layout;
+
 use sealnet_core::artefact::{
     ArtefactError, Body, BodySpec, Claims, ColumnScaling, Encryption, Name, NamesSpec, Provenance,
     ReplyPolicy, Sealed, seal, sealed_len, write_body,
 };
 use sealnet_core::fernet::{self, FernetKey, Iv};
-use sealnet_core::mlp::{Granularity, Kernel};
+use sealnet_core::mlp::{Granularity, Kernel, Quantisation, WeightType};
 use sealnet_core::sign::{Domain, Ed25519SigningKey, HmacKey, SigningKey, sha512};
 
 use crate::model_fixture::Model;
@@ -33,26 +35,48 @@ pub enum Scheme {
 pub struct Case {
     pub scheme: Scheme,
     pub encrypted: bool,
+    pub weights: WeightType,
 }
 
-pub const CASES: [Case; 4] = [
-    Case {
-        scheme: Scheme::Hmac,
-        encrypted: false,
-    },
-    Case {
-        scheme: Scheme::Hmac,
-        encrypted: true,
-    },
-    Case {
-        scheme: Scheme::Ed25519,
-        encrypted: false,
-    },
-    Case {
-        scheme: Scheme::Ed25519,
-        encrypted: true,
-    },
+impl Case {
+    const fn new(scheme: Scheme, encrypted: bool, weights: WeightType) -> Self {
+        Self {
+            scheme,
+            encrypted,
+            weights,
+        }
+    }
+
+    /// The type of the section that such layers are in, by the format's table.
+    pub fn layers(self) -> u16 {
+        layers_section(self.weights)
+    }
+}
+
+pub const CASES: [Case; 8] = [
+    Case::new(Scheme::Hmac, false, WeightType::Int8),
+    Case::new(Scheme::Hmac, true, WeightType::Int8),
+    Case::new(Scheme::Ed25519, false, WeightType::Int8),
+    Case::new(Scheme::Ed25519, true, WeightType::Int8),
+    Case::new(Scheme::Hmac, false, WeightType::Int4),
+    Case::new(Scheme::Hmac, true, WeightType::Int4),
+    Case::new(Scheme::Ed25519, false, WeightType::Int4),
+    Case::new(Scheme::Ed25519, true, WeightType::Int4),
 ];
+
+/// Those of models with such weights.
+pub fn cases(weights: WeightType) -> impl Iterator<Item = Case> {
+    CASES
+        .into_iter()
+        .filter(move |case| case.weights == weights)
+}
+
+pub fn layers_section(weights: WeightType) -> u16 {
+    match weights {
+        WeightType::Int4 => 2,
+        _ => 1,
+    }
+}
 
 pub fn signing_key(scheme: Scheme) -> SigningKey {
     match scheme {
@@ -65,8 +89,12 @@ pub fn model_key() -> FernetKey {
     FernetKey::from_bytes([0x33; 32])
 }
 
-pub fn model() -> Model {
-    Model::random(WIDTHS, Granularity::PerOutput, 5)
+pub fn model(weights: WeightType) -> Model {
+    let quantisation = Quantisation {
+        weights,
+        granularity: Granularity::PerOutput,
+    };
+    Model::random_of(WIDTHS, quantisation, 5)
 }
 
 pub fn scaling() -> Vec<ColumnScaling> {
@@ -118,7 +146,7 @@ fn body<'b>(model: &Model, out: &'b mut Vec<u8>) -> Body<'b> {
 /// A sealed model as the exporter makes it.
 pub fn artefact(case: Case) -> Vec<u8> {
     let mut buffer = Vec::new();
-    let body = body(&model(), &mut buffer);
+    let body = body(&model(case.weights), &mut buffer);
     let claims = Claims {
         security_counter: COUNTER,
         provenance: Provenance::SealedData(RECEIPT),

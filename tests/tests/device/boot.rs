@@ -28,7 +28,12 @@ use crate::model_fixture::{Model, random_bytes};
 
 #[test]
 fn every_scheme_encoding_and_policy_boots_and_answers() {
-    let model = network(1);
+    for model in [network(1), int4_network(1)] {
+        boots_and_answers(&model);
+    }
+}
+
+fn boots_and_answers(model: &Model) {
     let features = random_bytes(784, 5);
     let logits = model.oracle(&features);
     for signing in [ed25519(), hmac()] {
@@ -44,7 +49,7 @@ fn every_scheme_encoding_and_policy_boots_and_answers() {
                     counter: 3,
                     policy,
                 }
-                .seal(&model);
+                .seal(model);
                 let identity = identity(&signing);
                 let mut machine = Machine::provision(&identity, &file, 3).unwrap();
                 let mut client = Client::new(&identity);

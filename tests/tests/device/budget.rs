@@ -28,6 +28,7 @@ fn the_device_keeps_to_its_budget() {
         // Opening, receipt and sealing take more than a million on top.
         figure + 500_000
     };
+    let int4 = budget["int4"]["inference_instructions"].as_u64().unwrap();
     for (figure, least, most) in [
         ("/flash_bytes", kib(32), flash),
         ("/ram_bytes/clear", kib(4), kib(16)),
@@ -41,6 +42,12 @@ fn the_device_keeps_to_its_budget() {
         ("/inference_instructions/confidential", 10_000, u64::MAX),
         ("/inference_instructions/streamed", 1_000_000, u64::MAX),
         // A whole request, the inference in it.
+        // With int4 weights, against the same limits.
+        ("/int4/flash_bytes", kib(32), flash),
+        ("/int4/ram_bytes", kib(4), kib(16)),
+        ("/int4/boot_instructions", 8_000_000, 18_000_000),
+        ("/int4/inference_instructions", 10_000, u64::MAX),
+        ("/int4/request_instructions", int4 + 500_000, 2_500_000),
         ("/request_instructions/clear", inference("clear"), 2_500_000),
         (
             "/request_instructions/confidential",

@@ -30,6 +30,10 @@ fn what_is_executed_does_not_depend_on_secrets() {
         ("Fernet open of a request, confidential", 5, true),
         ("dense kernel, confidential", 5, true),
         ("answer, confidential", 5, true),
+        ("boot, clear, int4", 5, false),
+        ("Fernet open of a request, clear, int4", 5, true),
+        ("dense kernel, clear, int4", 5, true),
+        ("answer, clear, int4", 5, true),
     ] {
         let part = parts.iter().find(|part| part["what"] == what);
         let part = part.unwrap_or_else(|| panic!("{what} is missing: {found}"));

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sealnet_core::fernet::decrypt_in_place;
-use sealnet_core::mlp::Granularity;
-use sealnet_firmware::client::Client;
+use sealnet_core::mlp::{Granularity, Quantisation, WeightType};
+use sealnet_core::protocol::RefusalCode;
+use sealnet_firmware::client::{Client, ClientError};
 use sealnet_firmware::journal::Counters;
 use sealnet_firmware::provision::flash_image;
-use sealnet_firmware::qemu::{Board, Image, Machine, Mode, build};
+use sealnet_firmware::qemu::{Board, Image, Machine, Mode, build_telling};
 use sealnet_firmware::sim::flash::SimFlash;
 
 use super::support::*;
@@ -29,7 +30,12 @@ impl Log {
 }
 
 fn image(board: Board, mode: Mode) -> Image {
-    build(board, mode).unwrap_or_else(|error| panic!("{error}\n{}", error.hint()))
+    image_for(board, mode, WeightType::Int8)
+}
+
+fn image_for(board: Board, mode: Mode, weights: WeightType) -> Image {
+    build_telling(board, mode, weights, &|line| eprintln!("{line}"))
+        .unwrap_or_else(|error| panic!("{error}\n{}", error.hint()))
 }
 
 fn power_on(image: &Image, flash: &[u8]) -> (Machine, Log) {
@@ -59,7 +65,7 @@ fn answers_as(model: &Model, board: Board, mode: Mode) {
         encrypted: mode != Mode::Clear,
         ..Export::default()
     };
-    let image = image(board, mode);
+    let image = image_for(board, mode, model.network().quantisation().weights);
     let file = export.seal(model);
     let flash = flash_image(&identity(&ed25519()), &file, Counters::default()).unwrap();
     let (mut machine, log) = power_on(&image, flash.bytes());
@@ -107,6 +113,41 @@ fn a_cortex_m4_answers_from_a_clear_model() {
 fn a_cortex_m4_answers_from_a_model_with_one_factor_a_layer() {
     let model = Model::random([784, 64, 64, 10], Granularity::PerTensor, 5);
     answers_as(&model, Board::CortexM4, Mode::Clear);
+}
+
+#[test]
+fn a_cortex_m4_answers_from_an_int4_model() {
+    answers_as(&int4_network(1), Board::CortexM4, Mode::Clear);
+}
+
+#[test]
+fn a_cortex_m4_answers_from_an_int4_model_with_one_factor_a_layer() {
+    let quantisation = Quantisation {
+        granularity: Granularity::PerTensor,
+        ..INT4
+    };
+    let model = Model::random_of(WIDTHS, quantisation, 5);
+    answers_as(&model, Board::CortexM4, Mode::Clear);
+}
+
+#[test]
+fn a_cortex_m4_answers_from_an_encrypted_int4_model() {
+    answers_as(&int4_network(1), Board::CortexM4, Mode::Confidential);
+}
+
+#[test]
+fn a_cortex_m4_answers_from_an_int4_model_that_stays_encrypted() {
+    answers_as(&int4_network(1), Board::CortexM4, Mode::Streamed);
+}
+
+#[test]
+fn a_cortex_m3_answers_from_an_int4_model() {
+    answers_as(&int4_network(1), Board::CortexM3, Mode::Clear);
+}
+
+#[test]
+fn a_cortex_m33_answers_from_an_int4_model() {
+    answers_as(&int4_network(1), Board::CortexM33, Mode::Clear);
 }
 
 #[test]
@@ -163,6 +204,54 @@ fn a_cortex_m4_is_updated_over_its_wire() {
     for slot in ["A", "B"] {
         let confirmed = format!("info  Confirmed {{ slot: {slot} }}");
         assert!(lines.contains(&confirmed), "{lines:?}");
+    }
+}
+
+/// A model with weights that the image was not built for: it is no forgery, it does not fit; and the old one is served on.
+#[test]
+fn an_image_takes_no_model_with_other_weights_than_its_own() {
+    let export = |counter| Export {
+        encrypted: false,
+        counter,
+        ..Export::default()
+    };
+    let [int8, int4] = [network(1), int4_network(1)];
+    for (own, other, weights, number) in [
+        (&int8, &int4, WeightType::Int8, 2),
+        (&int4, &int8, WeightType::Int4, 1),
+    ] {
+        let image = image_for(Board::CortexM4, Mode::Clear, weights);
+        let provisioned = |model: &Model| {
+            let file = export(1).seal(model);
+            flash_image(&identity(&ed25519()), &file, Counters::default()).unwrap()
+        };
+        let (mut machine, log) = power_on(&image, provisioned(own).bytes());
+        let mut client = Client::new(&identity(&ed25519()));
+        let refused = client.update(&mut machine, &export(2).seal(other), |_| {});
+        assert!(
+            matches!(&refused, Err(ClientError::Refused(refusal)) if refusal.code == RefusalCode::ModelUnfit),
+            "{refused:?}"
+        );
+        let reason = format!("UnsupportedWeightType({number})");
+        let lines = log.lines();
+        assert!(lines.iter().any(|line| line.contains(&reason)), "{lines:?}");
+        for boot in 1..=2 {
+            let features = random_bytes(784, 9);
+            let answer = client.infer(&mut machine, &features).unwrap();
+            assert_eq!(answer.logits, Some(own.oracle(&features)));
+            assert_eq!(answer.receipt.boot, boot);
+            machine.reset().unwrap();
+            client.status(&mut machine).unwrap();
+        }
+
+        // Nor does it boot one that lies in its flash.
+        let (mut machine, log) = power_on(&image, provisioned(other).bytes());
+        let mut client = Client::new(&identity(&ed25519()));
+        let status = client.status(&mut machine).unwrap();
+        assert_eq!(status.model, None);
+        let lines = log.lines();
+        let said = format!("warn  NoModel(Model({reason}))");
+        assert!(lines.contains(&said), "{lines:?}");
     }
 }
 

@@ -5,6 +5,7 @@ mod emulated;
 mod files;
 mod lives;
 mod provision;
+mod weights;
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};

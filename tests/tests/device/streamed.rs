@@ -15,14 +15,14 @@ use sealnet_firmware::sim::Machine;
 use sealnet_firmware::sim::flash::{Fault, FaultKind};
 
 use super::support::*;
-use crate::model_fixture::{Model, random_bytes};
+use crate::model_fixture::{Model, quantisations, random_bytes};
 
 #[test]
 fn it_boots_and_answers_with_the_hosts_logits_and_receipts() {
-    for granularity in [Granularity::PerOutput, Granularity::PerTensor] {
+    for quantisation in quantisations() {
         for encrypted in [true, false] {
             for signing in [ed25519(), hmac()] {
-                let model = Model::random(WIDTHS, granularity, 4);
+                let model = Model::random_of(WIDTHS, quantisation, 4);
                 let export = Export {
                     signing: signing.clone(),
                     encrypted,

@@ -5,7 +5,7 @@ use sealnet_core::artefact::{
     sealed_len, write_body,
 };
 use sealnet_core::fernet::{DerivationKey, FernetKey, Iv, decrypt_in_place, encrypt};
-use sealnet_core::mlp::{Granularity, Kernel};
+use sealnet_core::mlp::{Granularity, Kernel, Quantisation, WeightType};
 use sealnet_core::protocol::{
     Frame, FrameReader, Kind, MAX_PAYLOAD, Refusal, RefusalCode, frame_len, write_frame,
 };
@@ -25,6 +25,16 @@ pub(crate) const WIDTHS: [usize; 4] = [784, 64, 64, 10];
 
 pub(crate) fn network(seed: u64) -> Model {
     Model::random(WIDTHS, Granularity::PerOutput, seed)
+}
+
+pub(crate) const INT4: Quantisation = Quantisation {
+    weights: WeightType::Int4,
+    granularity: Granularity::PerOutput,
+};
+
+/// One with int4 weights.
+pub(crate) fn int4_network(seed: u64) -> Model {
+    Model::random_of(WIDTHS, INT4, seed)
 }
 
 pub(crate) fn ed25519() -> SigningKey {

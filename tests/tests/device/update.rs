@@ -70,7 +70,11 @@ fn steps(file: &[u8]) -> Vec<UpdateStep<'_>> {
 
 #[test]
 fn a_device_goes_from_model_to_model_and_from_slot_to_slot() {
-    let models: Vec<Model> = (1..6).map(network).collect();
+    // From int8 weights to int4 ones and back, too.
+    let models = [1, 2, 3, 4, 5].map(|seed| match seed % 2 {
+        0 => int4_network(seed),
+        _ => network(seed),
+    });
     for encrypted in [false, true] {
         let identity = identity(&ed25519());
         let first = export(1, encrypted).seal(&models[0]);

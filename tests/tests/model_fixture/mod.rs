@@ -3,14 +3,30 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use sealnet_core::mlp::{DenseRef, Granularity, LayerBytes, LayerError, Network, pack, packed_len};
+use sealnet_core::mlp::{
+    DenseRef, Granularity, LayerBytes, LayerError, Network, Quantisation, WeightType,
+};
 use sealnet_core::quant::Requant;
+
+pub const WEIGHT_TYPES: [WeightType; 2] = [WeightType::Int8, WeightType::Int4];
+pub const GRANULARITIES: [Granularity; 2] = [Granularity::PerTensor, Granularity::PerOutput];
+
+/// Every weight type with every granularity.
+pub fn quantisations() -> impl Iterator<Item = Quantisation> {
+    WEIGHT_TYPES.into_iter().flat_map(|weights| {
+        GRANULARITIES.map(|granularity| Quantisation {
+            weights,
+            granularity,
+        })
+    })
+}
 
 /// A layer that owns its numbers, as an exporter does.
 #[derive(Debug, Clone)]
 pub struct Layer {
     pub inputs: usize,
     pub outputs: usize,
+    pub weight_type: WeightType,
     pub granularity: Granularity,
     pub weights: Vec<i8>,
     pub biases: Vec<i32>,
@@ -41,11 +57,19 @@ impl Layer {
         }
     }
 
+    pub fn quantisation(&self) -> Quantisation {
+        Quantisation {
+            weights: self.weight_type,
+            granularity: self.granularity,
+        }
+    }
+
     /// The weights as they are stored; as they are if they do not have the layer's length.
     pub fn packed(&self) -> Vec<u8> {
         let bytes: Vec<u8> = self.weights.iter().map(|&w| w as u8).collect();
-        let mut packed = vec![0; packed_len(self.inputs, self.outputs)];
-        match pack(self.inputs, self.outputs, &bytes, &mut packed) {
+        let weight_type = self.weight_type;
+        let mut packed = vec![0; weight_type.packed_len(self.inputs, self.outputs)];
+        match weight_type.pack(self.inputs, self.outputs, &bytes, &mut packed) {
             Some(()) => packed,
             None => bytes,
         }
@@ -97,22 +121,40 @@ impl Model {
         Self { layers, bytes }
     }
 
-    /// Weights over the whole range, factors that keep activations in it.
+    /// Int8 weights over the whole range, factors that keep activations in it.
     pub fn random(widths: [usize; 4], granularity: Granularity, seed: u64) -> Self {
+        let weights = WeightType::Int8;
+        let quantisation = Quantisation {
+            weights,
+            granularity,
+        };
+        Self::random_of(widths, quantisation, seed)
+    }
+
+    /// Weights over the whole range of their type, factors that keep activations in it.
+    pub fn random_of(widths: [usize; 4], quantisation: Quantisation, seed: u64) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let [a, b, c, d] = widths;
+        let Quantisation {
+            weights: weight_type,
+            granularity,
+        } = quantisation;
+        let max = u32::from(weight_type.max().unsigned_abs());
+        // Sums of smaller weights are smaller: so must biases be, and factors larger.
+        let smaller = 127 / max;
         Self::new([(a, b), (b, c), (c, d)].map(|(inputs, outputs)| {
-            let factor = (1_u64 << 40) as f64 / (inputs as f64).sqrt() / 100.0;
+            let factor = (1_u64 << 40) as f64 / (inputs as f64).sqrt() / 100.0 * f64::from(smaller);
             Layer {
                 inputs,
                 outputs,
+                weight_type,
                 granularity,
                 weights: (0..inputs * outputs)
-                    .map(|_| (rng.next_u32() % 255) as i32 - 127)
+                    .map(|_| (rng.next_u32() % (2 * max + 1)) as i32 - max as i32)
                     .map(|w| w as i8)
                     .collect(),
                 biases: (0..outputs)
-                    .map(|_| (rng.next_u32() as i32) >> 14)
+                    .map(|_| (rng.next_u32() as i32 >> 14) / smaller as i32)
                     .collect(),
                 requants: (0..granularity.factors(outputs))
                     .map(|_| {
@@ -134,7 +176,7 @@ impl Model {
         DenseRef::new(
             layer.inputs,
             layer.outputs,
-            layer.granularity,
+            layer.quantisation(),
             self.bytes[n].borrow(),
         )
     }

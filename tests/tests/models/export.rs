@@ -4,7 +4,7 @@
 use sealnet::train::{Network, Recipe, Shape};
 use sealnet::weights;
 use sealnet_core::artefact::{BodyEncoding, Header, Provenance, Sealed};
-use sealnet_core::mlp::Granularity;
+use sealnet_core::mlp::{Granularity, Quantisation, WeightType};
 use sealnet_core::sign::{Scheme, sha512};
 
 use super::workspace::Workspace;
@@ -24,7 +24,7 @@ fn the_header_says_what_was_asked_for() {
     assert_eq!(made.provenance, Provenance::UnsealedData(receipt));
     assert_eq!((made.security_counter, made.scheme), (1, Scheme::Ed25519));
     assert!(matches!(made.encoding, BodyEncoding::Fernet { .. }));
-    assert_eq!(made.granularity, Granularity::PerOutput);
+    assert_eq!(made.quantisation, Quantisation::default());
     assert_eq!(made.name.as_str(), "model");
     assert_eq!(made.shape.widths(), [6, 9, 7, 3]);
     let bytes = workspace.read("model.sealed");
@@ -49,8 +49,56 @@ fn the_header_says_what_was_asked_for() {
         (9, Scheme::HmacSha512)
     );
     assert_eq!(made.encoding, BodyEncoding::Clear);
-    assert_eq!(made.granularity, Granularity::PerTensor);
+    assert_eq!(made.quantisation.granularity, Granularity::PerTensor);
+    assert_eq!(made.quantisation.weights, WeightType::Int8);
     assert_eq!(made.name.as_str(), "other");
+}
+
+/// Half the bytes, and all that reads a model reads it.
+#[test]
+fn int4_weights_make_a_smaller_model_that_answers() {
+    let workspace = Workspace::new();
+    workspace.noise();
+    workspace.done("train noise -o model.safetensors --epochs 2");
+    let export = |name: &str, options: &str| {
+        // Of noise nothing is learned: what integers lose of that is no measure.
+        workspace.json(&format!(
+            "export model.safetensors -o {name} --max-loss 100 --reply logits{options}"
+        ))
+    };
+    for (encryption, beside) in [(" --clear", 0), ("", 4)] {
+        let int8 = export("int8.sealed", encryption);
+        let int4 = export("int4.sealed", &format!(" --weights int4{encryption}"));
+        assert_eq!(
+            (&int8["weights"], &int4["weights"]),
+            (&"int8".into(), &"int4".into())
+        );
+        // Of 784-64-64-10 the weights, and what is not halved: header and signature, biases and factors, golden logits.
+        let weights = (784 * 64 + 64 * 64 + 64 * 12) as u64;
+        let [large, small] =
+            [&int8, &int4].map(|result| result["artefact_bytes"].as_u64().unwrap());
+        assert_eq!(large - small, weights / 2);
+        assert!(small <= weights / 2 + 2560 + beside, "{small}");
+        assert!(small <= large / 2 + 1280, "{small} of {large}");
+        let made = header(&workspace, "int4.sealed");
+        assert_eq!(made.quantisation.weights, WeightType::Int4);
+
+        let inspected = workspace.done("inspect int4.sealed");
+        let inspected = inspected.stdout.replace(' ', "");
+        assert!(
+            inspected.contains("weights") && inspected.contains("int4"),
+            "{inspected}"
+        );
+        // The library, the device in this process and the line that says what was made.
+        let host = workspace.json("infer int4.sealed noise --on host");
+        let sim = workspace.json("infer int4.sealed noise --on sim");
+        assert_eq!((&sim["agree"], &sim["records"]), (&30.into(), &30.into()));
+        assert_eq!(host["predictions"], sim["predictions"]);
+        let ran = workspace.done(&format!(
+            "export model.safetensors -o again.sealed --max-loss 100 --weights int4{encryption}"
+        ));
+        assert!(ran.stdout.contains(" bytes, int4, "), "{}", ran.stdout);
+    }
 }
 
 #[test]
@@ -154,10 +202,9 @@ fn unverified_weights_are_marked() {
     );
 }
 
-#[test]
-fn what_integers_cannot_hold_is_refused() {
-    let workspace = Workspace::new();
-    // All that decides is a weight a million times smaller than one on a feature that is always zero.
+/// Writes `thin.csv` and `thin.safetensors`: all that decides is a weight of 1 beside one of `large` on a feature that is
+/// always zero.
+fn thin(workspace: &Workspace, large: f32) {
     let mut text = "label,zero,a\n".to_owned();
     for index in 0..240 {
         let label = index % 2;
@@ -174,19 +221,34 @@ fn what_integers_cannot_hold_is_refused() {
     let shape = Shape::new(2, [1, 1], 2).unwrap();
     let mut network = Network::zeros(&shape);
     let [first, second, last] = &mut network.layers;
-    first.weights = vec![-1.0e6, 1.0];
-    first.bias = vec![-0.5e6];
+    first.weights = vec![-large, 1.0];
+    first.bias = vec![-0.5 * large];
     second.weights = vec![1.0];
     last.weights = vec![-1.0, 1.0];
     workspace.write(
         "thin.safetensors",
         &weights::to_safetensors(&network, &Recipe::paper()),
     );
+}
+
+#[test]
+fn what_integers_cannot_hold_is_refused() {
+    let workspace = Workspace::new();
     let export = "export thin.safetensors -o thin.sealed --unverified-weights --data thin.csv";
-    workspace.refused(export, 1, "points on validation");
-    assert!(!workspace.path("thin.sealed").exists());
-    let result = workspace.json(&format!("{export} --max-loss 100"));
-    assert!(result["validation_loss_points"].as_f64().unwrap() > 10.0);
+    // A millionth is nothing to integers of any size, a fiftieth to those of four bits.
+    thin(&workspace, 50.0);
+    let result = workspace.json(export);
+    assert_eq!(result["validation_loss_points"], 0.0);
+    std::fs::remove_file(workspace.path("thin.sealed")).unwrap();
+    for (large, weights) in [(1.0e6, "int8"), (1.0e6, "int4"), (50.0, "int4")] {
+        thin(&workspace, large);
+        let export = format!("{export} --weights {weights}");
+        workspace.refused(&export, 1, "points on validation");
+        assert!(!workspace.path("thin.sealed").exists());
+        let result = workspace.json(&format!("{export} --max-loss 100"));
+        assert!(result["validation_loss_points"].as_f64().unwrap() > 10.0);
+        std::fs::remove_file(workspace.path("thin.sealed")).unwrap();
+    }
 }
 
 #[test]

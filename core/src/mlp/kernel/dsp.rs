@@ -1,7 +1,8 @@
 //! Cortex-M with the DSP extension (M4, M7, some M33): two products an instruction.
 //!
 //! `SMLAD` multiplies both halves of two words and adds both products; `SXTB16` sign-extends the lower byte of each
-//! half. See [`packed`](super::super::packed) for what the halves are. Of the dense kernel
+//! half, and a mask cuts a nibble out of each. See [`packed`](super::super::packed) and [`nibbles`](super::super::nibbles)
+//! for what the halves are. Of the dense kernel
 //! neither the addresses nor the number of instructions depend on an input; on a weight or a factor only as far as it
 //! decides for all: see [`Facts`](super::super::Facts).
 #![allow(unsafe_code)] // assembly
@@ -20,17 +21,25 @@ macro_rules! core_with_dsp {
     };
 }
 
+#[cfg(feature = "any-width")]
+pub(in super::super) mod any;
 mod convert;
+#[cfg(feature = "int4")]
+mod int4;
+#[cfg(feature = "int8")]
+mod int8;
+#[cfg(feature = "int4")]
+mod nibbles;
+#[cfg(feature = "int8")]
 mod products;
 
 use core::mem::MaybeUninit;
-use core::{ptr, slice};
+use core::ptr;
 
-use convert::{list_bytes, list_pairs, to_i32, to_u8, widen};
-use products::{combine, listed, part, whole};
+use convert::{to_i32, to_u8, widen};
 
-use super::super::packed::{BLOCK, BLOCK_WORDS, FLUSH, GROUP, TILE, Tile, columns};
-use super::super::{DenseRef, Kernel, LayerBytes};
+use super::super::weights::{FLUSH, GROUP, TILE, columns};
+use super::super::{DenseRef, Kernel, LayerBytes, WeightType};
 
 /// Inputs as halfwords, two a word, as the weights of a word are for two; and zeros up to a whole group.
 #[repr(C, align(4))]
@@ -45,15 +54,9 @@ pub(in super::super) type Room<const N: usize> = MaybeUninit<Halves<N>>;
 impl<const N: usize> Halves<N> {
     /// Of bytes.
     pub(in super::super) fn of<'r>(bytes: &[u8; N], room: &'r mut Room<N>) -> &'r Self {
-        let halves: *mut u16 = room.as_mut_ptr().cast();
-        // SAFETY: both have room for as many as are written, and those are all.
+        // SAFETY: there is room for as many.
         unsafe {
-            if N >= GROUP {
-                widen(bytes.as_ptr(), halves, N / GROUP);
-            }
-            for (at, byte) in bytes.iter().enumerate().skip(N / GROUP * GROUP) {
-                halves.add(at).write(u16::from(*byte));
-            }
+            fill(bytes, room.as_mut_ptr().cast());
             Self::padded(room)
         }
     }
@@ -70,6 +73,24 @@ impl<const N: usize> Halves<N> {
                 halves.add(N).write_bytes(0, GROUP - 1);
             }
             &*room.as_ptr()
+        }
+    }
+}
+
+/// Writes bytes as halfwords.
+///
+/// # Safety
+/// There is room for as many, aligned to words.
+#[inline(always)]
+unsafe fn fill(bytes: &[u8], halves: *mut u16) {
+    let groups = bytes.len() / GROUP;
+    // SAFETY: as the caller says.
+    unsafe {
+        if groups > 0 {
+            widen(bytes.as_ptr(), halves, groups);
+        }
+        for (at, byte) in bytes.iter().enumerate().skip(groups * GROUP) {
+            halves.add(at).write(u16::from(*byte));
         }
     }
 }
@@ -109,13 +130,16 @@ impl Pairs {
     }
 }
 
-/// The first layer's activations.
+/// The first layer's activations; `None` if it has other widths.
 pub(in super::super) fn first<'r, const IN: usize, const OUT: usize>(
     layer: &DenseRef<'_>,
     kernel: Kernel,
     features: &[u8; IN],
     room: &'r mut Room<OUT>,
-) -> &'r Halves<OUT> {
+) -> Option<&'r Halves<OUT>> {
+    if !layer.has_widths(IN, OUT) {
+        return None;
+    }
     let mut list = MaybeUninit::<List<IN>>::uninit();
     let input = if kernel == Kernel::Skip && IN.is_multiple_of(GROUP) {
         Pairs {
@@ -129,29 +153,28 @@ pub(in super::super) fn first<'r, const IN: usize, const OUT: usize>(
         let room = unsafe { &mut *list.as_mut_ptr().cast::<Room<IN>>() };
         Pairs::of(kernel, Halves::of(features, room))
     };
-    // SAFETY: there is room for so many, and all are written.
+    // SAFETY: the layer has these widths, there is room for so many, and all are written.
     unsafe {
         activations(layer, input, room.as_mut_ptr().cast(), OUT);
-        Halves::padded(room)
+        Some(Halves::padded(room))
     }
 }
 
-/// Another hidden layer's activations.
+/// Another hidden layer's activations; `None` if it has other widths.
 pub(in super::super) fn hidden<'r, const IN: usize, const OUT: usize>(
     layer: &DenseRef<'_>,
     kernel: Kernel,
     input: &Halves<IN>,
     room: &'r mut Room<OUT>,
-) -> &'r Halves<OUT> {
-    // SAFETY: there is room for so many, and all are written.
+) -> Option<&'r Halves<OUT>> {
+    if !layer.has_widths(IN, OUT) {
+        return None;
+    }
+    let input = Pairs::of(kernel, input);
+    // SAFETY: as for the first.
     unsafe {
-        activations(
-            layer,
-            Pairs::of(kernel, input),
-            room.as_mut_ptr().cast(),
-            OUT,
-        );
-        Halves::padded(room)
+        activations(layer, input, room.as_mut_ptr().cast(), OUT);
+        Some(Halves::padded(room))
     }
 }
 
@@ -204,18 +227,31 @@ unsafe fn slowly(layer: &DenseRef<'_>, first: usize, sums: &[i32], out: *mut u16
     }
 }
 
-/// Writes the output layer's logits.
+/// Writes the output layer's logits; `None` if it has other widths.
 #[inline(never)]
 pub(in super::super) fn output<const IN: usize, const OUT: usize>(
     layer: &DenseRef<'_>,
     kernel: Kernel,
     input: &Halves<IN>,
     logits: &mut [i32; OUT],
-) {
+) -> Option<()> {
+    if !layer.has_widths(IN, OUT) {
+        return None;
+    }
+    // SAFETY: the layer has these widths.
+    unsafe { to_logits(layer, Pairs::of(kernel, input), logits) };
+    Some(())
+}
+
+/// The same.
+///
+/// # Safety
+/// The layer has as many inputs as there are, and as many outputs.
+#[inline(always)]
+unsafe fn to_logits(layer: &DenseRef<'_>, input: Pairs, logits: &mut [i32]) {
     let mut room = MaybeUninit::uninit();
-    let input = Pairs::of(kernel, input);
     for (out, first) in logits.chunks_mut(TILE).zip((0..).step_by(TILE)) {
-        // SAFETY: the layer has as many inputs.
+        // SAFETY: as the caller says.
         let sums = unsafe { sums(layer, first, input, &mut room) };
         if layer.facts().quick {
             let LayerBytes {
@@ -247,7 +283,7 @@ pub(in super::super) fn output<const IN: usize, const OUT: usize>(
 /// Sums of a tile's products, and what it takes to list some of them.
 struct Work {
     list: [[u32; 2]; LISTED + 2],
-    /// Of each two outputs that share a word those of the even one and of both; from a multiple of 64 bytes on.
+    /// What outputs have that share a word, together; from a multiple of 64 bytes on.
     both: [i32; TILE + 15],
     /// Of each output.
     each: [i32; TILE],
@@ -260,62 +296,31 @@ const LISTED: usize = 32;
 ///
 /// # Safety
 /// The layer has as many inputs as there are.
-#[inline(never)]
+#[inline(always)]
 unsafe fn sums<'s>(
     layer: &DenseRef<'_>,
     first: usize,
     input: Pairs,
     room: &'s mut MaybeUninit<Work>,
 ) -> &'s [i32] {
-    let Tile { words, stride } = layer.tile(first);
-    let blocks = stride / BLOCK_WORDS;
-    let piece = if input.kind == Kind::Skip {
+    // SAFETY: as the caller says.
+    unsafe {
+        match layer.weight_type() {
+            #[cfg(feature = "int8")]
+            WeightType::Int8 => int8::sums(layer, first, input, room),
+            #[cfg(feature = "int4")]
+            WeightType::Int4 => int4::sums(layer, first, input, room),
+        }
+    }
+}
+
+/// Columns that are taken at once.
+fn piece(layer: &DenseRef<'_>, input: Pairs) -> usize {
+    if input.kind == Kind::Skip {
         LISTED
     } else if layer.facts().narrow {
         input.columns
     } else {
         FLUSH / 2
-    };
-    let work = room.as_mut_ptr();
-    let mut done = 0;
-    // SAFETY: the tile has so many columns of `stride` words, an even number; all words are aligned, as the layer says. Two
-    // sums are written for each word of a column.
-    unsafe {
-        let each = (&raw mut (*work).each).cast::<i32>();
-        let both = (&raw mut (*work).both).cast::<i32>();
-        // What is no four blocks begins amid a turn of the loop.
-        let both = both.byte_add(both.addr().wrapping_neg() % 64);
-        let both = both.add(blocks.wrapping_neg() % 4 * BLOCK);
-        while done < input.columns {
-            let count = piece.min(input.columns - done);
-            let words = words.as_ptr().cast::<u32>().add(done * stride);
-            let pairs = input.at.cast::<u32>().add(done);
-            let groups = count / (GROUP / 2);
-            let (list, end) = match input.kind {
-                Kind::Dense => {
-                    if stride == TILE / 2 {
-                        whole(words, pairs, groups, each, blocks, done);
-                    } else {
-                        part(words, pairs, groups, each, blocks, done, 4 * stride);
-                    }
-                    done += count;
-                    continue;
-                }
-                Kind::Skip => {
-                    let list = (&raw mut (*work).list).cast();
-                    (list, list_pairs(pairs, count, words, 4 * stride, list))
-                }
-                Kind::SkipBytes => {
-                    let bytes = input.at.add(2 * done);
-                    let end = bytes.add(2 * count);
-                    let list = input.list;
-                    (list, list_bytes(bytes, end, words, 4 * stride, list))
-                }
-            };
-            listed(list, end, both, blocks);
-            combine(both, each, blocks, done);
-            done += count;
-        }
-        slice::from_raw_parts(each, 2 * stride)
     }
 }

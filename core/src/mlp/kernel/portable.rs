@@ -1,6 +1,7 @@
-//! The reference kernel: plain Rust for any target.
+//! The reference kernel of int8 weights: plain Rust for any target.
 
-use super::super::packed::{BLOCK, BLOCK_WORDS, FLUSH, TILE, Tile, weights};
+use super::super::packed::{BLOCK_WORDS, Tile, weights};
+use super::super::weights::{BLOCK, FLUSH, TILE};
 
 /// Of each word of a block what its lower bytes come to, and its halves.
 type Pieces = [i32; 2 * BLOCK_WORDS];

@@ -17,7 +17,7 @@ use std::vec::Vec;
 
 use zeroize::{Zeroize, Zeroizing};
 
-use super::super::{DenseRef, HostKernel, Kernel, unpack};
+use super::super::{DenseRef, HostKernel, Kernel};
 
 /// Outputs a vector.
 const LANES: usize = 16;
@@ -47,6 +47,8 @@ enum Vectors {
 struct Tile {
     /// How many.
     vectors: usize,
+    /// Whether all shifts are above 32.
+    quick: bool,
     /// `[groups][vectors]`, each of what a kernel takes for a group and a vector.
     weights: Zeroizing<Vec<Line>>,
     /// For each vector.
@@ -114,7 +116,9 @@ impl Packed {
         };
         let (inputs, outputs) = (layer.inputs(), layer.outputs());
         let mut weights = Zeroizing::new(vec![0; inputs.checked_mul(outputs)?]);
-        unpack(inputs, outputs, layer.bytes().weights, &mut weights)?;
+        let packed = layer.bytes().weights;
+        let weight_type = layer.weight_type();
+        weight_type.unpack(inputs, outputs, packed, &mut weights)?;
         let weight = |output: usize, input: usize| {
             let within = output < outputs && input < inputs;
             let weight = weights.get(output * inputs + input).filter(|_| within);
@@ -138,6 +142,7 @@ impl Packed {
             }
             tiles.push(Tile {
                 vectors: width,
+                quick: layer.facts().quick,
                 weights: Zeroizing::new(lines),
                 rows: Zeroizing::new(outputs.map(|first| Rows::of(layer, first)).collect()),
             });

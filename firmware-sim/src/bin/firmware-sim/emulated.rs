@@ -11,10 +11,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clap::Args;
-use sealnet_core::protocol::{FrameReader, MAX_PAYLOAD};
+use clap::{Args, ValueEnum};
+use sealnet_core::artefact::Sealed;
+use sealnet_core::mlp::WeightType;
+use sealnet_core::protocol::{FrameReader, MAX_PAYLOAD, SlotName};
 use sealnet_firmware::client::{Client, ClientError, status};
 use sealnet_firmware::identity::Identity;
+use sealnet_firmware::journal::Journal;
+use sealnet_firmware::layout::{JOURNAL, SLOT_A, SLOT_B, SLOT_LEN};
 use sealnet_firmware::qemu::{
     Board, Image, Machine, Memory, Mode, QemuError, build_telling, installed,
 };
@@ -35,22 +39,51 @@ pub(crate) struct Emulated {
     /// With --on qemu: how many seconds an answer may take [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: Option<u64>,
+    /// With --on qemu: what weights the firmware is built for; it refuses models with others [default: those of the model that
+    /// boots, or int8]
+    #[arg(long, value_enum)]
+    weights: Option<WeightsArg>,
+}
+
+/// How fine weights are.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum WeightsArg {
+    /// 8 bits
+    Int8,
+    /// 4 bits
+    Int4,
+}
+
+/// The weights that the model claims to have that boots; none if there is no such model.
+fn claimed(flash: &SimFlash) -> Option<WeightType> {
+    let mut flash = SimFlash::new(flash.bytes().to_vec());
+    let (mapped, region) = flash.split(JOURNAL);
+    let start = match Journal::open(region).ok()?.slots().active {
+        SlotName::A => SLOT_A,
+        SlotName::B => SLOT_B,
+    };
+    let sealed = Sealed::parse_prefix(mapped.get(start..start + SLOT_LEN)?).ok()?;
+    Some(sealed.untrusted_header().quantisation.weights)
 }
 
 impl Emulated {
     /// Refuses options that would do nothing.
     pub(crate) fn is_asked_for(&self, on: Place) -> Result<(), Failure> {
-        match (on, self.board, self.timeout) {
-            (Place::Sim, Some(_), _) => Err(Failure::NoBoard("--board")),
-            (Place::Sim, _, Some(_)) => Err(Failure::NoBoard("--timeout")),
+        let given = [
+            ("--board", self.board.is_some()),
+            ("--timeout", self.timeout.is_some()),
+            ("--weights", self.weights.is_some()),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            Some((option, _)) if on == Place::Sim => Err(Failure::NoBoard(option)),
             _ => Ok(()),
         }
     }
 
     /// Boots the board and passes frames on until standard input ends and all are answered.
     pub(crate) fn run(&self, path: &Path, streamed: bool) -> Result<(), Failure> {
-        let image = self.image(streamed)?;
         let (flash, _locked) = open(path)?;
+        let image = self.image(streamed, &flash)?;
         self.powered(&image, path, flash, |machine| {
             pass_on(machine, self.timeout())?;
             model(machine)
@@ -59,8 +92,8 @@ impl Emulated {
 
     /// Gives the device of a flash image a newer model, on a board.
     pub(crate) fn update(&self, args: &UpdateArgs) -> Result<(), Failure> {
-        let image = self.image(args.streamed)?;
         update(args, |flash, identity, model| {
+            let image = self.image(args.streamed, &flash)?;
             self.upload(&image, &args.flash, flash, identity, model)
         })
     }
@@ -96,8 +129,8 @@ impl Emulated {
         }
     }
 
-    /// The image for the board, built if it is not there.
-    fn image(&self, streamed: bool) -> Result<Image, Failure> {
+    /// The image for the board with this flash, built if it is not there.
+    fn image(&self, streamed: bool, flash: &SimFlash) -> Result<Image, Failure> {
         // Either takes clear models too, as the device in this process does.
         let mode = match streamed {
             true => Mode::Streamed,
@@ -105,7 +138,12 @@ impl Emulated {
         };
         installed()?;
         let board = self.board.unwrap_or(Board::CortexM4);
-        Ok(build_telling(board, mode, &|line| {
+        let weights = match self.weights {
+            Some(WeightsArg::Int8) => WeightType::Int8,
+            Some(WeightsArg::Int4) => WeightType::Int4,
+            None => claimed(flash).unwrap_or(WeightType::Int8),
+        };
+        Ok(build_telling(board, mode, weights, &|line| {
             say(format_args!("{line}"));
         })?)
     }

@@ -10,7 +10,7 @@ use sealnet::keys::{self, KeyFolder};
 use sealnet::model::ModelFile;
 use sealnet::quantise::integer_logits;
 use sealnet::train::Records;
-use sealnet_core::mlp::{Granularity, Network};
+use sealnet_core::mlp::{Network, Quantisation, WeightType};
 use sealnet_firmware::bench::{Bench, BenchError, Cost, Figures, Spread, Subject, Traced};
 use serde::Serialize;
 
@@ -26,11 +26,15 @@ pub(crate) fn run(args: &BenchDeviceArgs, ui: &Ui) -> Result<Outcome> {
             let device = KeyFolder::open(keys)?.device(&keys::device_name(&args.device)?)?;
             let file = ModelFile::read(model)?;
             file.deployed(&device.publisher, device.model.as_ref(), 0, |deployed| {
-                count(deployed.network(), &data, args, ui)
+                count(deployed.network(), None, &data, args, ui)
             })?
         }
         // Without --model, keys in the environment are for something else.
-        _ => count(&trained(&data, ui)?.quantised.network()?, &data, args, ui)?,
+        _ => {
+            let [int8, int4] = trained(&data, ui)?;
+            let other = int4.quantised.network()?;
+            count(&int8.quantised.network()?, Some(&other), &data, args, ui)?
+        }
     };
     table(&figures, ui)?;
     let mismatches = figures.mismatches;
@@ -47,21 +51,23 @@ pub(crate) fn run(args: &BenchDeviceArgs, ui: &Ui) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// A network by recipe `paper`, as `sealnet train` and `sealnet export` make it of unsealed data.
-fn trained(data: &Dataset, ui: &Ui) -> Result<Prepared> {
+/// A network by recipe `paper`, as `sealnet train` and `sealnet export` make it of unsealed data, with int8 and int4 weights.
+fn trained(data: &Dataset, ui: &Ui) -> Result<[Prepared; 2]> {
     let split = split(data, None)?;
     let network = super::trained(data, &split, ui)?;
-    export::prepare(
-        &network,
-        data,
-        &split,
-        Granularity::PerOutput,
-        f64::INFINITY,
-    )
+    let prepared = |weights| {
+        let quantisation = Quantisation {
+            weights,
+            ..Quantisation::default()
+        };
+        export::prepare(&network, data, &split, quantisation, f64::INFINITY)
+    };
+    Ok([prepared(WeightType::Int8)?, prepared(WeightType::Int4)?])
 }
 
 fn count(
     network: &Network<'_>,
+    other: Option<&Network<'_>>,
     data: &Dataset,
     args: &BenchDeviceArgs,
     ui: &Ui,
@@ -74,7 +80,8 @@ fn count(
         .map_or(usize::MAX, |images| images.try_into().unwrap_or(usize::MAX));
     let which: Vec<u32> = test.take(limit).map(|index| index as u32).collect();
     let records = Records::from(data);
-    let logits = integer_logits(network, records, &which)?;
+    let logits = |network| integer_logits(network, records, &which);
+    let (expected, of_other) = (logits(network)?, other.map(logits).transpose()?);
     let features: Vec<u8> = which
         .iter()
         .flat_map(|&index| data.features_of(index as usize))
@@ -83,10 +90,20 @@ fn count(
     let subject = Subject {
         network: *network,
         features: &features,
-        logits: &logits,
+        logits: &expected,
     };
+    let other = other
+        .zip(of_other.as_deref())
+        .map(|(network, logits)| Subject {
+            network: *network,
+            features: &features,
+            logits,
+        });
     let timeout = Duration::from_secs(args.timeout);
-    let bench = Bench::ready(subject, timeout, &|line| ui.say(line)).map_err(failed)?;
+    let bench = Bench::ready(subject, other, timeout, &|line| {
+        ui.say(line);
+    });
+    let bench = bench.map_err(failed)?;
     let progress = ui.progress();
     progress.start("boards in QEMU", bench.runs());
     let figures = bench.measure(&|runs| progress.inc(runs));
@@ -139,8 +156,17 @@ fn table(figures: &Figures, ui: &Ui) -> Result<()> {
     let (kernels, modes) = (&figures.kernels, &figures.modes);
     ui.line(format!(
         "{:38} {:>12} {:>10} {:>10} {:>8}",
-        "instructions an image", "mean", "min", "max", "of peer"
+        format!("instructions an image, {}", figures.weights),
+        "mean",
+        "min",
+        "max",
+        "of peer"
     ))?;
+    let other = figures.other.as_ref();
+    let [dense_other, skip_other] = ["dense", "skip"].map(|kernel| match other {
+        Some(other) => format!("{kernel}, {}", other.weights),
+        None => String::new(),
+    });
     let rows = [
         ("dense", Some(kernels.dense), cmsis_nn),
         ("skip", Some(kernels.skip), cmsis_nn),
@@ -162,6 +188,8 @@ fn table(figures: &Figures, ui: &Ui) -> Result<()> {
         ),
         ("skip, confidential", modes.confidential.skip, cmsis_nn),
         ("streamed", Some(modes.streamed.dense), cmsis_nn),
+        (&dense_other, other.map(|other| other.dense), cmsis_nn),
+        (&skip_other, other.map(|other| other.skip), cmsis_nn),
     ];
     for (name, spread, peer) in rows {
         if let Some(Spread { mean, min, max, .. }) = spread {
@@ -182,12 +210,17 @@ fn table(figures: &Figures, ui: &Ui) -> Result<()> {
         "cycles"
     ))?;
     let traced = &figures.traced;
-    for (name, Traced { whole, layers }) in [
+    let mut rows = vec![
         ("dense", &traced.dense),
         ("skip", &traced.skip),
         ("portable", &traced.portable),
         ("plain loops", &traced.plain_loop),
-    ] {
+    ];
+    if let Some(other) = other {
+        rows.push((&dense_other, &other.traced_dense));
+        rows.push((&skip_other, &other.traced_skip));
+    }
+    for (name, Traced { whole, layers }) in rows {
         ui.line(row(name, whole))?;
         for (layer, number) in layers.iter().zip(1..) {
             ui.line(row(&format!("  layer {number}"), layer))?;
@@ -198,6 +231,20 @@ fn table(figures: &Figures, ui: &Ui) -> Result<()> {
         "code of dense and skip                 {:>12} bytes; of portable {} bytes",
         figures.code_bytes, figures.portable_code_bytes
     ))?;
+    ui.line(format!(
+        "sealed model in clear, {:15} {:>12} bytes",
+        figures.weights, figures.artefact_bytes
+    ))?;
+    if let Some(other) = other {
+        ui.line(format!(
+            "code of dense and skip, {:14} {:>12} bytes",
+            other.weights, other.code_bytes
+        ))?;
+        ui.line(format!(
+            "sealed model in clear, {:15} {:>12} bytes",
+            other.weights, other.artefact_bytes
+        ))?;
+    }
     ui.line(format!(
         "runs with other logits than the host   {:>12}",
         figures.mismatches

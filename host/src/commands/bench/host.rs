@@ -8,7 +8,7 @@ use sealnet::error::{Error, Result};
 use sealnet::quantise;
 use sealnet::train::{Backend, Network, Records};
 use sealnet::weights;
-use sealnet_core::mlp::{Granularity, HostKernel};
+use sealnet_core::mlp::{HostKernel, Quantisation};
 
 use crate::cli::{BenchHostArgs, HostKernelArg};
 use crate::commands::{Outcome, source};
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &BenchHostArgs, ui: &Ui) -> Result<Outcome> {
             records,
             training: &split.train,
             validation: &split.validation,
-            granularity: Granularity::PerOutput,
+            quantisation: Quantisation::default(),
             backend: Backend::detect(),
         },
     )?;

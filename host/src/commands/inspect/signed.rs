@@ -50,7 +50,8 @@ pub(super) fn sealed_model(path: &Path, bytes: &[u8]) -> Option<Result<Report>> 
     };
     let columns = listed(names.map_or_else(NameList::default, |names| names.columns()));
     let classes = listed(names.map_or_else(NameList::default, |names| names.classes()));
-    let granularity = match header.granularity {
+    let weights = header.quantisation.weights.to_string();
+    let granularity = match header.quantisation.granularity {
         Granularity::PerTensor => "per-tensor",
         Granularity::PerOutput => "per-channel",
     };
@@ -63,6 +64,7 @@ pub(super) fn sealed_model(path: &Path, bytes: &[u8]) -> Option<Result<Report>> 
         .claim("signing key", header.signing_key.to_string())
         .claim("body", body)
         .claim("model key", model_key)
+        .claim("weights", weights)
         .claim("scales", granularity)
         .claim("columns", columns)
         .claim("classes", classes)

@@ -3,7 +3,8 @@
 
 use core::arch::naked_asm;
 
-use super::super::super::packed::{TILE, column_words};
+use super::super::super::packed::column_words;
+use super::super::super::weights::TILE;
 
 /// Adds what four outputs have of two inputs, `$x`: to r4 and r6 of the even ones, to r5 and r7 of both together. Their
 /// words are in r8 and lr.

@@ -33,68 +33,73 @@ pub(super) fn tile(
         skipping(tile, records, first, out);
         return;
     }
-    // As many sums as there are registers for, beside a vector of weights or a few.
+    // Of a block of records, then of the others.
+    macro_rules! blocks {
+        ($block:ident, $one:ident, $records:literal) => {
+            let (blocks, rest) = records.as_chunks::<$records>();
+            for (block, at) in blocks.iter().zip((0..).step_by($records)) {
+                let next = records.get(at + $records).copied().unwrap_or_default();
+                store(&$block(inputs, tile, block, next), tile, at, first, out);
+            }
+            for (record, at) in rest.iter().zip($records * blocks.len()..) {
+                store(&$one(inputs, tile, &[record], &[]), tile, at, first, out);
+            }
+        };
+    }
     if tile.vectors == WIDEST {
-        blocks::<WIDEST, 6, _>(inputs, tile, records, first, out);
+        blocks!(six, one, 6);
     } else {
-        blocks::<1, 12, _>(inputs, tile, records, first, out);
+        blocks!(twelve_narrow, one_narrow, 12);
     }
 }
 
-#[target_feature(enable = "avx512f,avx512vnni,popcnt")]
-fn blocks<const V: usize, const R: usize, O: Out>(
-    inputs: usize,
-    tile: &Tile,
-    records: &[&[u8]],
-    first: usize,
-    out: &mut O,
-) {
-    let (blocks, rest) = records.as_chunks::<R>();
-    let mut sums = [[_mm512_setzero_si512(); V]; R];
-    for (block, at) in blocks.iter().zip((0..).step_by(R)) {
-        let next = records.get(at + R).copied().unwrap_or_default();
-        dense(inputs, tile, block, next, &mut sums);
-        store(&sums, tile, at, first, out);
-    }
-    let mut sums = [[_mm512_setzero_si512(); V]];
-    for (record, at) in rest.iter().zip(R * blocks.len()..) {
-        dense(inputs, tile, &[*record], &[], &mut sums);
-        store(&sums, tile, at, first, out);
-    }
+/// Makes a function that takes as many records as there are names, of a tile with `$vectors` vectors: biases and products,
+/// `[records][vectors]`. What lies from `next` on will be needed.
+///
+/// The sums of each record have a variable of their own: a compiler that is left to unroll a loop over them may do so too late
+/// to keep them in registers, and then they take twice as long.
+macro_rules! dense {
+    ($name:ident, $vectors:expr, $($sums:ident $record:ident),+) => {
+        #[inline]
+        #[target_feature(enable = "avx512f,avx512vnni,popcnt")]
+        fn $name(
+            inputs: usize,
+            tile: &Tile,
+            records: &[&[u8]; [$(stringify!($record)),+].len()],
+            next: &[u8],
+        ) -> [[__m512i; $vectors]; [$(stringify!($record)),+].len()] {
+            let [$($record),+] = records;
+            // All have as many; whatever they have, nothing beyond is read.
+            let whole = inputs$(.min($record.len()))+ / GROUP;
+            let groups = tile.weights.as_chunks::<{ $vectors }>().0;
+            $(let mut $sums = biases(tile);)+
+            for (lines, at) in groups.iter().take(whole).zip((0..).step_by(GROUP)) {
+                // Records mostly lie side by side.
+                soon(next, records.len() * at);
+                let weights = weights(lines);
+                $(
+                    // SAFETY: each record has at least `whole` groups.
+                    let group = unsafe { $record.as_ptr().add(at).cast::<i32>().read_unaligned() };
+                    $sums = add($sums, &weights, group);
+                )+
+            }
+            if let Some(lines) = groups.get(whole) {
+                let weights = weights(lines);
+                $(
+                    let group = last_group($record.get(GROUP * whole..inputs));
+                    $sums = add($sums, &weights, group);
+                )+
+            }
+            [$($sums),+]
+        }
+    };
 }
 
-/// Biases and products, `[records][vectors]`. What lies from `next` on will be needed.
-#[inline]
-#[target_feature(enable = "avx512f,avx512vnni,popcnt")]
-fn dense<const V: usize, const R: usize>(
-    inputs: usize,
-    tile: &Tile,
-    records: &[&[u8]; R],
-    next: &[u8],
-    out: &mut [[__m512i; V]; R],
-) {
-    let mut sums = [biases(tile); R];
-    // All have as many; whatever they have, nothing beyond is read.
-    let whole = records.iter().map(|record| record.len()).min();
-    let whole = whole.unwrap_or_default().min(inputs) / GROUP;
-    let groups = tile.weights.as_chunks::<V>().0;
-    for (lines, at) in groups.iter().take(whole).zip((0..).step_by(GROUP)) {
-        // Records mostly lie side by side.
-        soon(next, R * at);
-        // SAFETY: each record has at least `whole` groups.
-        add(&mut sums, lines, |record| unsafe {
-            let group = records.get_unchecked(record).as_ptr().add(at);
-            group.cast::<i32>().read_unaligned()
-        });
-    }
-    if let Some(lines) = groups.get(whole) {
-        add(&mut sums, lines, |at| {
-            let record = records.get(at);
-            last_group(record.and_then(|record| record.get(GROUP * whole..inputs)))
-        });
-    }
-    *out = sums;
-}
+// As many sums as there are registers for, beside a vector of weights or a few.
+dense!(six, WIDEST, s0 r0, s1 r1, s2 r2, s3 r3, s4 r4, s5 r5);
+dense!(one, WIDEST, s0 r0);
+dense!(twelve_narrow, 1, s0 r0, s1 r1, s2 r2, s3 r3, s4 r4, s5 r5, s6 r6, s7 r7, s8 r8, s9 r9, s10 r10, s11 r11);
+dense!(one_narrow, 1, s0 r0);
 
 /// Without groups of inputs that are all zero.
 #[target_feature(enable = "avx512f,avx512vnni,popcnt")]
@@ -111,19 +116,25 @@ fn skipping(tile: &Tile, records: &[&[u8]], first: usize, out: &mut impl Out) {
             list.fill(record, next);
         }
         for ((record, list), out) in some.iter().zip(&lists).zip(&mut all_sums) {
-            let mut sums = [biases(tile)];
+            // Two sums of each output, in turn: an addition to one need not wait for the one before.
+            let mut sums = biases(tile);
+            let mut others = [_mm512_setzero_si512(); WIDEST];
             let (groups, rest) = record.as_chunks::<GROUP>();
-            for number in list.numbers.iter().take(list.length) {
-                let number = *number as usize;
-                let (Some(lines), Some(group)) = (lines.get(number), groups.get(number)) else {
-                    break;
-                };
-                add(&mut sums, lines, |_| i32::from_le_bytes(*group));
+            let numbers = list.numbers.get(..list.length).unwrap_or_default();
+            let (pairs, last) = numbers.as_chunks::<2>();
+            for [one, other] in pairs {
+                sums = add_group(sums, lines, groups, *one);
+                others = add_group(others, lines, groups, *other);
+            }
+            for one in last {
+                sums = add_group(sums, lines, groups, *one);
             }
             if let (Some(lines), [_, ..]) = (lines.get(groups.len()), rest) {
-                add(&mut sums, lines, |_| last_group(Some(rest)));
+                others = add(others, &weights(lines), last_group(Some(rest)));
             }
-            [*out] = sums;
+            for ((out, sum), other) in out.iter_mut().zip(sums).zip(others) {
+                *out = _mm512_add_epi32(sum, other);
+            }
         }
         store(
             all_sums.get(..some.len()).unwrap_or_default(),
@@ -163,14 +174,10 @@ impl List {
         for (groups, at) in record.chunks(64).zip((0..).step_by(64)) {
             soon(next, at);
             let taken = match groups.first_chunk() {
-                Some(groups) => _mm512_test_epi32_mask(load::<u8, 64>(groups), load(groups)),
-                None => {
-                    let groups = groups.as_chunks::<GROUP>().0.iter().zip(0..);
-                    groups.fold(0, |taken, (group, at)| {
-                        taken | u16::from(*group != [0; 4]) << at
-                    })
-                }
+                Some(groups) => load::<u8, 64>(groups),
+                None => whole_groups(groups),
             };
+            let taken = _mm512_test_epi32_mask(taken, taken);
             let room = self.numbers.get_mut(self.length..);
             let Some(room) = room.and_then(|room| room.first_chunk_mut::<LANES>()) else {
                 break;
@@ -184,6 +191,43 @@ impl List {
     }
 }
 
+/// Adds the products of a group of a record, by its number.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni,popcnt")]
+fn add_group<const V: usize>(
+    sums: [__m512i; V],
+    lines: &[[Line; V]],
+    groups: &[[u8; GROUP]],
+    number: u32,
+) -> [__m512i; V] {
+    let number = number as usize;
+    match (lines.get(number), groups.get(number)) {
+        (Some(lines), Some(group)) => add(sums, &weights(lines), i32::from_le_bytes(*group)),
+        _ => sums,
+    }
+}
+
+/// Adds the products of a group.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni,popcnt")]
+fn add<const V: usize>(mut sums: [__m512i; V], weights: &[__m512i; V], group: i32) -> [__m512i; V] {
+    let inputs = _mm512_set1_epi32(group);
+    for (sum, weights) in sums.iter_mut().zip(weights) {
+        *sum = _mm512_dpbusd_epi32(*sum, inputs, *weights);
+    }
+    sums
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn weights<const V: usize>(lines: &[Line; V]) -> [__m512i; V] {
+    let mut weights = [_mm512_setzero_si512(); V];
+    for (weights, line) in weights.iter_mut().zip(lines) {
+        *weights = load(&line.0);
+    }
+    weights
+}
+
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn biases<const V: usize>(tile: &Tile) -> [__m512i; V] {
@@ -192,26 +236,6 @@ fn biases<const V: usize>(tile: &Tile) -> [__m512i; V] {
         *biases = load(&rows.biases);
     }
     biases
-}
-
-/// Adds the products of a group.
-#[inline]
-#[target_feature(enable = "avx512f,avx512vnni,popcnt")]
-fn add<const V: usize, const R: usize>(
-    sums: &mut [[__m512i; V]; R],
-    lines: &[Line; V],
-    group: impl Fn(usize) -> i32,
-) {
-    let mut weights = [_mm512_setzero_si512(); V];
-    for (weights, line) in weights.iter_mut().zip(lines) {
-        *weights = load(&line.0);
-    }
-    for (sums, at) in sums.iter_mut().zip(0..) {
-        let inputs = _mm512_set1_epi32(group(at));
-        for (sum, weights) in sums.iter_mut().zip(weights) {
-            *sum = _mm512_dpbusd_epi32(*sum, inputs, weights);
-        }
-    }
 }
 
 /// Takes sums to activations or logits, and those to where they belong.
@@ -226,11 +250,17 @@ fn store<const V: usize, O: Out>(
 ) {
     for (vector, rows) in tile.rows.iter().enumerate().take(V) {
         let (even, odd) = (parameters(rows, 0), parameters(rows, 1));
+        let [multipliers, halves, shifts] = odd;
+        let shifts = _mm512_sub_epi64(shifts, _mm512_set1_epi64(32));
+        let upper = [multipliers, halves, shifts];
         let first = first + vector * LANES;
         for (sums, record) in sums.iter().zip(at..) {
             let Some(sum) = sums.get(vector) else { break };
             if O::HIDDEN {
-                let bytes = _mm512_cvtepi32_epi8(activations(*sum, even, odd));
+                let bytes = match tile.quick {
+                    true => quick_activations(*sum, even, upper),
+                    false => _mm512_cvtepi32_epi8(activations(*sum, even, odd)),
+                };
                 if let Some(room) = out.activations(record, first) {
                     // SAFETY: it is as long.
                     unsafe { _mm_storeu_si128(room.as_mut_ptr().cast(), bytes) };
@@ -258,6 +288,20 @@ fn activations(sums: __m512i, even: [__m512i; 3], odd: [__m512i; 3]) -> __m512i 
         _mm512_min_epu64(_mm512_srav_epi64(product, shifts), _mm512_set1_epi64(255))
     });
     _mm512_or_si512(even, _mm512_slli_epi64::<32>(odd))
+}
+
+/// [`activations`], as bytes, where all shifts are above 32: those of the odd outputs are 32 less here, which leaves their
+/// results where they belong.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni,popcnt")]
+fn quick_activations(sums: __m512i, even: [__m512i; 3], odd: [__m512i; 3]) -> __m128i {
+    let sums = _mm512_max_epi32(sums, _mm512_setzero_si512());
+    let upper = _mm512_srli_epi64::<32>(sums);
+    let [even, odd] = [(sums, even), (upper, odd)].map(|(sums, [multipliers, halves, shifts])| {
+        let product = _mm512_add_epi64(_mm512_mul_epu32(sums, multipliers), halves);
+        _mm512_srlv_epi64(product, shifts)
+    });
+    _mm512_cvtusepi32_epi8(_mm512_mask_blend_epi32(0xAAAA, even, odd))
 }
 
 /// [`Requant::to_i32`](crate::quant::Requant::to_i32) of each.
@@ -300,6 +344,16 @@ fn soon(record: &[u8], at: usize) {
     unsafe {
         _mm_prefetch::<_MM_HINT_T1>(record.as_ptr().wrapping_add(at).cast());
     }
+}
+
+/// The whole groups among less than 64 bytes, and zeros.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn whole_groups(bytes: &[u8]) -> __m512i {
+    let groups = bytes.as_chunks::<GROUP>().0;
+    let mask = (1_u32 << groups.len().min(LANES)).wrapping_sub(1) as __mmask16;
+    // SAFETY: no more are read than there are.
+    unsafe { _mm512_maskz_loadu_epi32(mask, groups.as_ptr().cast()) }
 }
 
 /// Sixteen or eight numbers, or the bytes of a line.
