@@ -206,7 +206,11 @@ impl fmt::Display for ArtefactError {
             Self::ZeroWidth => f.write_str("a width of the network is 0"),
             Self::WeightType(v) => write!(f, "weight type {v} is not known"),
             Self::UnsupportedWeightType(v) => {
-                write!(f, "weight type {v} is not among those that this build runs")
+                let name = if v == 1 { "int8" } else { "int4" };
+                write!(
+                    f,
+                    "weight type {v} ({name}) is not among those that this build runs"
+                )
             }
             Self::Granularity(v) => write!(f, "granularity {v} is not known"),
             Self::Rounding(v) => write!(f, "rounding rule {v} is not known"),

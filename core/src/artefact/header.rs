@@ -268,12 +268,7 @@ impl Header {
         for width in self.shape.widths() {
             w.u16(width)?;
         }
-        w.u8(match self.quantisation.weights {
-            #[cfg(feature = "int8")]
-            WeightType::Int8 => INT8,
-            #[cfg(feature = "int4")]
-            WeightType::Int4 => INT4,
-        })?;
+        w.u8(self.quantisation.weights.code())?;
         w.u8(self.quantisation.granularity as u8)?;
         w.u8(HALF_UP)?;
         w.u8(self.feature_type as u8)?;

@@ -69,6 +69,17 @@ impl WeightType {
         }
     }
 
+    /// The number that a sealed model's header has for it.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            #[cfg(feature = "int8")]
+            Self::Int8 => 1,
+            #[cfg(feature = "int4")]
+            Self::Int4 => 2,
+        }
+    }
+
     /// Bits a weight.
     #[must_use]
     pub const fn bits(self) -> u32 {

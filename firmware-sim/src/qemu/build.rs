@@ -19,6 +19,8 @@ pub struct Image {
     pub board: Board,
     /// How it keeps a model.
     pub mode: Mode,
+    /// How fine the weights are of the models that it runs.
+    pub weights: WeightType,
 }
 
 /// What an image of the bench runs.
@@ -150,9 +152,15 @@ fn make(recipe: Recipe, tell: &dyn Fn(&str)) -> Result<Image, QemuError> {
     let sources = sources_of(recipe)?;
     let (target, path) = places(recipe)?;
     let current = kept(recipe);
+    let image = Image {
+        path,
+        board,
+        mode,
+        weights: recipe.weights,
+    };
     let mut cargo = match toolchain(board.triple(), !current, tell) {
         // There is nothing to do for a compiler.
-        Err(_) if current => return Ok(Image { path, board, mode }),
+        Err(_) if current => return Ok(image),
         found => found?,
     };
     if !current {
@@ -182,7 +190,7 @@ fn make(recipe: Recipe, tell: &dyn Fn(&str)) -> Result<Image, QemuError> {
             String::from_utf8_lossy(&output.stderr).into_owned(),
         ));
     }
-    Ok(Image { path, board, mode })
+    Ok(image)
 }
 
 /// Whether [`build`] has nothing to do: the image is there and none of what it was made of is newer.

@@ -7,7 +7,8 @@
 //!    the range of its activations are noted, the range as the largest value and as percentiles.
 //! 2. `fold`: each layer is written as one over the integers it will see: the input's `/255 - ½` goes
 //!    into the first layer's weights and bias, an activation's scale into the next layer's weights. Its
-//!    weights are rounded; what that shifts the mean output by is taken out of the bias again.
+//!    weights are rounded; what that shifts the mean output by is taken out of the bias again. An int4 row's scale is the
+//!    one on which rounding adds least to the output's variance over training records, though it clips the largest weights.
 //! 3. One integer network is made for each way to set the range, and the one that changes the fewest
 //!    predictions on the *validation* records is kept; of equals, the one with the widest range. Test
 //!    records decide nothing.

@@ -12,10 +12,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use sealnet_core::artefact::Sealed;
+use sealnet_core::artefact::{ArtefactError, Sealed};
 use sealnet_core::mlp::WeightType;
 use sealnet_core::protocol::{FrameReader, MAX_PAYLOAD, SlotName};
 use sealnet_firmware::client::{Client, ClientError, status};
+use sealnet_firmware::device::BootError;
 use sealnet_firmware::identity::Identity;
 use sealnet_firmware::journal::Journal;
 use sealnet_firmware::layout::{JOURNAL, SLOT_A, SLOT_B, SLOT_LEN};
@@ -64,6 +65,14 @@ fn claimed(flash: &SimFlash) -> Option<WeightType> {
     };
     let sealed = Sealed::parse_prefix(mapped.get(start..start + SLOT_LEN)?).ok()?;
     Some(sealed.untrusted_header().quantisation.weights)
+}
+
+/// That the image runs no models with such weights, if it does not.
+fn unsupported(image: &Image, model: &[u8]) -> Option<BootError> {
+    let header = *Sealed::parse(model).ok()?.untrusted_header();
+    let weights = header.quantisation.weights;
+    let error = ArtefactError::UnsupportedWeightType(weights.code());
+    (weights != image.weights).then_some(error.into())
 }
 
 impl Emulated {
@@ -121,7 +130,8 @@ impl Emulated {
                 let streamed = image.mode == Mode::Streamed;
                 let reason = match attempt(streamed, before, identity, model).0 {
                     Err((_, reason)) => reason,
-                    Ok(()) => None,
+                    // That one runs all weights.
+                    Ok(()) => unsupported(image, model),
                 };
                 Ok(Err((error, reason)))
             }
