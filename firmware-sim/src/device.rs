@@ -148,6 +148,9 @@ impl BootError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Model(ArtefactError::BufferTooSmall { .. }) => ROOM_HINT,
+            Self::Model(ArtefactError::UnsupportedWeightType(_)) => {
+                "export the model with the weights that the firmware is built for, or take other firmware: --weights"
+            }
             _ => "",
         }
     }

@@ -21,7 +21,7 @@ pub struct AnyWidth<const MAX: usize> {
 }
 
 impl<const MAX: usize> AnyWidth<MAX> {
-    /// With room for them: some `12 * MAX` bytes.
+    /// With room for them: some `8 * MAX` bytes.
     #[must_use]
     pub const fn new() -> Self {
         Self {

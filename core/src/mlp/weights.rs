@@ -14,7 +14,7 @@ use super::packed;
 pub(super) const TILE: usize = 64;
 
 /// Inputs after which what shares a sum must be taken out of it, unless the layer is narrow: see
-/// [`packed`](super::packed) and [`nibbles`](super::nibbles).
+/// [`packed`] and [`nibbles`].
 #[cfg(any(feature = "int8", sealnet_dsp))]
 pub(super) const FLUSH: usize = 256;
 

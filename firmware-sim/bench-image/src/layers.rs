@@ -48,8 +48,8 @@ fn layer(job: &LayerJob) -> Option<()> {
     let layer = DenseRef::new(inputs, outputs, quantisation, parameters).ok()?;
     let [records, count] = job.records;
     let records = bytes(records, inputs.checked_mul(count as usize)?).chunks_exact(inputs);
-    let mut any = AnyWidth::<MOST>::new();
-    let mut activations = [0; MOST];
+    let mut any = AnyWidth::<INPUTS>::new();
+    let mut activations = [0; OUTPUTS];
     let activations = activations.get_mut(..outputs)?;
     let mut at = job.results as usize;
     for (kernel, features) in LayerJob::HIDDEN {
@@ -67,7 +67,7 @@ fn layer(job: &LayerJob) -> Option<()> {
         }
     }
     at = job.results as usize + job.hidden_len();
-    let mut logits = [0; MOST];
+    let mut logits = [0; OUTPUTS];
     let logits = logits.get_mut(..outputs)?;
     for kernel in LayerJob::OUTPUT {
         for record in records.clone() {
@@ -90,5 +90,6 @@ const fn kernel(number: u32) -> Kernel {
     }
 }
 
-/// The widest layer, either way.
-const MOST: usize = 1024;
+/// The widest layer.
+const INPUTS: usize = 4400;
+const OUTPUTS: usize = 1024;

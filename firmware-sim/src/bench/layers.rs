@@ -12,7 +12,7 @@ use crate::qemu::{Board, MEMORY_LEN, Machine, Program, build_bench, installed};
 /// A layer and what it is run on.
 #[derive(Debug, Clone, Copy)]
 pub struct LayerCase<'a> {
-    /// Of no more than 1,024 inputs and outputs, with the weights that the board is built for.
+    /// Of no more than 4,400 inputs and 1,024 outputs, with the weights that the board is built for.
     pub layer: DenseRef<'a>,
     /// `[records][inputs]`.
     pub records: &'a [u8],

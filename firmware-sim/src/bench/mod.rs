@@ -87,6 +87,20 @@ impl BenchError {
     }
 }
 
+impl Subject<'_> {
+    /// Images that there are logits for, at least one, of a network of the right shape.
+    fn images(&self) -> Result<usize, BenchError> {
+        let shape = self.network.shape();
+        if shape != SHAPE {
+            return Err(BenchError::Shape(shape));
+        }
+        match (self.features.len() / INPUT).min(self.logits.len() / CLASSES) {
+            0 => Err(BenchError::NoImages),
+            images => Ok(images),
+        }
+    }
+}
+
 /// All that is ready to be run.
 pub struct Bench<'a> {
     main: Laid<'a>,
@@ -130,11 +144,15 @@ impl<'a> Bench<'a> {
         timeout: Duration,
         tell: &dyn Fn(&str),
     ) -> Result<Self, BenchError> {
+        let images = subject.images()?;
+        if let Some(other) = &other {
+            other.images()?;
+        }
         installed()?;
         let weights = subject.network.quantisation().weights;
         let laid = Laid::of(subject, tell)?;
         Ok(Self {
-            images: laid.images()?,
+            images,
             main: laid,
             other: other.map(|subject| Laid::of(subject, tell)).transpose()?,
             timeout,
@@ -283,27 +301,12 @@ impl<'a> Bench<'a> {
 
 impl<'a> Laid<'a> {
     fn of(subject: Subject<'a>, tell: &dyn Fn(&str)) -> Result<Self, BenchError> {
-        let shape = subject.network.shape();
-        if shape != SHAPE {
-            return Err(BenchError::Shape(shape));
-        }
         let weights = subject.network.quantisation().weights;
         Ok(Self {
             subject,
             memory: Memory::of(&subject.network)?,
             kernels: build_bench(Board::CortexM4, weights, Program::Kernels, tell)?,
         })
-    }
-
-    /// Images that there are logits for, at least one.
-    fn images(&self) -> Result<usize, BenchError> {
-        let Subject {
-            features, logits, ..
-        } = self.subject;
-        match (features.len() / INPUT).min(logits.len() / CLASSES) {
-            0 => Err(BenchError::NoImages),
-            images => Ok(images),
-        }
     }
 
     fn features(&self, images: Range<usize>) -> &'a [u8] {

@@ -54,7 +54,7 @@ pub struct Budget {
 /// What a device for int4 weights costs.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Int4 {
-    /// Bytes of flash without model.
+    /// Bytes of flash without model: the larger image's, that with RAM for an encrypted model among them.
     pub flash_bytes: u64,
     /// Bytes of RAM, stack included.
     pub ram_bytes: u64,
@@ -142,6 +142,8 @@ impl Budget {
         let confidential = Measured::of(Mode::Confidential, WeightType::Int8)?;
         let streamed = Measured::of(Mode::Streamed, WeightType::Int8)?;
         let int4 = Measured::of(Mode::Clear, WeightType::Int4)?;
+        let image = build_for(BOARD, Mode::Confidential, WeightType::Int4)?;
+        let confidential_int4 = Footprint::read(&image)?;
         let modes = |figure: fn(&Measured) -> u64| Modes {
             clear: figure(&clear),
             confidential: figure(&confidential),
@@ -157,7 +159,7 @@ impl Budget {
             inference_instructions: modes(|mode| mode.inference),
             request_instructions: modes(|mode| mode.request),
             int4: Int4 {
-                flash_bytes: int4.flash,
+                flash_bytes: int4.flash.max(confidential_int4.flash),
                 ram_bytes: int4.ram,
                 boot_instructions: int4.boot,
                 inference_instructions: int4.inference,

@@ -20,9 +20,9 @@
 //! key, message and signature are public. How many cycles a flash operation takes, and how long a frame is on the
 //! wire, hang on what is public too: a request's counter, and a ciphertext's bytes.
 //!
-//! What the proof finds about a model as a whole is not among the secrets: whether its odd rows' weights are so small that
-//! their sums need not be taken apart on the way, and its shifts such that an upper word will do. A model of either
-//! kind takes the same instructions for whatever it is asked, but another number of them; the models here are all of the
+//! What the proof finds about a model as a whole is not among the secrets: whether the weights of outputs that share a sum with
+//! others (each second one, with int4 weights each fourth) are so small that the sum need not be taken apart on the way, and
+//! its shifts such that an upper word will do. A model of either kind takes the same instructions for whatever it is asked, but another number of them; the models here are all of the
 //! kind that training gives.
 //!
 //! # From instructions to cycles

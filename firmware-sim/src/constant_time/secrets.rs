@@ -89,7 +89,8 @@ impl Secrets {
         let root = (inputs as f64).sqrt().log2() as u8;
         let mut shifts = self.vec("shifts", outputs);
         for shift in &mut shifts {
-            *shift = 35 + root - rest + *shift % 5;
+            // Above 32 in each model, as an exporter's are.
+            *shift = (35 + root - rest).max(33) + *shift % 5;
         }
         Layer {
             inputs,

@@ -193,7 +193,7 @@ fn make(recipe: Recipe, tell: &dyn Fn(&str)) -> Result<Image, QemuError> {
     Ok(image)
 }
 
-/// Whether [`build`] has nothing to do: the image is there and none of what it was made of is newer.
+/// Whether [`build`], for int8 weights, has nothing to do: the image is there and none of what it was made of is newer.
 pub fn is_current(board: Board, mode: Mode) -> bool {
     kept(Recipe::device(board, mode, WeightType::Int8))
 }

@@ -110,7 +110,8 @@ impl Moments {
 
     pub(super) fn variances(&self) -> impl Iterator<Item = f64> {
         let moments = self.means.iter().zip(&self.squares);
-        moments.map(|(mean, square)| square - mean * mean)
+        // Rounding takes one that is all but zero below it.
+        moments.map(|(mean, square)| (square - mean * mean).max(0.0))
     }
 }
 

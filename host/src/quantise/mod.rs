@@ -3,7 +3,7 @@
 //! After training, without retraining: weights to int8 or int4, symmetric, one scale for each output (or one for
 //! each layer); hidden activations to u8, one scale a layer; biases to i32. The method, step by step:
 //!
-//! 1. `calibrate`: the real network runs over training records; the mean of every layer's inputs and
+//! 1. `calibrate`: the real network runs over training records; the mean and variance of every layer's inputs and
 //!    the range of its activations are noted, the range as the largest value and as percentiles.
 //! 2. `fold`: each layer is written as one over the integers it will see: the input's `/255 - ½` goes
 //!    into the first layer's weights and bias, an activation's scale into the next layer's weights. Its

@@ -9,7 +9,7 @@ use super::super::weights::{BLOCK, GROUP, columns};
 use super::{fill, most, one_sign};
 
 /// Proves that all are in range and what fills up is 0. Whether the layer is narrow: no block's last output's sum of products
-/// reaches 2^19, and there are not more inputs than leave the others' sums below 2^31.
+/// reaches 2^19, and there are not more inputs than leave the others' sums below 2^32.
 pub(super) fn prove(
     inputs: usize,
     outputs: usize,
@@ -33,8 +33,8 @@ pub(super) fn prove(
 
 /// What a block's last output's weights of one sign may add up to in a narrow layer.
 const NARROW: i32 = one_sign(1 << 19);
-/// Inputs of a narrow layer at most: `256 * 15 * 255 * 2048 < 2^31`.
-const NARROW_INPUTS: usize = 2048;
+/// Inputs of a narrow layer at most: `256 * 15 * 255 * 4386 < 2^32`.
+const NARROW_INPUTS: usize = 4386;
 
 /// Adds the magnitudes of the last output's weights and the weights themselves to their sums, and says whether all weights
 /// of these words are in range.
@@ -171,10 +171,10 @@ mod tests {
                 assert_eq!(found.narrow, expected, "{last}");
             }
         }
-        for (inputs, expected) in [(2048, true), (2049, false)] {
-            let mut packed = [0; packed_len(2049, 1)];
+        for (inputs, expected) in [(4386, true), (4387, false)] {
+            let mut packed = [0; packed_len(4387, 1)];
             let len = packed_len(inputs, 1);
-            pack(inputs, 1, &[0; 2049][..inputs], &mut packed[..len]).unwrap();
+            pack(inputs, 1, &[0; 4387][..inputs], &mut packed[..len]).unwrap();
             assert_eq!(proved(inputs, 1, &packed).unwrap().narrow, expected);
         }
     }

@@ -18,7 +18,7 @@ use sealnet_core::protocol::{FrameReader, MAX_PAYLOAD, SlotName};
 use sealnet_firmware::client::{Client, ClientError, status};
 use sealnet_firmware::device::BootError;
 use sealnet_firmware::identity::Identity;
-use sealnet_firmware::journal::Journal;
+use sealnet_firmware::journal::{Journal, Slots, Trial};
 use sealnet_firmware::layout::{JOURNAL, SLOT_A, SLOT_B, SLOT_LEN};
 use sealnet_firmware::qemu::{
     Board, Image, Machine, Memory, Mode, QemuError, build_telling, installed,
@@ -55,13 +55,15 @@ pub(crate) enum WeightsArg {
     Int4,
 }
 
-/// The weights that the model claims to have that boots; none if there is no such model.
+/// The weights that the model claims to have that boots next: the one that is to be tried, or the active one. None if there
+/// is no such model.
 fn claimed(flash: &SimFlash) -> Option<WeightType> {
     let mut flash = SimFlash::new(flash.bytes().to_vec());
     let (mapped, region) = flash.split(JOURNAL);
-    let start = match Journal::open(region).ok()?.slots().active {
-        SlotName::A => SLOT_A,
-        SlotName::B => SLOT_B,
+    let Slots { active, trial, .. } = Journal::open(region).ok()?.slots();
+    let start = match (active, trial) {
+        (SlotName::A, Trial::Pending) | (SlotName::B, Trial::None | Trial::Attempted) => SLOT_B,
+        (SlotName::B, Trial::Pending) | (SlotName::A, Trial::None | Trial::Attempted) => SLOT_A,
     };
     let sealed = Sealed::parse_prefix(mapped.get(start..start + SLOT_LEN)?).ok()?;
     Some(sealed.untrusted_header().quantisation.weights)
@@ -127,12 +129,12 @@ impl Emulated {
             Err(ClientError::Link(error)) => Err(QemuError::Machine(error.to_string()).into()),
             // The reason in words, which the board's log gives in short: a device in this process has the same.
             Err(error) => {
-                let streamed = image.mode == Mode::Streamed;
-                let reason = match attempt(streamed, before, identity, model).0 {
-                    Err((_, reason)) => reason,
-                    // That one runs all weights.
-                    Ok(()) => unsupported(image, model),
-                };
+                // The device in this process runs all weights.
+                let reason = unsupported(image, model).or_else(|| {
+                    let streamed = image.mode == Mode::Streamed;
+                    let (attempted, _) = attempt(streamed, before, identity, model);
+                    attempted.err().and_then(|(_, reason)| reason)
+                });
                 Ok(Err((error, reason)))
             }
             Ok(()) => Ok(Ok(())),
