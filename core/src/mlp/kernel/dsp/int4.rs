@@ -13,7 +13,7 @@ use super::{Kind, Pairs, Work, piece};
 /// `sum(w[o][i] * input[i])` of no more than a tile's outputs, the first of which is `first`.
 ///
 /// # Safety
-/// The layer has as many inputs as there are.
+/// The layer has as many inputs as there are, and an output `first`.
 #[inline(never)]
 pub(super) unsafe fn sums<'s>(
     layer: &DenseRef<'_>,
@@ -29,8 +29,8 @@ pub(super) unsafe fn sums<'s>(
     let piece = piece(layer, input);
     let work = room.as_mut_ptr();
     let mut done = 0;
-    // SAFETY: there is a block, and each has as many columns as there are pairs, a word each; all words are aligned, as the layer says. Four
-    // sums are written for each block.
+    // SAFETY: there is a block, and each has as many columns as there are pairs, a word each; all words are aligned, as the
+    // layer says. Four sums are written for each block.
     unsafe {
         let each = (&raw mut (*work).each).cast::<i32>();
         let shared = (&raw mut (*work).both).cast::<i32>();
