@@ -202,6 +202,10 @@ impl Progress for Ui {
     fn note(&self, line: &str) {
         self.say(line);
     }
+
+    fn relabel(&self, label: &str) {
+        self.with_bar(|bar| bar.set_message(visible(label).into_owned()));
+    }
 }
 
 /// A reader that went away is no failure; a full disk is.

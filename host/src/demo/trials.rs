@@ -207,4 +207,8 @@ impl Progress for Bars<'_> {
     }
 
     fn note(&self, _line: &str) {}
+
+    fn relabel(&self, label: &str) {
+        self.0.relabel(label);
+    }
 }

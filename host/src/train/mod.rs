@@ -33,12 +33,14 @@ pub mod metrics;
 pub mod model;
 pub mod recipe;
 pub mod session;
+pub mod watch;
 
 pub use backprop::Records;
 pub use kernels::Backend;
 pub use metrics::Metrics;
 pub use model::{Layer, Network, Shape};
 pub use recipe::Recipe;
+pub use watch::EpochDone;
 
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -90,6 +92,18 @@ pub struct Epoch {
 /// [`Error::Input`] when there is nothing to learn from, a record does not fit the shape, or the weights
 /// leave the finite numbers.
 pub fn train(plan: &Plan<'_>, progress: &dyn Progress) -> Result<Trained> {
+    train_watched(plan, progress, &mut |_| ())
+}
+
+/// The same, showing `watch` each epoch when it is done.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_watched(
+    plan: &Plan<'_>,
+    progress: &dyn Progress,
+    watch: &mut dyn FnMut(&EpochDone),
+) -> Result<Trained> {
     check(plan)?;
     let Init::GlorotUniform = plan.recipe.init;
     let Optimizer::Adam(options) = plan.recipe.optimizer;
@@ -126,10 +140,17 @@ pub fn train(plan: &Plan<'_>, progress: &dyn Progress) -> Result<Trained> {
         }
         let validation = evaluate(&network, plan.records, plan.validation, plan.backend)?;
         progress.note(&epoch_line(epoch, epochs, &training, &validation));
-        history.push(Epoch {
+        let result = Epoch {
             training,
             validation,
+        };
+        watch(&EpochDone {
+            epoch,
+            epochs,
+            learning_rate: options.learning_rate,
+            result,
         });
+        history.push(result);
     }
     Ok(Trained { network, history })
 }

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sealnet_core::sign::{Digest512, SigningKey, sha512};
 
-use super::{Backend, Metrics, Plan, Recipe, Records, Shape};
+use super::{Backend, EpochDone, Metrics, Network, Plan, Recipe, Records, Shape};
 use crate::dataset::split::split;
 use crate::error::{Error, Result};
-use crate::progress::Progress;
+use crate::progress::{Progress, Whole};
 use crate::receipt::{self, Data, MAX_QUARANTINED, Software, Split, Training};
 use crate::vault::SourceData;
 use crate::weights;
@@ -30,6 +30,10 @@ pub struct SessionOptions {
 /// A run that is over.
 #[derive(Debug, Clone)]
 pub struct Finished {
+    /// The network.
+    pub network: Network,
+    /// Which records it was tested on.
+    pub test_records: Vec<u32>,
     /// The weight file's bytes.
     pub weights: Vec<u8>,
     /// Their SHA-512.
@@ -53,6 +57,20 @@ pub fn run(
     data: &SourceData,
     options: &SessionOptions,
     progress: &dyn Progress,
+) -> Result<Finished> {
+    run_watched(source, data, options, progress, &mut |_, _| ())
+}
+
+/// The same, showing `watch` each epoch when it is done, with the name of the phase that it belongs to.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_watched(
+    source: &str,
+    data: &SourceData,
+    options: &SessionOptions,
+    progress: &dyn Progress,
+    watch: &mut dyn FnMut(&str, &EpochDone),
 ) -> Result<Finished> {
     let set_aside = data.quarantined().len();
     if set_aside > MAX_QUARANTINED {
@@ -81,7 +99,13 @@ pub fn run(
         seed: options.seed,
         backend: options.backend,
     };
-    let trained = super::train(&plan, progress)?;
+    let total = u64::from(options.recipe.epochs) * split.train.len() as u64;
+    let whole = Whole::start(progress, "training", total);
+    let trained = super::train_watched(&plan, &whole, &mut |done| {
+        whole.detail(&format!("loss {:.4}", done.result.training.loss()));
+        watch(PHASE, done);
+    })?;
+    drop(whole);
     let elapsed = started.elapsed();
     let judge = |which: &[u32]| super::evaluate(&trained.network, records, which, options.backend);
     let validation = judge(&split.validation)?;
@@ -106,6 +130,8 @@ pub fn run(
         validation,
         test,
         elapsed,
+        network: trained.network,
+        test_records: split.test,
     })
 }
 
@@ -122,3 +148,6 @@ pub fn now() -> u64 {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
 }
+
+/// What the only phase of a recipe that has no others is called.
+const PHASE: &str = "training";
