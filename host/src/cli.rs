@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use args::*;
 pub(crate) use bench::{BenchArgs, BenchCommand, BenchDeviceArgs, BenchHostArgs};
 pub(crate) use choices::{
-    BoardArg, GranularityArg, HostKernelArg, KernelArg, KnownData, PartArg, Place, Profile, Recipe,
+    BoardArg, GranularityArg, HostKernelArg, KernelArg, KnownData, PartArg, Place, Profile,
     ReplyArg, SchemeArg, TagSchemeArg, WeightsArg,
 };
 pub(crate) use options::{DataOptions, KeysOption, StoreOptions};
@@ -65,6 +65,9 @@ pub(crate) enum Command {
     Open(OpenArgs),
     /// Train on verified records (Phase 3)
     Train(TrainArgs),
+    /// List training recipes, or print one to copy and edit
+    #[command(long_about = ABOUT_RECIPE)]
+    Recipe(RecipeArgs),
     /// Quantise, verify, sign and seal a trained model
     Export(ExportArgs),
     /// Run a sealed model on the host, on a simulated device, or on a Cortex-M in QEMU
@@ -99,6 +102,7 @@ Data:
 
 Models:
   train        Train on verified records (Phase 3)
+  recipe       List training recipes, or print one to copy and edit
   export       Quantise, verify, sign and seal a trained model
   infer        Run a sealed model on the host, on a simulated device, or on a Cortex-M in QEMU
   receipt      Verify receipts: a device's for its answers, the owner's for a training

@@ -44,9 +44,6 @@ fn usage_errors() {
         vec![
             "train", "mnist", "-o", "m", "--keys", "k", "--hidden", "0,64",
         ],
-        vec![
-            "train", "mnist", "-o", "m", "--keys", "k", "--recipe", "miracle",
-        ],
         vec!["infer", "m.sealed", "mnist", "--keys", "k", "--on", "moon"],
         vec!["fernet"],
         vec!["receipt"],
@@ -65,6 +62,14 @@ fn input_errors() {
     std::fs::write(home.join("ragged.csv"), "0,1,2\n1,2\n").unwrap();
     std::fs::write(home.join("words.csv"), "label,a,b\n0,1,2\n1,x,3\n").unwrap();
     std::fs::write(home.join("noise"), [0_u8; 300]).unwrap();
+    let paper = Ran::new(sealnet(home).args(["recipe", "paper"])).stdout;
+    for (name, from, to) in [
+        ("own.toml", "batch = 32", "batch = 64"),
+        ("wrong.toml", "batch = 32", "batches = 32"),
+        ("low.toml", "beta_1 = 0.9", "beta_1 = 1.5"),
+    ] {
+        std::fs::write(home.join(name), paper.replace(from, to)).unwrap();
+    }
     std::fs::create_dir(home.join("hollow")).unwrap();
     let cases = [
         vec!["keygen", "keys"],
@@ -83,6 +88,16 @@ fn input_errors() {
         vec!["open", "hollow", "--keys", "keys"],
         vec!["open", "data.csv", "--keys", "keys"],
         vec!["train", "missing", "-o", "m", "--keys", "keys"],
+        vec![
+            "train", "data.csv", "-o", "m", "--keys", "keys", "--recipe", "miracle",
+        ],
+        vec![
+            "train", "data.csv", "-o", "m", "--keys", "keys", "--recipe", "own.toml",
+        ],
+        vec!["recipe", "miracle"],
+        vec!["recipe", "wrong.toml"],
+        vec!["recipe", "low.toml"],
+        vec!["recipe", "./missing"],
         vec!["export", "missing", "-o", "m", "--keys", "keys"],
         vec![
             "export", "noise", "-o", "m", "--keys", "keys", "--data", "data.csv",
@@ -403,7 +418,7 @@ fn snapshot(name: &str, text: &str) {
 
 const ID: &str = "000102030405060708090a0b0c0d0e0f";
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "",
     "demo",
     "fetch",
@@ -411,6 +426,7 @@ const COMMANDS: [&str; 21] = [
     "seal",
     "open",
     "train",
+    "recipe",
     "export",
     "infer",
     "receipt",

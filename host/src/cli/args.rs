@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use super::options::{DataOptions, KeysOption, StoreOptions};
 use super::values::{self, HexBytes, Hidden};
 use super::{
-    BoardArg, GranularityArg, KernelArg, KnownData, PartArg, Place, Profile, Recipe, ReplyArg,
-    SchemeArg, TagSchemeArg, WeightsArg,
+    BoardArg, GranularityArg, KernelArg, KnownData, PartArg, Place, Profile, ReplyArg, SchemeArg,
+    TagSchemeArg, WeightsArg,
 };
 
 /// `sealnet demo`
@@ -150,6 +150,7 @@ pub(crate) struct OpenArgs {
 #[command(after_help = "Examples:
   sealnet train vault -o model.safetensors --keys keys
   sealnet train vault -o wide.safetensors --keys keys --hidden 128,64 --seed 7
+  sealnet train vault -o mine.safetensors --keys keys --recipe mine.toml
   sealnet train iris.csv -o iris.safetensors --keys keys --label species --hidden 16,16")]
 pub(crate) struct TrainArgs {
     /// A vault (folder or file:// URL), or unsealed data: a folder of IDX files, a CSV file, `mnist`
@@ -160,9 +161,9 @@ pub(crate) struct TrainArgs {
     pub(crate) output: PathBuf,
     #[command(flatten)]
     pub(crate) keys: KeysOption,
-    /// How to train
-    #[arg(long, value_enum, default_value_t = Recipe::Paper)]
-    pub(crate) recipe: Recipe,
+    /// How to train: a recipe that `sealnet recipe` lists, or a TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = "paper")]
+    pub(crate) recipe: String,
     /// Widths of the two hidden layers
     #[arg(long, value_name = "A,B", default_value = "64,64")]
     pub(crate) hidden: Hidden,
@@ -183,6 +184,26 @@ pub(crate) struct TrainArgs {
     #[command(flatten)]
     pub(crate) store_options: StoreOptions,
 }
+
+/// `sealnet recipe`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sealnet recipe
+  sealnet recipe paper > mine.toml
+  sealnet recipe mine.toml > /dev/null && echo well-formed")]
+pub(crate) struct RecipeArgs {
+    /// A recipe in the program, or a TOML file
+    #[arg(value_name = "NAME|FILE")]
+    pub(crate) recipe: Option<String>,
+}
+
+/// What `sealnet recipe --help` says first.
+pub(crate) const ABOUT_RECIPE: &str = "\
+List training recipes, or print one to copy and edit.
+
+A recipe is everything that decides the weights except data, split, widths and seed: a TOML file in which a \
+comment explains each field. Without an argument the recipes in the program are listed. A file is read as \
+`sealnet train --recipe FILE` reads it, and printed if nothing in it is wrong.";
 
 /// `sealnet export`
 #[derive(Debug, Args)]

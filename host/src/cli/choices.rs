@@ -28,13 +28,6 @@ pub(crate) enum TagSchemeArg {
     HmacSha512,
 }
 
-/// How to train.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Recipe {
-    /// As published: Adam 0.001, batch 32, 5 epochs, pixels from -0.5 to 0.5
-    Paper,
-}
-
 /// How a model is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SchemeArg {

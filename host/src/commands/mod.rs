@@ -12,6 +12,7 @@ mod inspect;
 mod keygen;
 mod open;
 mod receipt;
+mod recipe;
 mod seal;
 mod source;
 mod train;
@@ -47,6 +48,7 @@ pub(crate) fn run(command: &Command, ui: &Ui) -> Result<Outcome> {
         Command::Keygen(args) => keygen::run(args, ui),
         Command::Open(args) => open::run(args, ui),
         Command::Receipt(args) => receipt::run(args, ui),
+        Command::Recipe(args) => recipe::run(args, ui),
         Command::Seal(args) => seal::run(args, ui),
         Command::Train(args) => train::run(args, ui),
     }

@@ -7,12 +7,13 @@ use sealnet::error::{Error, Result};
 use sealnet::files::{self, AtomicFile};
 use sealnet::keys::KeyFolder;
 use sealnet::receipt;
+use sealnet::train::Backend;
+use sealnet::train::recipe::file;
 use sealnet::train::session::{self, SessionOptions};
-use sealnet::train::{Backend, Recipe};
 use serde_json::json;
 
 use super::{Outcome, source};
-use crate::cli::{self, TrainArgs};
+use crate::cli::TrainArgs;
 use crate::ui::Ui;
 
 pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
@@ -24,7 +25,9 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
         .clone()
         .unwrap_or_else(|| receipt::path_beside(&args.output));
     let source = source::place(&args.source)?;
-    let inputs = [source.as_path(), &args.keys.dir];
+    let recipe = file::find(&args.recipe)?.recipe;
+    let mut inputs = vec![source.as_path(), &args.keys.dir];
+    inputs.extend(file::as_path(&args.recipe));
     for output in [&args.output, &receipt_path] {
         files::refuse_overwriting(output, &inputs)?;
         // A place that cannot be written to is better known before the work than after it.
@@ -47,7 +50,10 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
         ui,
     )?;
     let options = SessionOptions {
-        recipe: recipe(args),
+        recipe: match args.epochs {
+            Some(epochs) => recipe.with_epochs(epochs),
+            None => recipe,
+        },
         hidden: [args.hidden.0, args.hidden.1].map(usize::from),
         seed: args.seed,
         split_seed: args.split_seed,
@@ -117,20 +123,6 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
         "weights_sha512": digest,
     }))?;
     Ok(Outcome::Done)
-}
-
-/// The recipe asked for; with another number of epochs it is not quite that, and says so.
-fn recipe(args: &TrainArgs) -> Recipe {
-    let mut recipe = match args.recipe {
-        cli::Recipe::Paper => Recipe::paper(),
-    };
-    if let Some(epochs) = args.epochs
-        && epochs != recipe.epochs
-    {
-        recipe.name = format!("{}, {epochs} epochs", recipe.name);
-        recipe.epochs = epochs;
-    }
-    recipe
 }
 
 fn file_name(path: &Path) -> Result<String> {

@@ -260,10 +260,19 @@ fn each_batch(
 
 fn check(plan: &Plan<'_>) -> Result<()> {
     let shape = Shape::new(plan.shape.inputs, plan.shape.hidden, plan.shape.classes)?;
-    if plan.training.is_empty() || plan.recipe.batch == 0 {
+    plan.recipe.check().map_err(|wrong| {
+        Error::input(
+            format!(
+                "nothing is trained by recipe {:?}: {wrong}",
+                plan.recipe.name
+            ),
+            "`sealnet recipe paper` prints a recipe in which every field is explained",
+        )
+    })?;
+    if plan.training.is_empty() {
         return Err(Error::input(
-            "there is nothing to learn from: no training records, or batches of none",
-            "more records are needed, and a batch of at least 1",
+            "there is nothing to learn from: no training records",
+            "more records are needed",
         ));
     }
     check_records(&shape, &plan.records, plan.training)?;
