@@ -151,6 +151,7 @@ pub(crate) struct OpenArgs {
   sealnet train vault -o model.safetensors --keys keys
   sealnet train vault -o wide.safetensors --keys keys --hidden 128,64 --seed 7
   sealnet train vault -o mine.safetensors --keys keys --recipe mine.toml
+  sealnet train vault -o model.safetensors --keys keys --report report --log log.csv
   sealnet train iris.csv -o iris.safetensors --keys keys --label species --hidden 16,16")]
 pub(crate) struct TrainArgs {
     /// A vault (folder or file:// URL), or unsealed data: a folder of IDX files, a CSV file, `mnist`
@@ -179,6 +180,12 @@ pub(crate) struct TrainArgs {
     /// Where the training receipt goes [default: beside the weights, with .receipt.json at the end]
     #[arg(long, value_name = "FILE")]
     pub(crate) receipt: Option<PathBuf>,
+    /// A folder for pictures and tables of the run: curves, confusion matrix, hardest test records, log
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+    /// A CSV file that gets a row at the end of each epoch, to be followed as training goes on
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) data_options: DataOptions,
     #[command(flatten)]

@@ -16,6 +16,7 @@ mod recipe;
 mod seal;
 mod source;
 mod train;
+mod watching;
 
 use sealnet::error::Result;
 

@@ -7,11 +7,12 @@ use sealnet::error::{Error, Result};
 use sealnet::files::{self, AtomicFile};
 use sealnet::keys::KeyFolder;
 use sealnet::receipt;
-use sealnet::train::Backend;
 use sealnet::train::recipe::file;
 use sealnet::train::session::{self, SessionOptions};
+use sealnet::train::{Backend, EpochDone};
 use serde_json::json;
 
+use super::watching::Watching;
 use super::{Outcome, source};
 use crate::cli::TrainArgs;
 use crate::ui::Ui;
@@ -42,6 +43,7 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
             "name another file with --receipt",
         ));
     }
+    let watching = Watching::prepare(args, &inputs, &[&args.output, &receipt_path])?;
     let data = source::load(
         &args.source,
         &args.keys,
@@ -59,7 +61,9 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
         split_seed: args.split_seed,
         backend: Backend::detect(),
     };
-    let finished = session::run(&args.source, &data, &options, ui.progress())?;
+    let mut log = watching.log()?;
+    let mut watch = |phase: &str, done: &EpochDone| log.add(phase, done);
+    let finished = session::run_watched(&args.source, &data, &options, ui.progress(), &mut watch)?;
     let training = &finished.training;
     // Both are on the disk before either replaces what was there: a full disk leaves the old pair whole.
     let staged = |path: &Path, bytes: &[u8]| {
@@ -73,6 +77,7 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
     let receipt = staged(&receipt_path, &finished.receipt(&name, &owner))?;
     weights.commit()?;
     receipt.commit()?;
+    let watched = watching.finish(log, &finished, &data.dataset, options.backend)?;
 
     let digest = hex::encode(finished.weights_digest);
     let widths = training.network;
@@ -102,12 +107,13 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
     ))?;
     ui.line(format!("weights: SHA-512 {digest}"))?;
     ui.line(format!("receipt: {}", receipt_path.display()))?;
+    watching.tell(&watched, ui)?;
     ui.say(format!(
         "trained in {:.1} s on {} records",
         finished.elapsed.as_secs_f64(),
         training.split.training
     ));
-    ui.document(&json!({
+    let mut document = json!({
         "weights": args.output,
         "receipt": receipt_path,
         "data": training.data,
@@ -121,7 +127,9 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
         "validation_accuracy": training.validation.accuracy,
         "test_accuracy": training.test.accuracy,
         "weights_sha512": digest,
-    }))?;
+    });
+    watching.describe(&watched, &mut document);
+    ui.document(&document)?;
     Ok(Outcome::Done)
 }
 

@@ -27,11 +27,15 @@
 mod backprop;
 
 pub mod adam;
+pub mod confusion;
+pub mod hardest;
 pub mod init;
 pub mod kernels;
+pub mod log;
 pub mod metrics;
 pub mod model;
 pub mod recipe;
+pub mod report;
 pub mod session;
 pub mod watch;
 

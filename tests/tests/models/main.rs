@@ -11,4 +11,5 @@ mod places;
 mod receipt;
 mod tables;
 mod training;
+mod watching;
 mod workspace;

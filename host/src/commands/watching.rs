@@ -1,0 +1,139 @@
+//! What `sealnet train` shows of a run beside its result: a log to follow, and a report.
+
+use std::path::{Path, PathBuf};
+
+use sealnet::dataset::Dataset;
+use sealnet::error::{Error, Result};
+use sealnet::files::{self, AtomicFile};
+use sealnet::train::Backend;
+use sealnet::train::log::EpochLog;
+use sealnet::train::report::{self, Judgement, NAMES};
+use sealnet::train::session::Finished;
+use serde_json::{Value, json};
+
+use crate::cli::TrainArgs;
+use crate::ui::Ui;
+
+/// Where log and report go, known to be writable.
+pub(super) struct Watching {
+    report: Option<PathBuf>,
+    log: Option<PathBuf>,
+}
+
+/// What came of it.
+pub(super) struct Watched {
+    judgement: Judgement,
+    /// The names of the files that the report has.
+    files: Vec<&'static str>,
+}
+
+impl Watching {
+    /// Makes the report's folder. `outputs` are what else the command writes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Input`] when a file cannot be written where it is to go, would lie in one of
+    /// the `inputs`, or is another output too: better known before the work than after it.
+    pub(super) fn prepare(
+        args: &TrainArgs,
+        inputs: &[&Path],
+        outputs: &[&Path],
+    ) -> Result<Watching> {
+        let watching = Watching {
+            report: args.report.clone(),
+            log: args.log.clone(),
+        };
+        let mut taken = outputs.to_vec();
+        if let Some(log) = &watching.log {
+            files::refuse_overwriting(log, inputs)?;
+            distinct(log, &taken)?;
+            drop(AtomicFile::create(log)?);
+            taken.push(log);
+        }
+        if let Some(folder) = &watching.report {
+            files::refuse_overwriting(folder, inputs)?;
+            for name in NAMES {
+                distinct(&folder.join(name), &taken)?;
+            }
+            files::create_dir_all(folder)?;
+            for name in NAMES {
+                drop(AtomicFile::create(&folder.join(name))?);
+            }
+        }
+        Ok(watching)
+    }
+
+    /// Begins the log.
+    pub(super) fn log(&self) -> Result<EpochLog> {
+        EpochLog::start(self.log.as_deref())
+    }
+
+    /// Judges the network and writes the report.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when log or report could not be written.
+    pub(super) fn finish(
+        &self,
+        log: EpochLog,
+        finished: &Finished,
+        data: &Dataset,
+        backend: Backend,
+    ) -> Result<Watched> {
+        let judgement = report::judge(finished, data, backend)?;
+        let mut names = Vec::new();
+        if let Some(folder) = &self.report {
+            let report = report::files(log.rows(), &judgement, data)?;
+            report::write(folder, &report)?;
+            let there = report.iter().filter(|file| file.bytes.is_some());
+            names = there.map(|file| file.name).collect();
+        }
+        log.finish()?;
+        Ok(Watched {
+            judgement,
+            files: names,
+        })
+    }
+
+    /// Says where log and report are.
+    pub(super) fn tell(&self, watched: &Watched, ui: &Ui) -> Result<()> {
+        if let Some(log) = &self.log {
+            ui.line(format!("log: {}", log.display()))?;
+        }
+        if let Some(folder) = &self.report {
+            let files = watched.files.join(", ");
+            ui.line(format!("report: {}: {files}", folder.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Adds to the result's document what the report shows.
+    pub(super) fn describe(&self, watched: &Watched, document: &mut Value) {
+        let judgement = &watched.judgement;
+        let confusion = &judgement.confusion;
+        document["macro_precision"] = json!(confusion.macro_precision());
+        document["classes"] = json!(confusion.per_class());
+        document["confusion"] = json!(confusion.matrix());
+        document["hardest"] = json!(judgement.hardest);
+        if let Some(log) = &self.log {
+            document["log"] = json!(log);
+        }
+        if let Some(folder) = &self.report {
+            document["report"] = json!({ "folder": folder, "files": watched.files });
+        }
+    }
+}
+
+/// Refuses two outputs in one place.
+fn distinct(output: &Path, taken: &[&Path]) -> Result<()> {
+    let same = |other: &&&Path| files::lies_in(output, other) || files::lies_in(other, output);
+    match taken.iter().find(same) {
+        Some(other) => Err(Error::input(
+            format!(
+                "{} and {} cannot be written in one place",
+                output.display(),
+                other.display()
+            ),
+            "name another file or folder for one of them",
+        )),
+        None => Ok(()),
+    }
+}
