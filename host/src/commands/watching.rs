@@ -42,22 +42,25 @@ impl Watching {
             report: args.report.clone(),
             log: args.log.clone(),
         };
-        let mut taken = outputs.to_vec();
-        if let Some(log) = &watching.log {
-            files::refuse_overwriting(log, inputs)?;
-            distinct(log, &taken)?;
-            drop(AtomicFile::create(log)?);
-            taken.push(log);
-        }
+        let report = watching.report.iter();
+        let files: Vec<PathBuf> = report
+            .flat_map(|folder| NAMES.map(|name| folder.join(name)))
+            .collect();
         if let Some(folder) = &watching.report {
             files::refuse_overwriting(folder, inputs)?;
-            for name in NAMES {
-                distinct(&folder.join(name), &taken)?;
-            }
             files::create_dir_all(folder)?;
-            for name in NAMES {
-                drop(AtomicFile::create(&folder.join(name))?);
+            for file in &files {
+                distinct(file, outputs)?;
+                drop(AtomicFile::create(file)?);
             }
+        }
+        if let Some(log) = &watching.log {
+            files::refuse_overwriting(log, inputs)?;
+            distinct(log, outputs)?;
+            // The report's own log has the same rows, so that it can be followed there.
+            let others = files.iter().filter(|file| !file.ends_with(report::LOG));
+            distinct(log, &others.map(PathBuf::as_path).collect::<Vec<_>>())?;
+            drop(AtomicFile::create(log)?);
         }
         Ok(watching)
     }

@@ -332,8 +332,11 @@ pub const NAMES: [&str; 6] = [
     "confusion.csv",
     "hardest.svg",
     "hardest.csv",
-    "log.csv",
+    LOG,
 ];
+
+/// What the log among them is called.
+pub const LOG: &str = "log.csv";
 
 /// How many records are shown.
 pub const HARDEST: usize = 30;

@@ -226,7 +226,8 @@ fn a_run_has_one_report() {
         ));
     };
     run(1, "one");
-    run(1, "two");
+    run(1, "two --log two/log.csv");
+    assert_eq!(rows(&workspace, "two/log.csv", LOG).len(), 5);
     run(2, "three");
     let same = |name: &str, other: &str| {
         workspace.read(&format!("one/{name}")) == workspace.read(&format!("{other}/{name}"))
@@ -291,8 +292,9 @@ fn what_cannot_be_written_is_refused_before_the_work() {
         ("--report taken", "curves.svg"),
         ("--report keys/report", "keys"),
         ("--report keys", "keys"),
-        ("--report report --log report/log.csv", "one place"),
-        ("--report . --log log.csv", "one place"),
+        ("--report report --log report/curves.svg", "one place"),
+        ("--report . --log hardest.csv", "one place"),
+        ("--report . --log ./hardest.csv/x", "one place"),
         ("--log m.safetensors", "one place"),
         ("--log m.safetensors.receipt.json", "one place"),
         ("--log data.csv", "data.csv"),
