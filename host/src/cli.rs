@@ -5,6 +5,7 @@ mod bench;
 mod choices;
 mod options;
 mod receipt;
+mod reproduce;
 mod values;
 
 use clap::{Args, Parser, Subcommand};
@@ -17,6 +18,7 @@ pub(crate) use choices::{
 };
 pub(crate) use options::{DataOptions, KeysOption, StoreOptions};
 pub(crate) use receipt::{ReceiptArgs, ReceiptCommand, ReceiptVerifyArgs};
+pub(crate) use reproduce::{ABOUT_REPRODUCE, ReproduceArgs};
 pub(crate) use values::{ModelOrDigest, Tolerance};
 
 /// Seals data and models, and refuses anything that was touched on the way to a device's answer.
@@ -68,6 +70,9 @@ pub(crate) enum Command {
     /// List training recipes, or print one to copy and edit
     #[command(long_about = ABOUT_RECIPE)]
     Recipe(RecipeArgs),
+    /// Train again what a training receipt names, and compare to the bit
+    #[command(long_about = ABOUT_REPRODUCE)]
+    Reproduce(ReproduceArgs),
     /// Quantise, verify, sign and seal a trained model
     Export(ExportArgs),
     /// Run a sealed model on the host, on a simulated device, or on a Cortex-M in QEMU
@@ -103,6 +108,7 @@ Data:
 Models:
   train        Train on verified records (Phase 3)
   recipe       List training recipes, or print one to copy and edit
+  reproduce    Train again what a training receipt names, and compare to the bit
   export       Quantise, verify, sign and seal a trained model
   infer        Run a sealed model on the host, on a simulated device, or on a Cortex-M in QEMU
   receipt      Verify receipts: a device's for its answers, the owner's for a training

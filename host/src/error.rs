@@ -65,7 +65,8 @@ pub struct Failure {
     pub place: String,
     /// The kind of check that failed, one word of a fixed set: `decrypt`, `tag`, `index`, `count`,
     /// `root`, `signature`, `serial`; of receipts `form`, `member`, `key`, `signature`, `device`, `model`,
-    /// `request`, `label`, `weights`.
+    /// `request`, `label`, `weights`; of a training that is done again `weights`, `widths`,
+    /// `epochs`, `score`, `distance`.
     pub check: &'static str,
     /// What that check found.
     pub cause: String,

@@ -17,6 +17,7 @@ pub mod progress;
 pub mod quantise;
 pub mod random;
 pub mod receipt;
+pub mod reproduce;
 pub mod state;
 pub mod store;
 pub mod train;

@@ -7,16 +7,44 @@
 //! ```text
 //! _type          "https://in-toto.io/Statement/v1"
 //! subject        one: name of the weight file, digest.sha512 of its bytes, hexadecimal
-//! predicateType  "urn:sealnet:training-receipt:v1"
-//! predicate      [`Training`]
+//! predicateType  "urn:sealnet:training-receipt:v2"
+//! predicate      [`Training`]:
+//!                what decided the weights
+//!   data           [`Data`]: source, name, label, origin, records, records_sha512, quarantined
+//!     origin         [`Origin`]: "unsealed", or of one member
+//!                    manifest: { manifest: { name, digest: { sha512 } }, dataset_id, serial } or
+//!                    unsigned-vault: { dataset_id, profile }
+//!     records_sha512 [`records_digest`], hexadecimal
+//!     quarantined    array of { record, check, cause }: what failed and was set aside
+//!   split          [`Split`]: seed or null, and the numbers of training, validation and test records
+//!   network        [`Widths`]: inputs, hidden (array of two), classes
+//!   recipe         [`Recipe`](crate::train::Recipe) in full, whatever it is called
+//!   seed           u64: first weights and the order of the records
+//!   numerics       [`Numerics`](crate::train::numerics::Numerics): version, libm, rand_chacha
+//!                what came of it
+//!   epochs         array of { training, validation }, each { loss, accuracy }
+//!   validation     { loss, accuracy } after the last epoch
+//!   test           { loss, accuracy } after the last epoch
+//!                what trained
+//!   software       { name, version }
+//!                what had no influence on the weights
+//!   run            [`Run`]: backend, threads, machine, seconds, created
 //! ```
 //!
-//! Unknown and duplicate members are errors. It lies beside the weights as `NAME.receipt.json`.
+//! The members stand in this order; unknown and duplicate ones are errors, and so is a recipe that no training
+//! takes. Numbers are JSON numbers: whole ones exact, losses, accuracies and hyper-parameters the shortest
+//! decimal that reads as the same `f64`. Who has the data trains again with what the first part says and gets
+//! weights of the subject's digest and the same second part, to the bit, whatever `run` says:
+//! [`reproduce`](crate::reproduce), and `sealnet reproduce` on the command line.
+//!
+//! It lies beside the weights as `NAME.receipt.json`. Version 1 had neither `numerics` nor `run`; it is
+//! refused.
 //!
 //! A device's receipt for an answer is another document: [`device`].
 
 pub mod check;
 pub mod device;
+mod records;
 mod statement;
 mod training;
 
@@ -31,8 +59,10 @@ use crate::error::{Error, Result};
 use crate::files;
 use statement::Statement;
 
+pub use records::records_digest;
+pub use statement::{DigestSet, Resource};
 pub use training::{
-    Data, EpochScore, Origin, Quarantined, Score, Software, Split, Training, Widths, records_digest,
+    Data, EpochScore, Origin, Quarantined, Run, Score, Software, Split, Training, Widths,
 };
 
 /// A receipt that was verified, for weights that match it. Only [`verify`] makes one.
@@ -79,8 +109,14 @@ pub fn verify(receipt: &[u8], weights: &[u8], owner: &TrustedKey) -> Result<Veri
 pub fn verify_alone(receipt: &[u8], owner: &TrustedKey) -> Result<Alone> {
     let payload = dsse::verify(receipt, PAYLOAD_TYPE, owner, Domain::TrainingReceipt)
         .map_err(|e| refused(e.to_string()))?;
+    let statement: Statement<Training> =
+        Statement::parse(&payload, PREDICATE_TYPE).map_err(refused)?;
+    let recipe = &statement.predicate.recipe;
+    recipe
+        .check()
+        .map_err(|wrong| refused(format!("its recipe: {wrong}")))?;
     Ok(Alone {
-        statement: Statement::parse(&payload, PREDICATE_TYPE).map_err(refused)?,
+        statement,
         key_id: owner.key_id(),
         digest: sha512(&[receipt]),
     })
@@ -183,7 +219,7 @@ fn refused(reason: impl std::fmt::Display) -> Error {
 }
 
 const REFUSED: &str = "the training receipt is refused: ";
-const PREDICATE_TYPE: &str = "urn:sealnet:training-receipt:v1";
+const PREDICATE_TYPE: &str = "urn:sealnet:training-receipt:v2";
 /// Payload type of a receipt's envelope (in-toto Attestation Framework, envelope layer).
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 /// Most records that a receipt names as set aside: training on what is left of worse data is refused.

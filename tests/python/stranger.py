@@ -66,7 +66,7 @@ def vault(store: pathlib.Path, keys: pathlib.Path) -> dict:
     opener = fernet(keys / "owner/vault.key")
     tag_key = base64.b64decode((keys / "owner/record-tag.key").read_text())
     dataset_id = bytes.fromhex(manifest["dataset_id"])
-    leaves, features_digest, labels, index = [], hashlib.sha512(), [], 0
+    leaves, features_digest, labels, index, records = [], hashlib.sha512(), [], 0, []
     for shard in manifest["shards"]:
         lines = (store / f"shards/{shard['name']}.fernet").read_bytes().splitlines()
         assert len(lines) == shard["records"]
@@ -85,6 +85,7 @@ def vault(store: pathlib.Path, keys: pathlib.Path) -> dict:
             assert hmac.compare_digest(hmac.new(tag_key, message, "sha512").digest(), tag)
             features_digest.update(features)
             labels.append(label)
+            records.append(struct.pack("<H", label) + features)
             index += 1
     assert index == manifest["records"]
     assert merkle_root(leaves).hex() == manifest["merkle"]["root"]
@@ -93,10 +94,64 @@ def vault(store: pathlib.Path, keys: pathlib.Path) -> dict:
         "serial": manifest["serial"],
         "shape": manifest["shape"],
         "parts": manifest["parts"],
+        "manifest_name": newest.name,
         "manifest_sha512": sha512(newest.read_bytes()).hex(),
+        "records_sha512": records_digest(manifest, records),
         "features_sha512": features_digest.hexdigest(),
         "labels_sha512": sha512(b"".join(struct.pack("<H", label) for label in labels)).hex(),
     }
+
+
+def records_digest(manifest: dict, records: list[bytes]) -> str:
+    """All that a data set is but its name, as a training receipt names it."""
+
+    def number(n: int) -> bytes:
+        return struct.pack("<Q", n)
+
+    def name(text: str) -> bytes:
+        return number(len(text.encode())) + text.encode()
+
+    classes, scaling = manifest.get("class_names") or [], manifest.get("scaling") or []
+    headings = manifest.get("headings")
+    columns = [headings["label"], *headings["features"]] if headings else []
+    return sha512(
+        b"sealnet/v1/records\0",
+        number(len(manifest["shape"])),
+        *map(number, manifest["shape"]),
+        struct.pack("<H", manifest["classes"]),
+        number(len(classes)),
+        *map(name, classes),
+        number(len(manifest["parts"])),
+        *(name(part["name"]) + number(part["records"]) for part in manifest["parts"]),
+        number(len(scaling)),
+        *(name(column["name"]) + struct.pack("<dd", column["offset"], column["scale"]) for column in scaling),
+        number(len(columns)),
+        *map(name, columns),
+        number(len(records)),
+        *records,
+    ).hex()
+
+
+def receipt(path: pathlib.Path, keys: pathlib.Path) -> dict:
+    """A training receipt: an in-toto Statement v1 in a DSSE envelope, its members all known."""
+    statement = envelope(
+        path,
+        "application/vnd.in-toto+json",
+        b"sealnet/v1/training-receipt",
+        keys / "owner/sign.pub.pem",
+    )
+    assert list(statement) == ["_type", "subject", "predicateType", "predicate"]
+    assert statement["_type"] == "https://in-toto.io/Statement/v1"
+    assert statement["predicateType"] == "urn:sealnet:training-receipt:v2"
+    [subject] = statement["subject"]
+    assert list(subject) == ["name", "digest"] and list(subject["digest"]) == ["sha512"]
+    said = statement["predicate"]
+    decides = ["data", "split", "network", "recipe", "seed", "numerics"]
+    assert list(said) == [*decides, "epochs", "validation", "test", "software", "run"], list(said)
+    assert list(said["run"]) == ["backend", "threads", "machine", "seconds", "created"]
+    assert len(said["epochs"]) == said["recipe"]["epochs"]
+    assert said["epochs"][-1]["validation"] == said["validation"]
+    return statement
 
 
 def padded(data: bytes, position: int, length: int) -> tuple[bytes, int]:
@@ -289,12 +344,7 @@ def main() -> None:
     elif command == "answer":
         report = answer(path, keys)
     else:
-        report = envelope(
-            path,
-            "application/vnd.in-toto+json",
-            b"sealnet/v1/training-receipt",
-            keys / "owner/sign.pub.pem",
-        )
+        report = receipt(path, keys)
     json.dump(report, sys.stdout)
 
 

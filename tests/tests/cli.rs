@@ -106,6 +106,7 @@ fn input_errors() {
         vec!["infer", "missing", "data.csv", "--keys", "keys"],
         vec!["fernet", "decrypt", "--key-file", "missing"],
         vec!["receipt", "verify", "missing", "--keys", "keys"],
+        vec!["reproduce", "missing", "--keys", "keys"],
         vec!["receipt", "verify", "noise", "--keys", "nowhere"],
         vec!["receipt", "verify", "noise", "--key", "data.csv"],
         vec![
@@ -418,7 +419,7 @@ fn snapshot(name: &str, text: &str) {
 
 const ID: &str = "000102030405060708090a0b0c0d0e0f";
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 23] = [
     "",
     "demo",
     "fetch",
@@ -427,6 +428,7 @@ const COMMANDS: [&str; 22] = [
     "open",
     "train",
     "recipe",
+    "reproduce",
     "export",
     "infer",
     "receipt",

@@ -57,7 +57,13 @@ fn a_stranger_opens_vault_receipt_and_model() {
         &home.join("keys"),
     );
     let weights = std::fs::read(home.join("m.safetensors")).unwrap();
+    assert_eq!(receipt["subject"][0]["name"], "m.safetensors");
     assert_eq!(receipt["subject"][0]["digest"]["sha512"], sha512(&weights));
+    let data = &receipt["predicate"]["data"];
+    let manifest = &data["origin"]["manifest"]["manifest"];
+    assert_eq!(manifest["name"], vault["manifest_name"]);
+    assert_eq!(manifest["digest"]["sha512"], vault["manifest_sha512"]);
+    assert_eq!(data["records_sha512"], vault["records_sha512"]);
 
     let models = [
         ("model.sealed", false, "int8", "per-channel"),

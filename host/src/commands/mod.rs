@@ -13,6 +13,7 @@ mod keygen;
 mod open;
 mod receipt;
 mod recipe;
+mod reproduce;
 mod seal;
 mod source;
 mod train;
@@ -50,6 +51,7 @@ pub(crate) fn run(command: &Command, ui: &Ui) -> Result<Outcome> {
         Command::Open(args) => open::run(args, ui),
         Command::Receipt(args) => receipt::run(args, ui),
         Command::Recipe(args) => recipe::run(args, ui),
+        Command::Reproduce(args) => reproduce::run(args, ui),
         Command::Seal(args) => seal::run(args, ui),
         Command::Train(args) => train::run(args, ui),
     }

@@ -258,7 +258,8 @@ fn training_claims(alone: &Alone) -> Claims {
     let software = &training.software;
     let software = format!("{} {}", software.name, software.version);
     claim("software", software.into());
-    claim("created", training.created.into());
+    claim("numerics", training.numerics.version.into());
+    claim("created", training.run.created.into());
     claim("signing_key", alone.key_id().to_string().into());
     claims
 }

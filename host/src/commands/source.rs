@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sealnet::dataset::csv::LabelColumn;
 use sealnet::dataset::{LoadOptions, SourceKind, fetch, source_kind};
-use sealnet::error::Result;
+use sealnet::error::{Error, Result};
 use sealnet::keys::KeyFolder;
 use sealnet::state::SerialMemory;
 use sealnet::store::local_folder;
@@ -25,6 +25,48 @@ pub(crate) fn load(
     load: LoadOptions,
     ui: &Ui,
 ) -> Result<SourceData> {
+    let source = verified(
+        place,
+        keys,
+        store,
+        load,
+        SerialMemory::of_this_machine()?,
+        ui,
+    )?;
+    match &source.vault {
+        Some(origin) => say_origin(origin, ui),
+        None => ui.warn(format!("{place} is unsealed data: nothing vouches for it")),
+    }
+    Ok(source)
+}
+
+/// The same for a vault whose manifest `store` names by its digest: it is that one or none, so that neither a
+/// newer one that was seen nor that none was says anything.
+pub(crate) fn load_pinned(
+    place: &str,
+    keys: &KeysOption,
+    store: &StoreOptions,
+    load: LoadOptions,
+    ui: &Ui,
+) -> Result<SourceData> {
+    let nothing_seen = tempfile::tempdir().map_err(Error::io("create", std::env::temp_dir()))?;
+    let memory = SerialMemory::at(nothing_seen.path());
+    let mut source = verified(place, keys, store, load, memory, ui)?;
+    if let Some(origin) = &mut source.vault {
+        origin.first_contact = false;
+        say_origin(origin, ui);
+    }
+    Ok(source)
+}
+
+fn verified(
+    place: &str,
+    keys: &KeysOption,
+    store: &StoreOptions,
+    load: LoadOptions,
+    memory: SerialMemory,
+    ui: &Ui,
+) -> Result<SourceData> {
     let must_be_vault = store.any();
     // Unsealed data needs no keys.
     let owner = match must_be_vault || source_kind(place) == SourceKind::Store {
@@ -36,14 +78,9 @@ pub(crate) fn load(
         open: open_options(store),
         must_be_vault,
         load,
-        memory: SerialMemory::of_this_machine()?,
+        memory,
     };
-    let source = load_source(place, &options, ui.progress())?;
-    match &source.vault {
-        Some(origin) => say_origin(origin, ui),
-        None => ui.warn(format!("{place} is unsealed data: nothing vouches for it")),
-    }
-    Ok(source)
+    load_source(place, &options, ui.progress())
 }
 
 /// Where `STORE|DATA` lies.

@@ -13,23 +13,41 @@ use crate::dsse;
 pub(super) struct Statement<P> {
     #[serde(rename = "_type")]
     statement_type: String,
-    subject: [Subject; 1],
+    subject: [Resource; 1],
     #[serde(rename = "predicateType")]
     predicate_type: String,
     pub(super) predicate: P,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A file by its name and digest: what in-toto calls a resource descriptor
+/// (<https://github.com/in-toto/attestation/blob/main/spec/v1/resource_descriptor.md>).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Subject {
-    name: String,
-    digest: SubjectDigest,
+pub struct Resource {
+    /// What it is called.
+    pub name: String,
+    /// Of its bytes.
+    pub digest: DigestSet,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// What in-toto calls a digest set, of one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SubjectDigest {
-    sha512: String,
+pub struct DigestSet {
+    /// 128 hexadecimal digits.
+    pub sha512: String,
+}
+
+impl Resource {
+    /// The file `name` with this digest.
+    pub fn new(name: &str, sha512: &Digest512) -> Resource {
+        Resource {
+            name: name.into(),
+            digest: DigestSet {
+                sha512: hex::encode(sha512),
+            },
+        }
+    }
 }
 
 /// What kind of statement it is, whatever else it says.
@@ -45,12 +63,7 @@ impl<P> Statement<P> {
     pub(super) fn new(name: &str, sha512: &Digest512, predicate_type: &str, predicate: P) -> Self {
         Statement {
             statement_type: STATEMENT_TYPE.into(),
-            subject: [Subject {
-                name: name.into(),
-                digest: SubjectDigest {
-                    sha512: hex::encode(sha512),
-                },
-            }],
+            subject: [Resource::new(name, sha512)],
             predicate_type: predicate_type.into(),
             predicate,
         }

@@ -1,12 +1,14 @@
 //! What a training receipt says: all that decided the weights.
 
-use sealnet_core::sign::Digest512;
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{Dataset, split};
+use super::records_digest;
+use super::statement::Resource;
+use crate::dataset::split;
 use crate::error::{Error, Result};
+use crate::train::numerics::Numerics;
 use crate::train::{Epoch, Metrics, Recipe, Shape};
-use crate::vault::{SourceData, finding::Finding};
+use crate::vault::{SourceData, finding::Finding, manifest_name};
 
 /// All that decided the weights, and how good they are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +24,8 @@ pub struct Training {
     pub recipe: Recipe,
     /// Decides the first weights and the order of the records.
     pub seed: u64,
+    /// The arithmetic that made the same of all this.
+    pub numerics: Numerics,
     /// One entry an epoch.
     pub epochs: Vec<EpochScore>,
     /// After the last epoch.
@@ -30,7 +34,23 @@ pub struct Training {
     pub test: Score,
     /// What trained.
     pub software: Software,
-    /// When, seconds since the Unix epoch.
+    /// What had no influence on the weights.
+    pub run: Run,
+}
+
+/// How it was run, which decides no bit of the weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// Which instructions did the arithmetic: [`Backend::name`](crate::train::Backend::name).
+    pub backend: String,
+    /// How many threads.
+    pub threads: u32,
+    /// Processor architecture and operating system, as Rust calls them: `x86_64-linux`.
+    pub machine: String,
+    /// How long the training took.
+    pub seconds: f64,
+    /// When it was over, seconds since the Unix epoch.
     pub created: u64,
 }
 
@@ -64,8 +84,8 @@ pub struct Data {
 pub enum Origin {
     /// A signed manifest of a vault.
     Manifest {
-        /// SHA-512 of the manifest object, hexadecimal.
-        sha512: String,
+        /// The manifest object: its name in the vault, and the SHA-512 of its bytes.
+        manifest: Resource,
         /// 32 hexadecimal digits.
         dataset_id: String,
         /// Its serial.
@@ -158,7 +178,7 @@ impl Data {
             None => Origin::Unsealed,
             Some(vault) => match (vault.manifest_digest, vault.serial) {
                 (Some(digest), Some(serial)) => Origin::Manifest {
-                    sha512: hex::encode(digest),
+                    manifest: Resource::new(&manifest_name(serial), &digest),
                     dataset_id: vault.dataset_id.clone(),
                     serial,
                 },
@@ -188,23 +208,38 @@ impl Data {
     /// # Errors
     /// [`Error::Verification`] naming what differs.
     pub fn check(&self, data: &Data) -> Result<()> {
-        let differs = if self.origin != data.origin {
-            format!("{} there, {} here", self.origin, data.origin)
-        } else if self.records_sha512 != data.records_sha512 {
-            format!(
-                "{} records there, {} here, with other content, parts or form",
-                self.records, data.records
-            )
-        } else {
+        if self.origin != data.origin {
+            return Err(Data::other(
+                data,
+                &format!("{} there, {} here", self.origin, data.origin),
+            ));
+        }
+        self.check_records(data)
+    }
+
+    /// Whether `data` are these records, whatever vouches for them: what decides the weights.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] naming what differs.
+    pub fn check_records(&self, data: &Data) -> Result<()> {
+        if self.records_sha512 == data.records_sha512 {
             return Ok(());
-        };
-        Err(Error::verification(
+        }
+        let differs = format!(
+            "{} records there, {} here, with other content, parts or form",
+            self.records, data.records
+        );
+        Err(Data::other(data, &differs))
+    }
+
+    fn other(data: &Data, differs: &str) -> Error {
+        Error::verification(
             format!(
                 "{} is not the data that the training receipt names: {differs}",
                 data.source
             ),
             "give the data that the weights were trained on",
-        ))
+        )
     }
 }
 
@@ -221,7 +256,10 @@ impl From<&Finding> for Quarantined {
 impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Origin::Manifest { sha512, serial, .. } => {
+            Origin::Manifest {
+                manifest, serial, ..
+            } => {
+                let sha512 = &manifest.digest.sha512;
                 write!(
                     f,
                     "manifest {serial} ({}…)",
@@ -321,68 +359,4 @@ impl std::fmt::Display for Split {
             self.training, self.validation, self.test
         )
     }
-}
-
-/// SHA-512 over all that a data set is but its name, sealed or not: what training saw, what was kept for the
-/// test, and what the numbers stand for.
-///
-/// ```text
-/// label         "sealnet/v1/records" 0x00
-/// axes          u64 number, then u64 length of each
-/// classes       u16
-/// class names   u64 number (0: none), then each
-/// parts         u64 number, then each: name, u64 records
-/// scaling       u64 number (0: none), then each: name, f64 offset, f64 scale
-/// headings      u64 number (0: none), then of the label's column and of each feature's
-/// records       u64 number, then each: u16 label, features
-/// ```
-///
-/// Numbers are little-endian (`f64` by its IEEE 754 bits); a name is its length in bytes, u64, and its UTF-8.
-pub fn records_digest(data: &Dataset) -> Digest512 {
-    use sha2::Digest;
-    let mut hash = sha2::Sha512::new();
-    let mut put = |bytes: &[u8]| hash.update(bytes);
-    let number = |n: usize| (n as u64).to_le_bytes();
-    let name = |put: &mut dyn FnMut(&[u8]), name: &str| {
-        put(&number(name.len()));
-        put(name.as_bytes());
-    };
-    put(b"sealnet/v1/records\0");
-    put(&number(data.shape.len()));
-    for &axis in &data.shape {
-        put(&number(axis));
-    }
-    put(&data.classes.to_le_bytes());
-    let class_names = data.class_names.as_deref().unwrap_or_default();
-    put(&number(class_names.len()));
-    for class in class_names {
-        name(&mut put, class);
-    }
-    put(&number(data.parts.len()));
-    for part in &data.parts {
-        name(&mut put, &part.name);
-        put(&part.len.to_le_bytes());
-    }
-    let scaling = data.scaling.as_deref().unwrap_or_default();
-    put(&number(scaling.len()));
-    for column in scaling {
-        name(&mut put, &column.name);
-        put(&column.offset.to_le_bytes());
-        put(&column.scale.to_le_bytes());
-    }
-    let headings = data.headings.as_ref();
-    put(&number(headings.map_or(0, |h| 1 + h.features.len())));
-    if let Some(headings) = headings {
-        name(&mut put, &headings.label);
-        for heading in &headings.features {
-            name(&mut put, heading);
-        }
-    }
-    put(&number(data.count()));
-    let width = data.feature_count().max(1);
-    for (label, features) in data.labels.iter().zip(data.features.chunks_exact(width)) {
-        put(&label.to_le_bytes());
-        put(features);
-    }
-    hash.finalize().into()
 }

@@ -34,6 +34,7 @@ pub mod kernels;
 pub mod log;
 pub mod metrics;
 pub mod model;
+pub mod numerics;
 pub mod recipe;
 pub mod report;
 pub mod session;

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sealnet_core::sign::{Digest512, SigningKey, sha512};
 
+use super::numerics::Numerics;
 use super::{Backend, EpochDone, Metrics, Network, Plan, Recipe, Records, Shape};
 use crate::dataset::split::split;
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Whole};
-use crate::receipt::{self, Data, MAX_QUARANTINED, Software, Split, Training};
+use crate::receipt::{self, Data, MAX_QUARANTINED, Run, Software, Split, Training};
 use crate::vault::SourceData;
 use crate::weights;
 
@@ -117,11 +118,18 @@ pub fn run_watched(
         network: shape.into(),
         recipe: options.recipe.clone(),
         seed: options.seed,
+        numerics: Numerics::this(),
         epochs: trained.history.into_iter().map(Into::into).collect(),
         validation: validation.into(),
         test: test.into(),
         software: Software::this(),
-        created: now(),
+        run: Run {
+            backend: options.backend.name().into(),
+            threads: 1,
+            machine: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+            seconds: elapsed.as_secs_f64(),
+            created: now(),
+        },
     };
     Ok(Finished {
         weights_digest: sha512(&[&weights]),

@@ -9,6 +9,7 @@ mod infer;
 mod interrupted;
 mod places;
 mod receipt;
+mod reproduce;
 mod tables;
 mod training;
 mod watching;

@@ -4,6 +4,7 @@ use base64ct::{Base64, Encoding};
 use sealnet::dsse;
 use sealnet::error::Error;
 use sealnet::receipt::{self, Origin};
+use sealnet::train::numerics::Numerics;
 use sealnet_core::sign::{Domain, Ed25519SigningKey, SigningKey, TrustedKey};
 use serde_json::Value;
 
@@ -58,8 +59,10 @@ fn what_train_writes_verifies_and_says_how() {
     assert_eq!((training.data.records, training.split.test), (180, 30));
     assert_eq!(training.recipe.name, "paper, 30 epochs");
     assert_eq!(training.epochs.len(), 30);
-    assert!(training.created > 1_700_000_000);
+    assert!(training.run.created > 1_700_000_000);
     assert_eq!(training.software.name, "sealnet");
+    assert_eq!(training.numerics, Numerics::this());
+    assert!(training.run.seconds > 0.0 && training.run.threads > 0);
 }
 
 #[test]
@@ -110,8 +113,8 @@ fn the_form_is_strict_even_when_signed() {
             "https://in-toto.io/Statement/v2",
         ),
         (
-            "urn:sealnet:training-receipt:v1",
             "urn:sealnet:training-receipt:v2",
+            "urn:sealnet:training-receipt:v1",
         ),
         ("\"seed\": 1,", "\"seed\": 1, \"seed\": 1,"),
         ("\"seed\": 1,", "\"seed\": 1, \"sead\": 1,"),
@@ -124,6 +127,9 @@ fn the_form_is_strict_even_when_signed() {
             "\"subject\": [{\"name\": \"x\", \"digest\": {\"sha512\": \"00\"}}, ",
         ),
         ("glorot-uniform", "zeros"),
+        ("\"batch\": 32", "\"batch\": 0"),
+        ("\"beta_1\": 0.9", "\"beta_1\": 1.0"),
+        ("\"threads\": ", "\"cores\": "),
     ] {
         let changed = payload.replacen(from, to, 1);
         if changed == payload {
