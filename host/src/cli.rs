@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod choices;
+mod onnx;
 mod options;
 mod receipt;
 mod reproduce;
@@ -16,6 +17,7 @@ pub(crate) use choices::{
     BoardArg, GranularityArg, HostKernelArg, KernelArg, KnownData, PartArg, Place, Profile,
     ReplyArg, SchemeArg, TagSchemeArg, WeightsArg,
 };
+pub(crate) use onnx::OnnxArgs;
 pub(crate) use options::{DataOptions, KeysOption, StoreOptions};
 pub(crate) use receipt::{ReceiptArgs, ReceiptCommand, ReceiptVerifyArgs};
 pub(crate) use reproduce::{ABOUT_REPRODUCE, ReproduceArgs};
@@ -75,6 +77,8 @@ pub(crate) enum Command {
     Reproduce(ReproduceArgs),
     /// Quantise, verify, sign and seal a trained model
     Export(ExportArgs),
+    /// Write a trained model as ONNX, in f32 and unsigned, for other runtimes
+    Onnx(OnnxArgs),
     /// Run a sealed model on the host, on a simulated device, or on a Cortex-M in QEMU
     Infer(InferArgs),
     /// Verify receipts: a device's for its answers, the owner's for a training
@@ -110,6 +114,7 @@ Models:
   recipe       List training recipes, or print one to copy and edit
   reproduce    Train again what a training receipt names, and compare to the bit
   export       Quantise, verify, sign and seal a trained model
+  onnx         Write a trained model as ONNX, in f32 and unsigned, for other runtimes
   infer        Run a sealed model on the host, on a simulated device, or on a Cortex-M in QEMU
   receipt      Verify receipts: a device's for its answers, the owner's for a training
 

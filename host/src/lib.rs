@@ -12,6 +12,7 @@ pub mod files;
 pub mod infer;
 pub mod keys;
 pub mod model;
+pub mod onnx;
 pub mod plots;
 pub mod progress;
 pub mod quantise;

@@ -193,6 +193,16 @@ pub fn read(path: &Path, weights: &[u8], owner: &TrustedKey) -> Result<Verified>
     })
 }
 
+/// SHA-512, hexadecimal, of the weight file that a receipt's file claims to be about. Nothing is verified.
+///
+/// # Errors
+/// A reason: it is no training receipt.
+pub fn untrusted_weights_sha512(receipt: &[u8]) -> Result<String, String> {
+    let envelope = dsse::peek(receipt).map_err(|e| e.to_string())?;
+    let statement: Statement<Training> = Statement::parse(&envelope.payload, PREDICATE_TYPE)?;
+    Ok(statement.subject_sha512().to_owned())
+}
+
 /// Whether a file seems to be a signed document, as a training receipt is, rather than devices' receipts.
 pub fn is_envelope(file: &[u8]) -> bool {
     #[derive(Deserialize)]

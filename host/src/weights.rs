@@ -1,25 +1,58 @@
-//! Weight files: `safetensors`, as PyTorch reads them.
+//! Weight files: `safetensors`, written as PyTorch reads them, and read as people have them.
+//!
+//! # What is written
 //!
 //! Six f32 tensors under PyTorch's names and shapes for `Linear` layers `fc1`, `fc2`, `fc3`:
 //! `fcN.weight` `[outputs, inputs]` and `fcN.bias` `[outputs]`, in order of name. The metadata says
 //! `format` = `pt`, `sealnet.weights` = `1` (the version of this page), `sealnet.recipe` (what trained
-//! them) and `sealnet.input` = `u/255-0.5` (what the first layer expects of a feature `u`). A file
-//! without `sealnet.input` is taken to expect the same.
+//! them) and `sealnet.input` = `u/255-0.5` (what the first layer expects of a feature `u`).
 //!
 //! The same network gives the same bytes: metadata in order of name and nothing that changes from run
 //! to run. (The `safetensors` crate reads; its writer puts metadata in a random order.)
 //!
+//! # What is read
+//!
+//! Any three dense layers with biases, ReLU after the first two, logits after the last (softmax changes no
+//! label). A tensor's name ends, after a `.` or `/`, in what it is; what stands before is the layer:
+//!
+//! | ends in | shape | as in |
+//! |---|---|---|
+//! | `weight` | `[outputs, inputs]` | PyTorch: `fc1.weight`, `0.weight`, `layers.0.weight` |
+//! | `kernel` | `[inputs, outputs]` | Keras, Flax: `sequential/dense/kernel`, `dense_1/kernel:0`, `Dense_2.kernel` |
+//! | `bias` | `[outputs]` | each |
+//!
+//! - A file has weights or kernels, not both. So a square layer, of which shapes tell nothing, lies as its
+//!   neighbours do, and these are held to their biases: what is transposed is refused. (Only where all four
+//!   widths are the same does the name decide alone.)
+//! - Layers whose names differ in numbers alone follow in that order (`dense` before `dense_1`). Other names
+//!   tell no order: shapes must, and where two orders fit the file is refused.
+//! - Numbers are F32, F64, F16 or BF16. All but F64 are taken exactly; F64 is rounded to f32, to the nearest.
+//! - Anything else in the file, a fourth layer or a layer without a bias, is an error.
+//!
+//! # What the first layer was trained on
+//!
+//! A record's feature is a byte `u`, 0 to 255 (a pixel as it is; a table's column as
+//! [`dataset`](crate::dataset) scales it). The network here takes `u/255-0.5`. Others were trained on `u/255`
+//! (Keras's examples), on `(u/255-0.1307)/0.3081` (torchvision's `Normalize`) or on something else of the form
+//! [`Input`] writes. That is `sealnet.input` in the file's metadata, or what the reader is told; where neither says,
+//! it is `u/255-0.5`, and `export` refuses what does clearly better otherwise. It is folded into the first layer in f64 and rounded once, so nothing behind this module knows
+//! of it. Where both say, they must say the same.
+//!
 //! <https://huggingface.co/docs/safetensors/index#format>
+
+mod dense;
+mod input;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use safetensors::{Dtype, SafeTensors};
+use safetensors::SafeTensors;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::files;
-use crate::train::{Layer, Network, Recipe, Shape};
+use crate::train::{Network, Recipe, Shape};
+pub use input::Input;
 
 /// The bytes of a weight file.
 pub fn to_safetensors(network: &Network, recipe: &Recipe) -> Vec<u8> {
@@ -58,46 +91,67 @@ pub fn to_safetensors(network: &Network, recipe: &Recipe) -> Vec<u8> {
     [&length.to_le_bytes()[..], &json, &data].concat()
 }
 
+/// A network from a weight file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Imported {
+    /// The network, over `u/255-0.5`.
+    pub network: Network,
+    /// What its first layer was trained on.
+    pub input: Input,
+    /// Whether the file or the reader said so; else `input` is a guess.
+    pub input_is_known: bool,
+    /// What trained it, if the file says so.
+    pub recipe: Option<String>,
+}
+
 /// The network in the bytes of a weight file.
 ///
 /// # Errors
-/// A reason, to be read after the file's name: not `safetensors`, a tensor missing, unknown, of another
-/// type or shape, numbers that are not finite, another version or input normalisation.
+/// A reason, to be read after the file's name, as [`import`].
 pub fn from_safetensors(bytes: &[u8]) -> Result<Network, String> {
+    import(bytes, None).map(|imported| imported.network)
+}
+
+/// The network in the bytes of a weight file, whose first layer was trained on `input`; on what the file says, if
+/// that is `None`.
+///
+/// # Errors
+/// A reason, to be read after the file's name: not `safetensors`, not three dense layers that fit by the rules on this
+/// page, numbers that are not finite in f32, another version, or another input than it says.
+pub fn import(bytes: &[u8], input: Option<Input>) -> Result<Imported, String> {
     let (_, metadata) =
         SafeTensors::read_metadata(bytes).map_err(|e| format!("is not a safetensors file: {e}"))?;
     let said = |key: &str| metadata.metadata().as_ref().and_then(|map| map.get(key));
-    for (key, expected) in [(VERSION_KEY, VERSION), (INPUT_KEY, INPUT)] {
-        if let Some(found) = said(key).filter(|found| *found != expected) {
-            return Err(format!(
-                "says {key} is {found:?}; only {expected:?} is known"
-            ));
-        }
+    if let Some(found) = said(VERSION_KEY).filter(|found| *found != VERSION) {
+        return Err(format!(
+            "says {VERSION_KEY} is {found:?}; only {VERSION:?} is known"
+        ));
     }
+    let in_file = match said(INPUT_KEY) {
+        None => None,
+        Some(text) => Some(
+            (text.parse::<Input>()).map_err(|e| format!("says {INPUT_KEY} is {text:?}: {e}"))?,
+        ),
+    };
+    if let (Some(file), Some(asked)) = (in_file, input)
+        && file != asked
+    {
+        return Err(format!(
+            "says that it was trained on {file}, and not on {asked}"
+        ));
+    }
+    let known = in_file.or(input);
+    let input = known.unwrap_or(Input::NETWORK);
     let tensors =
         SafeTensors::deserialize(bytes).map_err(|e| format!("is not a safetensors file: {e}"))?;
-    let mut unknown = tensors.names();
-    unknown.retain(|name| !TENSORS.contains(name));
-    if let Some(name) = unknown.iter().min() {
-        return Err(format!(
-            "holds a tensor {name:?} that no layer of this network has"
-        ));
-    }
-    let [first, second, last] = NAMES;
+    let [first, second, last] = dense::layers(&tensors)?;
     let network = Network {
         layers: [
-            layer(&tensors, first)?,
-            layer(&tensors, second)?,
-            layer(&tensors, last)?,
+            input.fold(&first),
+            Input::NETWORK.fold(&second),
+            Input::NETWORK.fold(&last),
         ],
     };
-    let [one, two, three] = &network.layers;
-    if one.outputs != two.inputs || two.outputs != three.inputs {
-        return Err(format!(
-            "holds layers that do not fit: {}x{}, {}x{}, {}x{} (outputs x inputs)",
-            one.outputs, one.inputs, two.outputs, two.inputs, three.outputs, three.inputs
-        ));
-    }
     let Shape {
         inputs,
         hidden,
@@ -105,9 +159,14 @@ pub fn from_safetensors(bytes: &[u8]) -> Result<Network, String> {
     } = network.shape();
     Shape::new(inputs, hidden, classes).map_err(|e| format!("is {e}"))?;
     if !network.is_finite() {
-        return Err("holds numbers that are not finite".into());
+        return Err("holds numbers that are not finite in f32".into());
     }
-    Ok(network)
+    Ok(Imported {
+        network,
+        input,
+        input_is_known: known.is_some(),
+        recipe: said("sealnet.recipe").cloned(),
+    })
 }
 
 /// Reads a weight file: its bytes and the network in them.
@@ -115,14 +174,23 @@ pub fn from_safetensors(bytes: &[u8]) -> Result<Network, String> {
 /// # Errors
 /// [`Error::Io`] when it cannot be read, [`Error::Input`] when it is not a weight file.
 pub fn read(path: &Path) -> Result<(Vec<u8>, Network)> {
+    read_as(path, None).map(|(bytes, imported)| (bytes, imported.network))
+}
+
+/// As [`read`], of a network whose first layer was trained on `input`; see [`import`].
+///
+/// # Errors
+/// As [`read`].
+pub fn read_as(path: &Path, input: Option<Input>) -> Result<(Vec<u8>, Imported)> {
     let bytes = files::read_limited(path, LIMIT)?;
-    let network = from_safetensors(&bytes).map_err(|reason| {
+    let imported = import(&bytes, input).map_err(|reason| {
         Error::input(
             format!("{} {reason}", path.display()),
-            "weights come from `sealnet train`, or from PyTorch with layers fc1, fc2, fc3 in f32",
+            "weights come from `sealnet train`, or are three dense layers with biases as PyTorch (`fc1.weight`, \
+             `0.weight`: [outputs, inputs]) or Keras (`dense/kernel`: [inputs, outputs]) has them",
         )
     })?;
-    Ok((bytes, network))
+    Ok((bytes, imported))
 }
 
 #[derive(Serialize)]
@@ -141,51 +209,7 @@ struct Tensor {
     data_offsets: [usize; 2],
 }
 
-fn layer(tensors: &SafeTensors<'_>, name: &str) -> Result<Layer, String> {
-    let get = |suffix: &str| {
-        let name = format!("{name}.{suffix}");
-        let tensor = tensors
-            .tensor(&name)
-            .map_err(|_| format!("has no tensor {name:?}"))?;
-        if tensor.dtype() != Dtype::F32 {
-            return Err(format!("holds {name:?} as {:?}, not F32", tensor.dtype()));
-        }
-        let (numbers, _) = tensor.data().as_chunks();
-        let values: Vec<f32> = numbers.iter().map(|b| f32::from_le_bytes(*b)).collect();
-        Ok((tensor.shape().to_vec(), values))
-    };
-    let (shape, by_output) = get("weight")?;
-    let (bias_shape, bias) = get("bias")?;
-    let &[outputs, inputs] = &shape[..] else {
-        return Err(format!(
-            "holds \"{name}.weight\" of shape {shape:?}, not [outputs, inputs]"
-        ));
-    };
-    if bias_shape != [outputs] {
-        return Err(format!(
-            "holds \"{name}.bias\" of shape {bias_shape:?}, not [{outputs}]"
-        ));
-    }
-    let weights = (0..inputs)
-        .flat_map(|i| by_output.iter().skip(i).step_by(inputs.max(1)).copied())
-        .collect();
-    Ok(Layer {
-        inputs,
-        outputs,
-        weights,
-        bias,
-    })
-}
-
 const NAMES: [&str; 3] = ["fc1", "fc2", "fc3"];
-const TENSORS: [&str; 6] = [
-    "fc1.bias",
-    "fc1.weight",
-    "fc2.bias",
-    "fc2.weight",
-    "fc3.bias",
-    "fc3.weight",
-];
 const VERSION_KEY: &str = "sealnet.weights";
 const VERSION: &str = "1";
 const INPUT_KEY: &str = "sealnet.input";
@@ -197,7 +221,7 @@ const LIMIT: u64 = 1 << 30;
 mod tests {
     use super::*;
     use crate::train::init::glorot_uniform;
-    use safetensors::tensor::TensorView;
+    use safetensors::tensor::{Dtype, TensorView};
 
     fn network() -> Network {
         glorot_uniform(
@@ -257,9 +281,14 @@ mod tests {
         };
         assert_eq!(reason(&|_| ()), Ok(()));
         let missing = reason(&|t| t.truncate(5)).unwrap_err();
-        assert_eq!(missing, "has no tensor \"fc3.bias\"");
+        assert_eq!(missing, "has no bias of layer \"fc3\"");
         let extra = reason(&|t| t.push(("fc4.bias", vec![2]))).unwrap_err();
-        assert!(extra.contains("fc4.bias"), "{extra}");
+        assert!(
+            extra.contains("4 layers") && extra.contains("fc4"),
+            "{extra}"
+        );
+        let unknown = reason(&|t| t.push(("fc1.running_mean", vec![4]))).unwrap_err();
+        assert!(unknown.contains("fc1.running_mean"), "{unknown}");
         let mismatched = reason(&|t| t[2].1 = vec![3, 5]).unwrap_err();
         assert!(mismatched.contains("do not fit"), "{mismatched}");
         let flat = reason(&|t| t[0].1 = vec![20]).unwrap_err();

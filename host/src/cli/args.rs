@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::options::{DataOptions, KeysOption, StoreOptions};
+use super::options::{DataOptions, InputOption, KeysOption, StoreOptions};
 use super::values::{self, HexBytes, Hidden};
 use super::{
     BoardArg, GranularityArg, KernelArg, KnownData, PartArg, Place, Profile, ReplyArg, SchemeArg,
@@ -217,7 +217,11 @@ comment explains each field. Without an argument the recipes in the program are 
 #[command(after_help = "Examples:
   sealnet export model.safetensors -o model.sealed --keys keys --data vault
   sealnet export model.safetensors -o model.sealed --keys keys --data vault --clear --counter 2
-  sealnet export model.safetensors -o model.sealed --keys keys --data vault --scheme hmac --device 0001")]
+  sealnet export model.safetensors -o model.sealed --keys keys --data vault --scheme hmac --device 0001
+  sealnet export keras.safetensors -o model.sealed --keys keys --data vault --unverified-weights --input u/255
+
+Weights of PyTorch or Keras: three dense layers with biases, ReLU between them, as safetensors; names that end in \
+weight are [outputs, inputs], in kernel [inputs, outputs].")]
 pub(crate) struct ExportArgs {
     /// The weights
     #[arg(value_name = "MODEL.safetensors")]
@@ -273,6 +277,8 @@ pub(crate) struct ExportArgs {
     /// Export weights that no training receipt vouches for; the sealed model says so
     #[arg(long)]
     pub(crate) unverified_weights: bool,
+    #[command(flatten)]
+    pub(crate) input: InputOption,
     #[command(flatten)]
     pub(crate) data_options: DataOptions,
     #[command(flatten)]

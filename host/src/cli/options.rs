@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use sealnet::weights::Input;
 
 use super::Profile;
 use super::values::{HexBytes, Tolerance};
@@ -18,6 +19,15 @@ pub(crate) struct KeysOption {
         hide_env_values = true
     )]
     pub(crate) dir: PathBuf,
+}
+
+/// How to read weights.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct InputOption {
+    /// What the first layer was trained on, of a feature u from 0 to 255: u/255 as in Keras's examples,
+    /// (u/255-0.1307)/0.3081 with torchvision's Normalize, or the like [default: what the weights say, else u/255-0.5]
+    #[arg(long = "input", value_name = "EXPRESSION")]
+    pub(crate) expression: Option<Input>,
 }
 
 /// How to read unsealed data.

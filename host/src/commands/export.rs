@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use sealnet::dataset::csv::LabelColumn;
-use sealnet::dataset::split::split;
+use sealnet::dataset::split::{Split, split};
 use sealnet::error::{Error, Result};
 use sealnet::export::{self, Prepared, SealOptions};
 use sealnet::files::{self, AtomicFile};
@@ -12,7 +12,7 @@ use sealnet::receipt::{self, Data, Verified};
 use sealnet::state::counters::{CounterMemory, Next};
 use sealnet::train::session::now;
 use sealnet::vault::SourceData;
-use sealnet::weights;
+use sealnet::weights::{self, Imported};
 use sealnet_core::artefact::{Name, Provenance, ReplyPolicy, Sealed};
 use sealnet_core::mlp::{Granularity, Kernel, Quantisation};
 use sealnet_core::sign::{SigningKey, sha512};
@@ -24,6 +24,7 @@ use crate::cli::{ExportArgs, GranularityArg, ReplyArg, SchemeArg, WeightsArg};
 use crate::ui::Ui;
 
 pub(crate) fn run(args: &ExportArgs, ui: &Ui) -> Result<Outcome> {
+    refuse_onnx(args)?;
     let keys = KeyFolder::open(&args.keys.dir)?;
     let signing = signing(args, &keys)?;
     let encryption = match args.clear {
@@ -42,7 +43,7 @@ pub(crate) fn run(args: &ExportArgs, ui: &Ui) -> Result<Outcome> {
     let signer = signing.key_id().to_string();
     // A counter that cannot be used is better known before the work than after it.
     counters.next(&signer, args.counter, args.reuse_counter)?;
-    let (bytes, network) = weights::read(&args.model)?;
+    let (bytes, imported) = weights::read_as(&args.model, args.input.expression)?;
     let receipt = vouching(args, &keys, &bytes, ui)?;
 
     let (place, data) = data(args, receipt.as_ref(), ui)?;
@@ -58,6 +59,9 @@ pub(crate) fn run(args: &ExportArgs, ui: &Ui) -> Result<Outcome> {
         let made = receipt::Split::of(split_seed, &split);
         receipt.training().split.check(&place, &made)?;
     }
+    if receipt.is_none() {
+        check_input(&imported, &data, &split, ui)?;
+    }
     let granularity = match args.granularity {
         GranularityArg::PerChannel => Granularity::PerOutput,
         GranularityArg::PerTensor => Granularity::PerTensor,
@@ -70,7 +74,13 @@ pub(crate) fn run(args: &ExportArgs, ui: &Ui) -> Result<Outcome> {
         WeightsArg::Int8 => 0.2,
         WeightsArg::Int4 => 1.0,
     });
-    let prepared = export::prepare(&network, &data.dataset, &split, quantisation, max_loss)?;
+    let prepared = export::prepare(
+        &imported.network,
+        &data.dataset,
+        &split,
+        quantisation,
+        max_loss,
+    )?;
     // Taken before it is used: whatever goes wrong from here on, no other model gets it.
     let counter = counters.issue(&signer, args.counter, args.reuse_counter)?;
     let options = SealOptions {
@@ -88,8 +98,51 @@ pub(crate) fn run(args: &ExportArgs, ui: &Ui) -> Result<Outcome> {
     };
     let sealed = export::seal(&prepared, &bytes, receipt.as_ref(), &options)?;
     files::write_atomic(&args.output, &sealed)?;
-    report(args, &prepared, receipt.as_ref(), &sealed, counter, ui)?;
+    report(
+        args,
+        &imported,
+        &prepared,
+        receipt.as_ref(),
+        &sealed,
+        counter,
+        ui,
+    )?;
     Ok(Outcome::Done)
+}
+
+/// What is asked for by its name is not what would be made.
+fn refuse_onnx(args: &ExportArgs) -> Result<()> {
+    match args.output.extension() {
+        Some(ending) if ending.eq_ignore_ascii_case("onnx") => Err(Error::input(
+            format!(
+                "{} would be a sealed model, which is not ONNX",
+                args.output.display()
+            ),
+            "call it model.sealed, or write ONNX, in f32 and unsigned, with `sealnet onnx`",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Nothing else shows that weights were trained on another input than they are read with: refuses where nobody said
+/// which and another one does clearly better, and warns where somebody did.
+fn check_input(imported: &Imported, data: &SourceData, split: &Split, ui: &Ui) -> Result<()> {
+    let Some((other, [better, taken])) = export::likelier_input(imported, &data.dataset, split)?
+    else {
+        return Ok(());
+    };
+    let (input, right) = (imported.input, "of validation records are right");
+    let found = format!("over {input} {taken:.2} % {right}, over {other} {better:.2} %");
+    if imported.input_is_known {
+        ui.warn(format!(
+            "{found}: is {input} what the weights were trained on?"
+        ));
+        return Ok(());
+    }
+    Err(Error::input(
+        format!("the weights do not say what they were trained on, and it is not {input}: {found}"),
+        format!("say what it was, as in --input \"{other}\""),
+    ))
 }
 
 /// Numbers of the layers, from 1, that a kernel for DSP instructions does not run in its fastest way.
@@ -104,6 +157,7 @@ fn slower_layers(prepared: &Prepared) -> Result<Vec<u8>> {
 
 fn report(
     args: &ExportArgs,
+    imported: &Imported,
     prepared: &Prepared,
     receipt: Option<&Verified>,
     sealed: &[u8],
@@ -171,6 +225,7 @@ fn report(
         "artefact_sha512": hex::encode(sha512(&[sealed])),
         "encrypted": !args.clear,
         "weights": weights,
+        "input": imported.input.to_string(),
         "kernel": kernel,
         "slower_layers": slower,
         "security_counter": counter.counter,

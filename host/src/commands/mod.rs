@@ -10,6 +10,7 @@ mod fetch;
 mod infer;
 mod inspect;
 mod keygen;
+mod onnx;
 mod open;
 mod receipt;
 mod recipe;
@@ -48,6 +49,7 @@ pub(crate) fn run(command: &Command, ui: &Ui) -> Result<Outcome> {
         Command::Infer(args) => infer::run(args, ui),
         Command::Inspect(args) => inspect::run(args, ui),
         Command::Keygen(args) => keygen::run(args, ui),
+        Command::Onnx(args) => onnx::run(args, ui),
         Command::Open(args) => open::run(args, ui),
         Command::Receipt(args) => receipt::run(args, ui),
         Command::Recipe(args) => recipe::run(args, ui),
