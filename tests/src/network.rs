@@ -190,3 +190,23 @@ impl Answer {
         numbers.iter().map(|bytes| from(*bytes)).collect()
     }
 }
+
+/// The records, by their place, of which some logit is further from the one expected than `part` of the largest one
+/// expected of that record.
+pub fn logits_differ(got: &[f32], expected: &[f32], classes: usize, part: f32) -> Vec<usize> {
+    assert_eq!(got.len(), expected.len(), "as many logits");
+    let records = got
+        .chunks_exact(classes)
+        .zip(expected.chunks_exact(classes));
+    let differ = |(got, expected): (&[f32], &[f32])| {
+        let largest = expected.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+        // So that what is no number differs.
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() <= part * largest;
+        !got.iter().zip(expected).all(near)
+    };
+    records
+        .enumerate()
+        .filter(|(_, pair)| differ(*pair))
+        .map(|(at, _)| at)
+        .collect()
+}
