@@ -14,8 +14,8 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use args::*;
 pub(crate) use bench::{BenchArgs, BenchCommand, BenchDeviceArgs, BenchHostArgs};
 pub(crate) use choices::{
-    BoardArg, GranularityArg, HostKernelArg, KernelArg, KnownData, PartArg, Place, Profile,
-    ReplyArg, SchemeArg, TagSchemeArg, WeightsArg,
+    BackendArg, BoardArg, GranularityArg, HostKernelArg, KernelArg, KnownData, PartArg, Place,
+    Profile, ReplyArg, SchemeArg, TagSchemeArg, WeightsArg,
 };
 pub(crate) use onnx::OnnxArgs;
 pub(crate) use options::{DataOptions, KeysOption, StoreOptions};

@@ -2,8 +2,9 @@
 //!
 //! The generator is ChaCha20 in its original form (64-bit block counter, 64-bit stream number). Its
 //! 32-byte key is the user's seed as u64, little-endian, then 24 zeros; each purpose draws from a stream
-//! of its own ([`Stream`]), so that one purpose drawing more never shifts another. The keystream is read
-//! as 32-bit little-endian words, in order.
+//! of its own ([`Stream`]), so that one purpose drawing more never shifts another. Where a purpose draws anew each
+//! epoch, the stream's number is the purpose's plus 2^32 times the epoch's, from 1: any epoch can be drawn
+//! without those before it. The keystream is read as 32-bit little-endian words, in order.
 //!
 //! - A real in `[0, 1)` is one word: its upper 24 bits times 2^-24, exact in f32.
 //! - A whole number below `n` (`n` below 2^32) is Lemire's method: take a word `w`; if the lower half of
@@ -31,11 +32,16 @@ pub struct Random(ChaCha20Rng);
 impl Random {
     /// The first number of `stream` under `seed`.
     pub fn new(seed: u64, stream: Stream) -> Random {
+        Random::of_epoch(seed, stream, 0)
+    }
+
+    /// The first number of `stream` in epoch `epoch` (from 1) under `seed`.
+    pub fn of_epoch(seed: u64, stream: Stream, epoch: u32) -> Random {
         let mut key = [0; 32];
         let (low, _) = key.split_at_mut(8);
         low.copy_from_slice(&seed.to_le_bytes());
         let mut generator = ChaCha20Rng::from_seed(key);
-        generator.set_stream(stream as u64);
+        generator.set_stream(stream as u64 | u64::from(epoch) << 32);
         Random(generator)
     }
 

@@ -11,15 +11,15 @@ use crate::error::{Error, Failure, Result};
 use crate::receipt::{Alone, Data, EpochScore, Score, Split, Training};
 use crate::train::numerics::Numerics;
 use crate::train::session::{Finished, SessionOptions};
-use crate::train::{Backend, Network};
+use crate::train::{Compute, Network};
 use crate::vault::SourceData;
 
-/// What must be trained for what `training` says; `backend` has no influence on the result.
+/// What must be trained for what `training` says; `compute` has no influence on the result.
 ///
 /// # Errors
 /// [`Error::Input`] when the receipt is of other numerics: this program cannot compute those bits, so that a
 /// difference would mean nothing.
-pub fn options(training: &Training, backend: Backend) -> Result<SessionOptions> {
+pub fn options(training: &Training, compute: Compute) -> Result<SessionOptions> {
     let (theirs, ours) = (&training.numerics, Numerics::this());
     if theirs.version != ours.version {
         let software = &training.software;
@@ -39,7 +39,8 @@ pub fn options(training: &Training, backend: Backend) -> Result<SessionOptions> 
         hidden: training.network.hidden,
         seed: training.seed,
         split_seed: training.split.seed,
-        backend,
+        backend: compute.backend,
+        threads: compute.threads,
     })
 }
 

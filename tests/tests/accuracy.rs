@@ -91,6 +91,7 @@ fn seed(data: &Dataset, seed: u64) -> [Comparison; 4] {
         recipe: &Recipe::paper(),
         seed,
         backend: Backend::detect(),
+        threads: 0,
     };
     let network = train::train(&plan, &Silent).unwrap().network;
     let [one, other] = [Granularity::PerOutput, Granularity::PerTensor];

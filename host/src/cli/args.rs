@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::options::{DataOptions, InputOption, KeysOption, StoreOptions};
+use super::options::{ComputeOptions, DataOptions, InputOption, KeysOption, StoreOptions};
 use super::values::{self, HexBytes, Hidden};
 use super::{
     BoardArg, GranularityArg, KernelArg, KnownData, PartArg, Place, Profile, ReplyArg, SchemeArg,
@@ -186,6 +186,8 @@ pub(crate) struct TrainArgs {
     /// A CSV file that gets a row at the end of each epoch, to be followed as training goes on
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) compute: ComputeOptions,
     #[command(flatten)]
     pub(crate) data_options: DataOptions,
     #[command(flatten)]

@@ -28,6 +28,19 @@ pub(crate) enum TagSchemeArg {
     HmacSha512,
 }
 
+/// What computes the training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BackendArg {
+    /// The fastest that this processor has
+    Auto,
+    /// 512-bit vectors (x86-64-v4)
+    Avx512,
+    /// 256-bit vectors (x86-64-v3)
+    Avx2,
+    /// What every processor has
+    Portable,
+}
+
 /// How a model is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SchemeArg {

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use sealnet::error::{Error, Result};
+use sealnet::train::{Backend, Compute};
 use sealnet::weights::Input;
 
-use super::Profile;
 use super::values::{HexBytes, Tolerance};
+use super::{BackendArg, Profile};
 
 /// Where the keys are.
 #[derive(Debug, Clone, Args)]
@@ -38,6 +40,45 @@ pub(crate) struct DataOptions {
     /// that the training receipt names, for `infer` the one that the model does not know]
     #[arg(long, value_name = "COLUMN")]
     pub(crate) label: Option<String>,
+}
+
+/// What computes a training; the weights are the same bits whatever is chosen.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Computing (no influence on the result)")]
+pub(crate) struct ComputeOptions {
+    /// Which instructions to use
+    #[arg(long, value_enum, default_value_t = BackendArg::Auto)]
+    pub(crate) backend: BackendArg,
+    /// How many threads work at once [default: as many as there are cores and as pay]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+}
+
+impl ComputeOptions {
+    /// What was asked for.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where this processor lacks the instructions.
+    pub(crate) fn compute(&self) -> Result<Compute> {
+        let name = match self.backend {
+            BackendArg::Auto => Backend::detect().name(),
+            BackendArg::Avx512 => "avx512",
+            BackendArg::Avx2 => "avx2",
+            BackendArg::Portable => "portable",
+        };
+        let Some(backend) = Backend::named(name) else {
+            let available = Backend::available().into_iter().map(Backend::name);
+            return Err(Error::input(
+                format!("this processor lacks what --backend {name} needs"),
+                format!(
+                    "it has: {}; without the option the fastest is taken, and the weights are the same",
+                    available.collect::<Vec<_>>().join(", ")
+                ),
+            ));
+        };
+        let threads = self.threads.map_or(0, usize::from);
+        Ok(Compute { backend, threads })
+    }
 }
 
 /// How strictly to open a vault. Any of these means that the source must be a vault.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::options::{DataOptions, StoreOptions};
+use super::options::{ComputeOptions, DataOptions, StoreOptions};
 
 /// `sealnet reproduce`
 #[derive(Debug, Args)]
@@ -39,6 +39,8 @@ pub(crate) struct ReproduceArgs {
     /// Keep the weights that come out here, whether or not they are the same
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) compute: ComputeOptions,
     #[command(flatten)]
     pub(crate) data_options: DataOptions,
     #[command(flatten)]

@@ -37,6 +37,7 @@ fn trained(data: &Dataset, split: &Split, ui: &Ui) -> Result<Network> {
         recipe: &Recipe::paper(),
         seed: 1,
         backend: Backend::detect(),
+        threads: 0,
     };
     Ok(train::train(&plan, ui.progress())?.network)
 }

@@ -9,8 +9,8 @@ use sealnet::files::{self, AtomicFile};
 use sealnet::keys::{self, KeyFolder};
 use sealnet::receipt::{self, Alone, Data, Origin};
 use sealnet::reproduce::{self, Distance};
+use sealnet::train::Network;
 use sealnet::train::session::{self, Finished};
-use sealnet::train::{Backend, Network};
 use sealnet::vault::SourceData;
 use sealnet::weights;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ use crate::ui::Ui;
 pub(crate) fn run(args: &ReproduceArgs, ui: &Ui) -> Result<Outcome> {
     let claimed = claimed(args)?;
     let training = claimed.training();
-    let options = reproduce::options(training, Backend::detect())?;
+    let options = reproduce::options(training, args.compute.compute()?)?;
     let given = args.weights.as_deref().map(weights::read).transpose()?;
     let place = args.data.as_ref().unwrap_or(&training.data.source);
     if let Some(output) = &args.output {

@@ -9,7 +9,7 @@ use sealnet::keys::KeyFolder;
 use sealnet::receipt;
 use sealnet::train::recipe::file;
 use sealnet::train::session::{self, SessionOptions};
-use sealnet::train::{Backend, EpochDone};
+use sealnet::train::EpochDone;
 use serde_json::json;
 
 use super::watching::Watching;
@@ -18,6 +18,7 @@ use crate::cli::TrainArgs;
 use crate::ui::Ui;
 
 pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
+    let compute = args.compute.compute()?;
     let keys = KeyFolder::open(&args.keys.dir)?;
     let owner = keys.owner_signing()?;
     let name = file_name(&args.output)?;
@@ -59,7 +60,8 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
         hidden: [args.hidden.0, args.hidden.1].map(usize::from),
         seed: args.seed,
         split_seed: args.split_seed,
-        backend: Backend::detect(),
+        backend: compute.backend,
+        threads: compute.threads,
     };
     let mut log = watching.log()?;
     let mut watch = |phase: &str, done: &EpochDone| log.add(phase, done);

@@ -67,6 +67,7 @@ impl Stage<'_> {
             seed: self.demo.seed,
             split_seed: None,
             backend: Backend::detect(),
+            threads: 0,
         };
         let place = self.files.vault.display().to_string();
         let finished = session::run(&place, source, &options, &Bars(self.progress))?;

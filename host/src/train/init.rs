@@ -1,6 +1,6 @@
 //! The weights a network starts from.
 
-use super::model::{Network, Shape};
+use super::model::{Layer, Network, Shape};
 use crate::random::{Random, Stream};
 
 /// Glorot's uniform initialisation (Glorot and Bengio 2010, equation 16; Keras's default for `Dense`):
@@ -9,11 +9,20 @@ use crate::random::{Random, Stream};
 /// The weights are drawn from [`Stream::Init`], layer by layer, each in its storage order
 /// `[inputs][outputs]`: `(2u - 1) · l` with `u` in `[0, 1)` and `l` rounded to f32.
 pub fn glorot_uniform(shape: &Shape, seed: u64) -> Network {
+    uniform(shape, seed, |layer| layer.inputs + layer.outputs)
+}
+
+/// He's uniform initialisation (He et al. 2015; Keras's `HeUniform`): as [`glorot_uniform`], with
+/// `l = √(6 / inputs)`.
+pub fn he_uniform(shape: &Shape, seed: u64) -> Network {
+    uniform(shape, seed, |layer| layer.inputs)
+}
+
+fn uniform(shape: &Shape, seed: u64, fan: impl Fn(&Layer) -> usize) -> Network {
     let mut random = Random::new(seed, Stream::Init);
     let mut network = Network::zeros(shape);
     for layer in &mut network.layers {
-        let fan = (layer.inputs + layer.outputs) as f64;
-        let limit = (6.0 / fan).sqrt() as f32;
+        let limit = (6.0 / fan(layer) as f64).sqrt() as f32;
         for weight in &mut layer.weights {
             // 2u - 1 is exact: a multiple of 2^-23 in [-1, 1).
             *weight = (2.0 * random.unit() - 1.0) * limit;

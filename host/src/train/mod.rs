@@ -1,35 +1,41 @@
 //! Training, to the bit.
 //!
-//! The same records, recipe, seed, split and shape give the same weights on every machine, because every
-//! operation and its order is defined, here:
+//! The same records, recipe, seed, split and shape give the same weights on every machine, with any
+//! [`Backend`] and any number of threads, because every operation and its order is defined, here:
 //!
 //! - Numbers are IEEE 754 binary32, rounded to nearest, subnormals kept; `fma(a, b, c)` is `a·b + c` with
-//!   one rounding. `exp` and `ln` are those of the `libm` crate, never the platform's. Random numbers are
-//!   those of [`random`](crate::random).
-//! - **Forwards.** A feature `u` counts as `u/255 - ½`. In the first layer the half is taken out:
-//!   `c[o] = fma(S[o], -½, bias[o])` with `S[o] = Σᵢ w[i][o]` in order of `i`, then
-//!   `z[o] = c[o] ⊕ (u[i]/255)·w[i][o]`, one `fma` for each `i` in order. In exact arithmetic this is
-//!   `bias[o] + Σᵢ (u[i]/255 - ½)·w[i][o]`. The other layers start at `bias[o]`. Hidden layers end in
-//!   ReLU (`z` where `z > 0`, else 0). With `m` the largest logit and `s = Σ exp(z - m)` in order of class,
-//!   the last gives `p = exp(z - m) / s` and the loss `ln s - (z[label] - m)`.
-//! - **Backwards.** `δ = (p - y) / B` at the last layer for a batch of `B`; below it
-//!   `δ[j] = Σₖ δ[k]·w[j][k]`, one `fma` for each `k` in order from 0, and 0 where ReLU gave 0. The
-//!   gradient of a bias is the sum of `δ` in order of record; that of a weight is
-//!   `Σ_b x[b][i]·δ[b][o]`, one `fma` a record in order from 0; in the first layer `x` is `u/255` and at
-//!   the end comes `fma(bias gradient, -½, ·)`.
-//! - Terms whose factor `u`, `x` or `δ[k]` is zero are left out: [`kernels`] skips a digit's background.
-//! - **Steps.** The records' order starts as given and is shuffled anew each epoch; batches are taken in
-//!   order, the last one short. Then [Adam](adam).
+//!   one rounding; ⊕ ⊖ ⊗ ⊘ round each. `exp` and `ln` are those of the `libm` crate, never the platform's.
+//!   Random numbers are those of [`random`](crate::random).
+//! - **Input.** A feature `u` enters as `x[i] = (u/255 - offset[i]) / scale` ([`InputMap`]; the paper's is
+//!   `u/255 - ½`). What is computed with is `x[i] = u ⊘ 255 ⊘ scale` and `o[i] = offset[i] ⊘ scale`, apart.
+//! - **Forwards.** The `I` rows of the first layer's weights make eight parts of `⌈I/8⌉` rows, the last ones
+//!   shorter or empty. Over each part, for each output, `s = fma(w[i], -o[i], s)` from 0, then
+//!   `s = fma(x[i], w[i], s)`, each for every `i` in order; `z = bias ⊕ s₁ ⊕ … ⊕ s₈`. In exact arithmetic this is
+//!   `bias + Σᵢ (x[i] - o[i])·w[i]`. The other layers are `z = fma(x[i], w[i], z)` for every `i` in order from
+//!   `z = bias`. Hidden layers end in ReLU (`z` where `z > 0`, else 0).
+//! - **Loss.** With the target `t` ([`Targets`]) and temperature `T`: `m` the largest logit `⊘ T`,
+//!   `y[c] = z[c] ⊘ T ⊖ m`, `s = Σ exp(y[c])` and `h = fma(t[c], y[c], h)`, each in order of class from 0. The
+//!   loss is `T² ⊗ (ln s ⊖ h)`, which is `T²` times the cross-entropy of the softmax of `z/T`, and
+//!   `δ[c] = (exp(y[c]) ⊘ s ⊖ t[c]) ⊗ (T/B)` for a batch of `B`. `T²`, `T/B` and, with label smoothing `ε` over `C`
+//!   classes, `t` = `ε/C` or `1 - ε + ε/C` are computed in f64 and rounded.
+//! - **Backwards.** Below, `δ[j] = fma(δ[k], w[j][k], δ[j])` for each `k` in order from 0, and 0 where ReLU gave 0.
+//!   The gradient of a bias is the sum of `δ` in order of record from 0; that of a weight is
+//!   `g = fma(x, δ, g)` for each record in order, from 0, in the first layer from `-o[i] ⊗ g(bias)`.
+//! - In the first layer, terms with `u = 0` are left out, forwards and backwards: four of five of a digit's.
+//! - **Steps.** Each epoch begins with the records as given and shuffles them by the epoch's own random numbers
+//!   ([`Stream::Shuffle`]); batches are taken in order, the last one short. Then [Adam](adam).
 //!
 //! Sums run over one index in one order and never across the vector: several outputs side by side give
-//! the same bits as one after the other.
+//! the same bits as one after the other. `tests/tests/train_reference.rs` is this page once more, in plain loops.
 
-mod backprop;
+mod engine;
+mod records;
 
 pub mod adam;
 pub mod confusion;
 pub mod hardest;
 pub mod init;
+pub mod input;
 pub mod kernels;
 pub mod log;
 pub mod metrics;
@@ -37,22 +43,24 @@ pub mod model;
 pub mod numerics;
 pub mod recipe;
 pub mod report;
+pub mod schedule;
 pub mod session;
 pub mod watch;
 
-pub use backprop::Records;
+pub use engine::{AsIs, Chunk, Compute, Engine, Judge, Prepared, Settings, State, Targets, View};
+pub use input::InputMap;
 pub use kernels::Backend;
 pub use metrics::Metrics;
 pub use model::{Layer, Network, Shape};
 pub use recipe::Recipe;
+pub use records::Records;
 pub use watch::EpochDone;
 
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::random::{Random, Stream};
-use adam::Adam;
-use backprop::{Differentiate, Judge, Learn, Workspace};
 use recipe::{Init, Optimizer};
+use records::check_records;
 
 /// What to train on, how, and from where.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +79,8 @@ pub struct Plan<'a> {
     pub seed: u64,
     /// What computes it; has no influence on the result.
     pub backend: Backend,
+    /// Threads; 0 takes as many as pay. No influence either.
+    pub threads: usize,
 }
 
 /// A trained network and how it came about.
@@ -112,38 +122,43 @@ pub fn train_watched(
     check(plan)?;
     let Init::GlorotUniform = plan.recipe.init;
     let Optimizer::Adam(options) = plan.recipe.optimizer;
-    let mut network = init::glorot_uniform(&plan.shape, plan.seed);
-    let mut gradient = Network::zeros(&plan.shape);
-    let mut adam = Adam::new(options, &network);
-    let mut workspace = Workspace::new(&plan.shape);
-    let mut order = plan.training.to_vec();
-    let mut random = Random::new(plan.seed, Stream::Shuffle);
+    let compute = Compute {
+        backend: plan.backend,
+        threads: plan.threads,
+    };
+    let settings = Settings {
+        input: InputMap::centred(),
+        adam: options.into(),
+        batch: plan.recipe.batch as usize,
+        compute,
+    };
+    let mut engine = Engine::new(&init::glorot_uniform(&plan.shape, plan.seed), settings)?;
+    let prepared = Prepared::of(&plan.records, plan.training.iter().copied());
+    let labels = plan.records.labels_of(plan.training);
+    let mut order: Vec<u32> = Vec::with_capacity(labels.len());
     let mut history = Vec::new();
     let epochs = plan.recipe.epochs;
     for epoch in 1..=epochs {
-        random.shuffle(&mut order);
+        order.clear();
+        order.extend((0..).take(labels.len()));
+        Random::of_epoch(plan.seed, Stream::Shuffle, epoch).shuffle(&mut order);
         progress.start(&format!("epoch {epoch}/{epochs}"), order.len() as u64);
-        let mut training = Metrics::default();
-        for batch in order.chunks(plan.recipe.batch as usize) {
-            plan.backend.run(Learn {
-                network: &mut network,
-                gradient: &mut gradient,
-                adam: &mut adam,
-                records: plan.records,
-                batch,
-                workspace: &mut workspace,
-                metrics: &mut training,
-            });
-            progress.inc(batch.len() as u64);
-        }
+        let chunk = Chunk {
+            prepared: &prepared,
+            targets: Targets::labels(&labels),
+            order: &order,
+            rate: &|_| options.learning_rate,
+        };
+        let training = engine.run(&chunk, &AsIs, &mut |batch| progress.inc(batch.records))?;
         progress.finish();
+        let network = engine.network();
         if !network.is_finite() || !training.loss_sum.is_finite() {
             return Err(Error::input(
                 format!("training diverged in epoch {epoch}: its numbers are no longer finite"),
                 "try another seed; if it stays, the data are not for this recipe",
             ));
         }
-        let validation = evaluate(&network, plan.records, plan.validation, plan.backend)?;
+        let validation = evaluate(&network, plan.records, plan.validation, compute)?;
         progress.note(&epoch_line(epoch, epochs, &training, &validation));
         let result = Epoch {
             training,
@@ -157,10 +172,13 @@ pub fn train_watched(
         });
         history.push(result);
     }
-    Ok(Trained { network, history })
+    Ok(Trained {
+        network: engine.network(),
+        history,
+    })
 }
 
-/// How well `network` does on those of `records` that `which` names.
+/// How well `network`, as a weight file has it, does on those of `records` that `which` names.
 ///
 /// # Errors
 /// [`Error::Input`] when a record does not fit the network.
@@ -168,11 +186,9 @@ pub fn evaluate(
     network: &Network,
     records: Records<'_>,
     which: &[u32],
-    backend: Backend,
+    compute: impl Into<Compute>,
 ) -> Result<Metrics> {
-    let mut metrics = Metrics::default();
-    each_batch(network, records, which, backend, &mut metrics, |_| ())?;
-    Ok(metrics)
+    Judge::new(network, &InputMap::centred(), compute).evaluate(records, which)
 }
 
 /// The logits, `[which.len()][classes]`, of those of `records` that `which` names.
@@ -183,13 +199,9 @@ pub fn logits(
     network: &Network,
     records: Records<'_>,
     which: &[u32],
-    backend: Backend,
+    compute: impl Into<Compute>,
 ) -> Result<Vec<f32>> {
-    let mut all = Vec::with_capacity(which.len() * network.shape().classes);
-    for_each_batch(network, records, which, backend, |[_, _, logits]| {
-        all.extend_from_slice(logits);
-    })?;
-    Ok(all)
+    Judge::new(network, &InputMap::centred(), compute).logits(records, which)
 }
 
 /// Runs those of `records` that `which` names through the network, some at a time, and shows `each` batch
@@ -201,17 +213,10 @@ pub fn for_each_batch(
     network: &Network,
     records: Records<'_>,
     which: &[u32],
-    backend: Backend,
+    compute: impl Into<Compute>,
     each: impl FnMut(&[Vec<f32>; 3]),
 ) -> Result<()> {
-    each_batch(
-        network,
-        records,
-        which,
-        backend,
-        &mut Metrics::default(),
-        each,
-    )
+    Judge::new(network, &InputMap::centred(), compute).for_each_batch(records, which, each)
 }
 
 /// The gradient of the mean loss over the records that `batch` names, and their metrics.
@@ -222,45 +227,27 @@ pub fn gradient(
     network: &Network,
     records: Records<'_>,
     batch: &[u32],
-    backend: Backend,
+    compute: impl Into<Compute>,
 ) -> Result<(Network, Metrics)> {
-    let shape = network.shape();
-    check_records(&shape, &records, batch)?;
-    let mut gradient = Network::zeros(&shape);
-    let mut metrics = Metrics::default();
-    backend.run(Differentiate {
-        network,
-        gradient: &mut gradient,
-        records,
-        batch,
-        workspace: &mut Workspace::new(&shape),
-        metrics: &mut metrics,
-    });
-    Ok((gradient, metrics))
+    check_records(&network.shape(), &records, batch)?;
+    let prepared = Prepared::of(&records, batch.iter().copied());
+    let labels = records.labels_of(batch);
+    let targets = Targets::labels(&labels);
+    gradient_of(network, &InputMap::centred(), &prepared, targets, compute)
 }
 
-fn each_batch(
+/// The gradient of the mean loss over all of `prepared`, behind `input` and by `targets`, and the metrics.
+///
+/// # Errors
+/// [`Error::Input`] when these do not go together.
+pub fn gradient_of(
     network: &Network,
-    records: Records<'_>,
-    which: &[u32],
-    backend: Backend,
-    metrics: &mut Metrics,
-    mut each: impl FnMut(&[Vec<f32>; 3]),
-) -> Result<()> {
-    let shape = network.shape();
-    check_records(&shape, &records, which)?;
-    let mut workspace = Workspace::new(&shape);
-    for batch in which.chunks(EVALUATION_BATCH) {
-        backend.run(Judge {
-            network,
-            records,
-            batch,
-            workspace: &mut workspace,
-            metrics: &mut *metrics,
-        });
-        each(workspace.outputs());
-    }
-    Ok(())
+    input: &InputMap,
+    prepared: &Prepared,
+    targets: Targets<'_>,
+    compute: impl Into<Compute>,
+) -> Result<(Network, Metrics)> {
+    engine::gradient(network, input, prepared, targets, compute.into())
 }
 
 fn check(plan: &Plan<'_>) -> Result<()> {
@@ -284,39 +271,6 @@ fn check(plan: &Plan<'_>) -> Result<()> {
     check_records(&shape, &plan.records, plan.validation)
 }
 
-/// Every record named exists, has the network's width, and a label among its classes.
-fn check_records(shape: &Shape, records: &Records<'_>, which: &[u32]) -> Result<()> {
-    let count = records.labels.len();
-    let wrong = if records.width != shape.inputs {
-        format!(
-            "the records have {} features, the network takes {}",
-            records.width, shape.inputs
-        )
-    } else if count.checked_mul(records.width) != Some(records.features.len()) {
-        format!(
-            "{count} labels do not go with {} features",
-            records.features.len()
-        )
-    } else if let Some(index) = which.iter().find(|&&index| index as usize >= count) {
-        format!("there is no record {index}: there are {count}")
-    } else if let Some((index, label)) = which
-        .iter()
-        .map(|&index| (index, records.labels[index as usize]))
-        .find(|&(_, label)| usize::from(label) >= shape.classes)
-    {
-        format!(
-            "record {index} has label {label}; the network has {} classes",
-            shape.classes
-        )
-    } else {
-        return Ok(());
-    };
-    Err(Error::input(
-        wrong,
-        "the data and the network must be of one kind",
-    ))
-}
-
 fn epoch_line(epoch: u32, epochs: u32, training: &Metrics, validation: &Metrics) -> String {
     let mut line = format!(
         "epoch {epoch}/{epochs}  loss {:.4}  accuracy {:.2} %",
@@ -332,6 +286,3 @@ fn epoch_line(epoch: u32, epochs: u32, training: &Metrics, validation: &Metrics)
     }
     line
 }
-
-/// Records judged at a time; has no influence on any record's result.
-const EVALUATION_BATCH: usize = 128;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use sealnet_core::sign::{Digest512, SigningKey, sha512};
 
 use super::numerics::Numerics;
-use super::{Backend, EpochDone, Metrics, Network, Plan, Recipe, Records, Shape};
+use super::{Backend, Compute, EpochDone, Metrics, Network, Plan, Recipe, Records, Shape};
 use crate::dataset::split::split;
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Whole};
@@ -26,6 +26,8 @@ pub struct SessionOptions {
     pub split_seed: Option<u64>,
     /// What computes it; has no influence on the result.
     pub backend: Backend,
+    /// Threads; 0 takes as many as pay. No influence either.
+    pub threads: usize,
 }
 
 /// A run that is over.
@@ -99,6 +101,7 @@ pub fn run_watched(
         recipe: &options.recipe,
         seed: options.seed,
         backend: options.backend,
+        threads: options.threads,
     };
     let total = u64::from(options.recipe.epochs) * split.train.len() as u64;
     let whole = Whole::start(progress, "training", total);
@@ -108,7 +111,11 @@ pub fn run_watched(
     })?;
     drop(whole);
     let elapsed = started.elapsed();
-    let judge = |which: &[u32]| super::evaluate(&trained.network, records, which, options.backend);
+    let compute = Compute {
+        backend: options.backend,
+        threads: options.threads,
+    };
+    let judge = |which: &[u32]| super::evaluate(&trained.network, records, which, compute);
     let validation = judge(&split.validation)?;
     let test = judge(&split.test)?;
     let weights = weights::to_safetensors(&trained.network, &options.recipe);

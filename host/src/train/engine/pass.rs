@@ -1,0 +1,250 @@
+//! Some records of a batch forwards from the first layer's sums, and back to its delta.
+
+use std::ops::Range;
+
+use super::parts::{Net, PARTS, Parts};
+use super::targets::Targets;
+use crate::train::kernels::{
+    Factors, LANES, Lanes, Line, Lines, Sums, Work, exp, lines_of, product,
+};
+use crate::train::metrics::argmax;
+
+/// What the layers gave for some records, `[N][lines]` each, and the loss's derivatives.
+#[derive(Debug, Default)]
+pub(super) struct Pass {
+    /// How many records.
+    pub(super) count: usize,
+    /// The hidden layers after ReLU, and the logits.
+    pub(super) outputs: [Lines; 3],
+    /// The loss's derivative by each layer's sums.
+    pub(super) deltas: [Lines; 3],
+    /// One a record.
+    pub(super) losses: Vec<f32>,
+    pub(super) correct: Vec<bool>,
+}
+
+impl Pass {
+    /// Room for `count` records.
+    pub(super) fn new(net: &Net, count: usize) -> Pass {
+        let room = || {
+            net.layers
+                .each_ref()
+                .map(|layer| Lines::zeros(count * layer.lines))
+        };
+        Pass {
+            count: 0,
+            outputs: room(),
+            deltas: room(),
+            losses: vec![0.0; count],
+            correct: vec![false; count],
+        }
+    }
+
+    /// Copies what `other` holds to place `at` and after: what an update needs.
+    pub(super) fn gather(&mut self, other: &Pass, at: usize) {
+        let [hidden_1, hidden_2, _] = &mut self.outputs;
+        let [from_1, from_2, _] = &other.outputs;
+        let [delta_1, delta_2, delta_3] = &mut self.deltas;
+        let [by_1, by_2, by_3] = &other.deltas;
+        for (to, from) in [
+            (hidden_1, from_1),
+            (hidden_2, from_2),
+            (delta_1, by_1),
+            (delta_2, by_2),
+            (delta_3, by_3),
+        ] {
+            let lines = to.len().checked_div(self.losses.len()).unwrap_or(0);
+            to[at * lines..][..other.count * lines].copy_from_slice(&from[..other.count * lines]);
+        }
+        self.count = at + other.count;
+    }
+}
+
+/// Does it.
+pub(super) struct Run<'a> {
+    pub(super) net: &'a Net,
+    pub(super) pass: &'a mut Pass,
+    /// The first layer's sums: each part's, `[B][lines]`.
+    pub(super) sums: [&'a [Line]; PARTS],
+    /// Which of the batch.
+    pub(super) range: Range<usize>,
+    /// The records of `range`.
+    pub(super) which: &'a [u32],
+    pub(super) targets: Targets<'a>,
+    /// The size of the batch, which the loss is the mean over; none goes forwards only.
+    pub(super) batch: Option<usize>,
+}
+
+impl Work for Run<'_> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        let [first, second, last] = &self.net.layers;
+        let pass = self.pass;
+        let count = self.which.len();
+        pass.count = count;
+        let [hidden_1, hidden_2, logits] = &mut pass.outputs;
+        begin(lanes, first, self.sums, self.range, hidden_1);
+        dense(lanes, second, hidden_1, hidden_2, count, first.lines);
+        relu(lanes, &mut hidden_2[..count * second.lines]);
+        dense(lanes, last, hidden_2, logits, count, second.lines);
+
+        let [delta_1, delta_2, delta_3] = &mut pass.deltas;
+        let temperature = self.targets.temperature();
+        let classes = last.outputs;
+        let factor = (temperature / self.batch.unwrap_or(1) as f64) as f32;
+        let square = (temperature * temperature) as f32;
+        let temperature = temperature as f32;
+        let width = last.lines * LANES;
+        let rows = logits.flat().chunks_exact(width);
+        let deltas = delta_3.flat_mut().chunks_exact_mut(width);
+        let judged = pass.losses.iter_mut().zip(&mut pass.correct);
+        for (((&index, logits), delta), (loss, correct)) in
+            self.which.iter().zip(rows).zip(deltas).zip(judged)
+        {
+            let (logits, delta) = (&logits[..classes], &mut delta[..classes]);
+            self.targets.write(index, delta);
+            *loss = square * softmax(logits, delta, temperature, factor);
+            *correct = argmax(logits) == self.targets.label(index);
+        }
+        if self.batch.is_some() {
+            back(lanes, last, delta_3, hidden_2, delta_2, count, second.lines);
+            back(
+                lanes,
+                second,
+                delta_2,
+                hidden_1,
+                delta_1,
+                count,
+                first.lines,
+            );
+        }
+    }
+}
+
+/// `relu(bias + Σ sums)` over the parts in order.
+#[inline(always)]
+fn begin<L: Lanes>(
+    lanes: L,
+    first: &Parts,
+    sums: [&[Line]; PARTS],
+    range: Range<usize>,
+    hidden: &mut [Line],
+) {
+    let width = first.lines;
+    let bias = first.bias();
+    let sums = sums.map(|sums| &sums[range.start * width..range.end * width]);
+    let rows = hidden.chunks_exact_mut(width).take(range.len());
+    for (row, hidden) in rows.enumerate() {
+        let sums = sums.map(|sums| &sums[row * width..][..width]);
+        for (line, (hidden, bias)) in hidden.iter_mut().zip(bias.values.iter()).enumerate() {
+            let mut sum = lanes.load(bias);
+            for part in sums {
+                sum = lanes.add(sum, lanes.load(&part[line]));
+            }
+            lanes.store(lanes.gate(sum, sum), hidden);
+        }
+    }
+}
+
+/// `bias + Σ inputs[i] · weights[i]` for every record. `from` is a record's lines in `inputs`.
+#[inline(always)]
+fn dense<L: Lanes>(
+    lanes: L,
+    layer: &Parts,
+    inputs: &Lines,
+    outputs: &mut Lines,
+    count: usize,
+    from: usize,
+) {
+    let bias = layer.bias();
+    for row in outputs.chunks_exact_mut(layer.lines).take(count) {
+        row.copy_from_slice(&bias.values);
+    }
+    let mut sums = Sums {
+        room: outputs,
+        step: layer.lines,
+        count,
+    };
+    for part in layer.read_all() {
+        if part.rows > 0 {
+            let factors = Factors {
+                numbers: &inputs.flat()[part.from..],
+                row_step: from * LANES,
+                term_step: 1,
+            };
+            product(lanes, &mut sums, factors, part.used(), layer.lines);
+        }
+    }
+}
+
+/// `max(0, z)`, and 0 for -0.
+#[inline(always)]
+fn relu<L: Lanes>(lanes: L, values: &mut [Line]) {
+    for line in values {
+        let value = lanes.load(line);
+        lanes.store(lanes.gate(value, value), line);
+    }
+}
+
+/// The delta of the layer below, whose ReLU gave `hidden`. `below` is a record's lines there.
+#[inline(always)]
+fn back<L: Lanes>(
+    lanes: L,
+    layer: &Parts,
+    delta: &Lines,
+    hidden: &Lines,
+    delta_below: &mut Lines,
+    count: usize,
+    below: usize,
+) {
+    let factors = Factors {
+        numbers: delta.flat(),
+        row_step: layer.lines * LANES,
+        term_step: 1,
+    };
+    delta_below[..count * below].fill([0.0; LANES]);
+    for part in layer.read_all() {
+        if part.rows > 0 {
+            let mut sums = Sums {
+                room: &mut delta_below[part.from / LANES..],
+                step: below,
+                count,
+            };
+            let width = lines_of(part.rows);
+            product(lanes, &mut sums, factors, &part.transposed, width);
+        }
+    }
+    for (value, gate) in delta_below[..count * below].iter_mut().zip(hidden.iter()) {
+        let open = lanes.gate(lanes.load(gate), lanes.load(value));
+        lanes.store(open, value);
+    }
+}
+
+/// Turns the target in `delta` into the delta: with `z = logits / temperature`, `m` the largest of them,
+/// `s = Σ exp(z - m)` in order of class, `p = exp(z - m) / s` and the target `t`, `(p - t) · factor`.
+/// Returns the loss, `ln s - Σ t · (z - m)`, one `fma` a class in order.
+#[inline(always)]
+fn softmax(logits: &[f32], delta: &mut [f32], temperature: f32, factor: f32) -> f32 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max) / temperature;
+    let mut sum = 0.0;
+    let mut hit = 0.0f32;
+    for (&logit, target) in logits.iter().zip(delta.iter()) {
+        let z = logit / temperature - largest;
+        hit = target.mul_add(z, hit);
+        sum += exp(z);
+    }
+    for (&logit, value) in logits.iter().zip(delta) {
+        let p = exp(logit / temperature - largest) / sum;
+        *value = (p - *value) * factor;
+    }
+    libm::logf(sum) - hit
+}
+
+impl Pass {
+    /// Adds what the records gave, in order.
+    pub(super) fn add_to(&self, metrics: &mut crate::train::Metrics) {
+        for (&loss, &correct) in self.losses.iter().zip(&self.correct).take(self.count) {
+            metrics.add(loss, correct);
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! What each thread does in a run.
+
+use std::ops::Range;
+use std::sync::RwLock;
+
+use super::barrier::Barrier;
+use super::first::{Batch, Columns, StartFirst, StepFirst, SumFirst};
+use super::parts::{Net, PARTS, Part, first_rows, read, write};
+use super::pass::{self, Pass};
+use super::prepared::Prepared;
+use super::step::{Numbers, StepBias, StepDense, SumBias, Transpose};
+use super::targets::Targets;
+use super::view::{Largest, Rewrite, View};
+use crate::train::kernels::{Backend, LANES, Lines};
+use crate::train::metrics::Metrics;
+
+/// What all threads of a run see. With `KEEP`, its one step leaves the gradient where the optimiser's mean is.
+pub(super) struct Shared<'a, V, const KEEP: bool> {
+    pub(super) net: &'a Net,
+    pub(super) prepared: &'a Prepared,
+    pub(super) targets: Targets<'a>,
+    pub(super) order: &'a [u32],
+    pub(super) batch: usize,
+    /// One a step.
+    pub(super) numbers: &'a [Numbers],
+    pub(super) view: &'a V,
+    pub(super) backend: Backend,
+    pub(super) barrier: Barrier,
+    /// One a thread.
+    pub(super) passes: &'a [RwLock<Pass>],
+}
+
+/// What a thread needs besides: room.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    joined: Pass,
+    columns: Columns,
+    /// `[16][lines]` of the widest layer.
+    gradient: Lines,
+    /// Each layer's `[lines]`.
+    bias_gradients: [Lines; 3],
+    scales: Lines,
+}
+
+impl Scratch {
+    pub(super) fn new(net: &Net, batch: usize) -> Scratch {
+        let widest = net.layers.iter().map(|layer| layer.lines).max();
+        let widest = widest.unwrap_or(0);
+        Scratch {
+            joined: Pass::new(net, batch),
+            columns: Columns::new(first_rows(net.layers[0].inputs), batch),
+            gradient: Lines::zeros(LANES * widest),
+            bias_gradients: net.layers.each_ref().map(|layer| Lines::zeros(layer.lines)),
+            scales: Lines::zeros(widest),
+        }
+    }
+}
+
+/// Share `thread` of `threads` of `count` things.
+pub(super) fn share(count: usize, thread: usize, threads: usize) -> Range<usize> {
+    count * thread / threads..count * (thread + 1) / threads
+}
+
+impl<V: View, const KEEP: bool> Shared<'_, V, KEEP> {
+    /// Works as thread `thread` until all is done. `done` is told the metrics of each batch, by thread 0.
+    /// None when another thread panicked, whose panic is then the run's.
+    pub(super) fn work(
+        &self,
+        thread: usize,
+        scratch: &mut Scratch,
+        done: &mut dyn FnMut(&Metrics),
+    ) -> Option<()> {
+        let _guard = self.barrier.guard();
+        let parts = share(PARTS, thread, self.threads());
+        self.look(&parts, scratch)?;
+        for index in parts.clone() {
+            let mut part = self.net.layers[0].write(index);
+            let lines = self.net.layers[0].lines;
+            let part = &mut *part;
+            self.backend.run(StartFirst { part, lines });
+            self.begin(index, part, self.batch_of(0));
+            self.transpose(index);
+        }
+        self.meet()?;
+        for (step, numbers) in self.numbers.iter().enumerate() {
+            let batch = self.batch_of(step);
+            self.pass(thread, batch);
+            self.meet()?;
+            self.step(thread, &parts, scratch, step, numbers, done);
+            if V::PRESENT {
+                self.meet()?;
+                self.look(&parts, scratch)?;
+                for index in parts.clone() {
+                    let part = &mut *self.net.layers[0].write(index);
+                    let lines = self.net.layers[0].lines;
+                    self.backend.run(StartFirst { part, lines });
+                    self.begin(index, part, self.batch_of(step + 1));
+                    self.transpose(index);
+                }
+            }
+            self.meet()?;
+        }
+        Some(())
+    }
+
+    fn threads(&self) -> usize {
+        self.passes.len()
+    }
+
+    fn meet(&self) -> Option<()> {
+        self.barrier.wait().then_some(())
+    }
+
+    /// The records of step `step`; none when there is no such step.
+    fn batch_of(&self, step: usize) -> &[u32] {
+        let from = (step * self.batch).min(self.order.len());
+        let to = (from + self.batch).min(self.order.len());
+        &self.order[from..to]
+    }
+
+    /// The first layer's sums of one part.
+    fn begin(&self, index: usize, part: &mut Part, which: &[u32]) {
+        let mut sums = std::mem::take(&mut part.sums);
+        self.backend.run(SumFirst {
+            part,
+            index,
+            lines: self.net.layers[0].lines,
+            batch: self.batch(which),
+            table: &self.net.table,
+            sums: &mut sums,
+        });
+        part.sums = sums;
+    }
+
+    fn batch<'b>(&'b self, which: &'b [u32]) -> Batch<'b> {
+        Batch {
+            prepared: self.prepared,
+            which,
+        }
+    }
+
+    /// The other layers' transposed weights of one part.
+    fn transpose(&self, index: usize) {
+        for layer in &self.net.layers[1..] {
+            self.backend.run(Transpose {
+                part: &mut layer.write(index),
+                outputs: layer.outputs,
+                lines: layer.lines,
+            });
+        }
+    }
+
+    /// Writes what is seen of the weights, if that is something else.
+    fn look(&self, parts: &Range<usize>, scratch: &mut Scratch) -> Option<()> {
+        if !V::PRESENT {
+            return Some(());
+        }
+        for layer in &self.net.layers {
+            for index in parts.clone() {
+                let (part, lines) = (&mut *layer.write(index), layer.lines);
+                self.backend.run(Largest { part, lines });
+            }
+        }
+        self.meet()?;
+        for (number, layer) in self.net.layers.iter().enumerate() {
+            for index in parts.clone() {
+                let scales = &mut scratch.scales[..layer.lines];
+                scales.fill([0.0; LANES]);
+                for other in 0..PARTS {
+                    let other = layer.read(other);
+                    let all = other.largest.as_flattened().iter();
+                    for (most, &own) in scales.as_flattened_mut().iter_mut().zip(all) {
+                        *most = most.max(own);
+                    }
+                }
+                self.backend.run(Rewrite {
+                    view: self.view,
+                    layer: number,
+                    part: &mut layer.write(index),
+                    outputs: layer.outputs,
+                    lines: layer.lines,
+                    scales,
+                });
+            }
+        }
+        Some(())
+    }
+
+    /// This thread's records of a batch forwards and back.
+    fn pass(&self, thread: usize, batch: &[u32]) {
+        let range = share(batch.len(), thread, self.threads());
+        let parts = self.net.layers[0].read_all();
+        self.backend.run(pass::Run {
+            net: self.net,
+            pass: &mut write(&self.passes[thread]),
+            sums: parts.each_ref().map(|part| &part.sums[..]),
+            which: &batch[range.clone()],
+            range,
+            targets: self.targets,
+            batch: Some(batch.len()),
+        });
+    }
+
+    /// The step of this thread's parts, and their sums of the next batch.
+    fn step(
+        &self,
+        thread: usize,
+        parts: &Range<usize>,
+        scratch: &mut Scratch,
+        step: usize,
+        numbers: &Numbers,
+        done: &mut dyn FnMut(&Metrics),
+    ) {
+        let batch = self.batch_of(step);
+        let mut metrics = Metrics::default();
+        let alone;
+        let pass = if let [single] = self.passes {
+            alone = read(single);
+            alone.add_to(&mut metrics);
+            &*alone
+        } else {
+            let mut at = 0;
+            for other in self.passes {
+                let other = read(other);
+                scratch.joined.gather(&other, at);
+                at += other.count;
+                other.add_to(&mut metrics);
+            }
+            &scratch.joined
+        };
+        let layers = &self.net.layers;
+        for ((layer, delta), sum) in layers
+            .iter()
+            .zip(&pass.deltas)
+            .zip(&mut scratch.bias_gradients)
+        {
+            let delta = &delta[..batch.len() * layer.lines];
+            self.backend.run(SumBias { delta, sum });
+        }
+        if thread == 0 {
+            for (layer, gradient) in layers.iter().zip(&scratch.bias_gradients) {
+                self.backend.run(StepBias::<KEEP> {
+                    bias: &mut layer.bias_mut(),
+                    gradient,
+                    numbers: *numbers,
+                });
+            }
+            done(&metrics);
+        }
+        for index in parts.clone() {
+            for (number, layer) in layers.iter().enumerate().skip(1) {
+                let input_lines = layers[number - 1].lines;
+                self.backend.run(StepDense::<KEEP> {
+                    part: &mut layer.write(index),
+                    outputs: layer.outputs,
+                    lines: layer.lines,
+                    inputs: &pass.outputs[number - 1],
+                    input_lines,
+                    delta: &pass.deltas[number][..batch.len() * layer.lines],
+                    gradient: &mut scratch.gradient,
+                    numbers: *numbers,
+                });
+            }
+            let part = &mut *layers[0].write(index);
+            self.backend.run(StepFirst::<KEEP> {
+                part,
+                index,
+                lines: layers[0].lines,
+                batch: self.batch(batch),
+                table: &self.net.table,
+                columns: &mut scratch.columns,
+                delta: &pass.deltas[0][..batch.len() * layers[0].lines],
+                bias_gradient: &scratch.bias_gradients[0],
+                numbers: *numbers,
+            });
+            if !V::PRESENT {
+                self.begin(index, part, self.batch_of(step + 1));
+            }
+        }
+    }
+}

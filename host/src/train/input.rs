@@ -1,0 +1,135 @@
+//! What becomes of a feature before the network sees it.
+
+use super::model::Network;
+
+/// `x[i] = (u[i] / 255 - offset[i]) / scale`: one offset a feature, one scale for all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InputMap {
+    /// One a feature; a single one counts for all.
+    offsets: Vec<f32>,
+    scale: f32,
+}
+
+impl InputMap {
+    /// The paper's (section 3.1.3), which is also a weight file's convention: `u / 255 - ½`.
+    pub fn centred() -> InputMap {
+        InputMap {
+            offsets: vec![CENTRE],
+            scale: 1.0,
+        }
+    }
+
+    /// With an offset for each feature, in units of `u / 255`, and a `scale` that is finite and above 0.
+    pub fn new(offsets: Vec<f32>, scale: f32) -> InputMap {
+        InputMap { offsets, scale }
+    }
+
+    /// The offset of each feature; a single one counts for all.
+    pub fn offsets(&self) -> &[f32] {
+        &self.offsets
+    }
+
+    /// What the differences are divided by.
+    pub fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// Whether it goes with `inputs` features.
+    pub(super) fn fits(&self, inputs: usize) -> bool {
+        let count = self.offsets.len();
+        let finite = self.offsets.iter().all(|offset| offset.is_finite());
+        (count == 1 || count == inputs) && finite && self.scale.is_normal() && self.scale > 0.0
+    }
+
+    /// `offset / scale` of each of `inputs` features.
+    pub(super) fn scaled_offsets(&self, inputs: usize) -> Vec<f32> {
+        (0..inputs).map(|i| self.offset(i) / self.scale).collect()
+    }
+
+    /// `u / 255 / scale` for every feature `u`: two roundings.
+    pub(super) fn table(&self) -> [f32; 256] {
+        std::array::from_fn(|u| u as f32 / 255.0 / self.scale)
+    }
+
+    fn offset(&self, feature: usize) -> f32 {
+        let single = self.offsets.first().copied().unwrap_or_default();
+        self.offsets.get(feature).copied().unwrap_or(single)
+    }
+}
+
+impl Network {
+    /// The network that does with `u / 255 - ½`, a weight file's convention, what this one does with what
+    /// `input` makes of a feature. Sums are worked out in f64.
+    ///
+    /// `w' = w / scale` in the first layer, and `bias' = bias + Σ (½ - offset)·w'`.
+    pub fn folded(&self, input: &InputMap) -> Network {
+        self.moved(input, &InputMap::centred())
+    }
+
+    /// The inverse of [`folded`](Network::folded): a network of a weight file, for training with `input`.
+    pub fn unfolded(&self, input: &InputMap) -> Network {
+        self.moved(&InputMap::centred(), input)
+    }
+
+    fn moved(&self, from: &InputMap, to: &InputMap) -> Network {
+        let mut network = self.clone();
+        if from == to {
+            return network;
+        }
+        let layer = &mut network.layers[0];
+        let factor = f64::from(to.scale) / f64::from(from.scale);
+        let mut bias: Vec<f64> = layer.bias.iter().map(|&b| f64::from(b)).collect();
+        let rows = layer.weights.chunks_exact_mut(layer.outputs);
+        for (i, row) in rows.enumerate() {
+            let shift = f64::from(to.offset(i)) - f64::from(from.offset(i));
+            for (weight, bias) in row.iter_mut().zip(&mut bias) {
+                *bias += shift * f64::from(*weight) / f64::from(from.scale);
+                *weight = (f64::from(*weight) * factor) as f32;
+            }
+        }
+        for (value, &bias) in layer.bias.iter_mut().zip(&bias) {
+            *value = bias as f32;
+        }
+        network
+    }
+}
+
+const CENTRE: f32 = 0.5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::model::Shape;
+
+    #[test]
+    fn folding_keeps_the_sums_and_goes_back() {
+        let shape = Shape {
+            inputs: 5,
+            hidden: [3, 2],
+            classes: 2,
+        };
+        let network = crate::train::init::glorot_uniform(&shape, 3);
+        let input = InputMap::new(vec![0.1, 0.0, 0.7, 0.25, 0.9], 0.3);
+        let folded = network.folded(&input);
+        let features = [0u8, 255, 17, 128, 3].map(|u| f64::from(u) / 255.0);
+        for o in 0..3 {
+            let sum = |network: &Network, x: &dyn Fn(usize) -> f64| {
+                let layer = &network.layers[0];
+                let terms = (0..5).map(|i| x(i) * f64::from(layer.weights[i * 3 + o]));
+                f64::from(layer.bias[o]) + terms.sum::<f64>()
+            };
+            let own = |i: usize| (features[i] - f64::from(input.offset(i))) / f64::from(0.3f32);
+            let filed = |i: usize| features[i] - 0.5;
+            assert!((sum(&network, &own) - sum(&folded, &filed)).abs() < 1e-6);
+        }
+        assert_eq!(network.layers[1..], folded.layers[1..]);
+        let back = folded.unfolded(&input);
+        for (a, b) in back.layers[0]
+            .weights
+            .iter()
+            .zip(&network.layers[0].weights)
+        {
+            assert!((a - b).abs() < 1e-6);
+        }
+    }
+}
