@@ -12,7 +12,9 @@ mod values;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use args::*;
-pub(crate) use bench::{BenchArgs, BenchCommand, BenchDeviceArgs, BenchHostArgs};
+pub(crate) use bench::{
+    BenchArgs, BenchCommand, BenchDeviceArgs, BenchHostArgs, BenchTrainArgs, PeerArg,
+};
 pub(crate) use choices::{
     BackendArg, BoardArg, GranularityArg, HostKernelArg, KernelArg, KnownData, PartArg, Place,
     Profile, ReplyArg, SchemeArg, TagSchemeArg, WeightsArg,

@@ -424,7 +424,7 @@ fn snapshot(name: &str, text: &str) {
 
 const ID: &str = "000102030405060708090a0b0c0d0e0f";
 
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 25] = [
     "",
     "demo",
     "fetch",
@@ -443,6 +443,7 @@ const COMMANDS: [&str; 24] = [
     "bench",
     "bench device",
     "bench host",
+    "bench train",
     "fernet",
     "fernet encrypt",
     "fernet decrypt",

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use sealnet_core::mlp::{self, Batch, HostKernel, Kernel};
 use serde::Serialize;
 
+use super::Spread;
 use super::onnxruntime::{Peer, Said, interpreter};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -339,21 +340,19 @@ fn infer(
 impl Rates {
     /// Of rounds in which so many images took so many seconds.
     fn of(seconds: &[f64], images: usize) -> Rates {
-        let mut rates: Vec<f64> = seconds
+        let rates: Vec<f64> = seconds
             .iter()
             .map(|seconds| images as f64 / seconds)
             .collect();
-        rates.sort_by(f64::total_cmp);
-        let at = |index: usize| rates.get(index).copied().unwrap_or_default();
-        let middle = rates.len() / 2;
-        let median = match rates.len() % 2 {
-            0 => f64::midpoint(at(middle.saturating_sub(1)), at(middle)),
-            _ => at(middle),
-        };
+        let Spread {
+            median,
+            least,
+            most,
+        } = Spread::of(&rates);
         Rates {
             median,
-            least: at(0),
-            most: at(rates.len().saturating_sub(1)),
+            least,
+            most,
         }
     }
 }

@@ -1,17 +1,16 @@
 //! ONNX Runtime as a peer: its Python package in an environment of its own, and a process that is asked for times.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::dataset::fetch;
+use super::python::{Package, Process};
 use crate::error::{Error, Result};
-use crate::files::{self, Scratch};
+use crate::files::Scratch;
 use crate::progress::Progress;
 use crate::train::{Network, Records};
 
@@ -39,11 +38,10 @@ pub struct Fastest {
 
 /// A process that runs the network.
 pub(super) struct Peer {
-    child: Child,
-    questions: ChildStdin,
-    answers: BufReader<ChildStdout>,
-    folder: Scratch,
+    // Ends before its folder goes.
+    process: Process,
     said: Said,
+    _folder: Scratch,
 }
 
 impl Peer {
@@ -78,33 +76,17 @@ impl Peer {
         let described = json!({ "widths": widths, "threads": threads }).to_string();
         put("network.json", described.as_bytes())?;
         put("peer.py", SCRIPT.as_bytes())?;
+        let mut command = Command::new(python);
+        let script = folder.path().join("peer.py");
+        command.arg("-B").arg(script).arg(folder.path());
         let errors = folder.path().join("errors");
-        let errors = File::create(&errors).map_err(Error::io("write", errors))?;
-        let mut child = Command::new(python)
-            .arg("-B")
-            .arg(folder.path().join("peer.py"))
-            .arg(folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(errors)
-            .spawn()
-            .map_err(Error::io("run", python))?;
-        let (Some(questions), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(Error::input("ONNX Runtime cannot be talked to", ""));
-        };
-        let mut peer = Peer {
-            child,
-            questions,
-            answers: BufReader::new(answers),
-            folder,
-            said: Said {
-                version: String::new(),
-                f32_accuracy: 0.0,
-                int8: BTreeMap::new(),
-            },
-        };
-        peer.said = peer.answer()?;
-        Ok(peer)
+        let mut process = Process::start(&PACKAGE, &mut command, errors)?;
+        let said = process.answer()?;
+        Ok(Peer {
+            process,
+            said,
+            _folder: folder,
+        })
     }
 
     /// What it says of itself.
@@ -114,35 +96,8 @@ impl Peer {
 
     /// The seconds that the fastest of so many batches of all records takes in `int8` or `f32`.
     pub(super) fn seconds(&mut self, what: &str, threads: usize, batches: u32) -> Result<f64> {
-        let asked = json!({ "what": what, "threads": threads, "batches": batches });
-        // What went wrong is in what it does not answer.
-        let _ = writeln!(self.questions, "{asked}").and_then(|()| self.questions.flush());
-        self.answer()
-    }
-
-    fn answer<T: for<'de> Deserialize<'de>>(&mut self) -> Result<T> {
-        let mut line = String::new();
-        let read = self.answers.read_line(&mut line);
-        if let Some(answer) = read.ok().and_then(|_| serde_json::from_str(&line).ok()) {
-            return Ok(answer);
-        }
-        let errors = fs::read_to_string(self.folder.path().join("errors")).unwrap_or_default();
-        let last = errors.lines().rev().find(|line| !line.trim().is_empty());
-        Err(Error::input(
-            format!(
-                "ONNX Runtime gave no answer: {}",
-                last.unwrap_or("it ended without a word")
-            ),
-            "see that the interpreter has onnxruntime and onnx, or measure without it: --alone",
-        ))
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process
+            .ask(&json!({ "what": what, "threads": threads, "batches": batches }))
     }
 }
 
@@ -168,57 +123,14 @@ fn over_bytes(network: &Network) -> Vec<u8> {
 /// # Errors
 /// [`Error::Input`] when Python is missing or its package index does not answer.
 pub(super) fn interpreter(progress: &dyn Progress) -> Result<PathBuf> {
-    let folder = fetch::cache_dir()?.join("bench/onnxruntime");
-    let python = folder.join("bin/python");
-    // Written last: what is half-installed has none.
-    let mark = folder.join("installed");
-    let wanted = PACKAGES.join("\n");
-    if fs::read_to_string(&mark).is_ok_and(|found| found == wanted) {
-        return Ok(python);
-    }
-    progress.note(&format!(
-        "installing ONNX Runtime into {}, once",
-        folder.display()
-    ));
-    if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))?;
-    }
-    files::create_dir_all(files::parent(&folder))?;
-    let pip = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ];
-    run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-    run(Command::new(&python).args(pip).args(PACKAGES))?;
-    fs::write(&mark, wanted).map_err(Error::io("write", &mark))?;
-    Ok(python)
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let ran = command.stdin(Stdio::null()).output();
-    let why = match ran {
-        Ok(ran) if ran.status.success() => return Ok(()),
-        Ok(ran) => {
-            let said = [ran.stderr, ran.stdout].concat();
-            let said = String::from_utf8_lossy(&said).into_owned();
-            let last = said.lines().rev().find(|line| !line.trim().is_empty());
-            last.unwrap_or("it says nothing").to_owned()
-        }
-        Err(e) => format!(
-            "{}: {}",
-            command.get_program().display(),
-            crate::error::reason(&e)
-        ),
-    };
-    Err(Error::input(
-        format!("ONNX Runtime cannot be installed: {why}"),
-        "install Python with venv and pip, name an interpreter that has onnxruntime and onnx (--python), or \
-         measure without it (--alone)",
-    ))
+    PACKAGE.interpreter(progress)
 }
 
 const SCRIPT: &str = include_str!("onnxruntime_peer.py");
-const PACKAGES: [&str; 3] = ["numpy>=2.0", "onnx>=1.16", "onnxruntime>=1.20"];
+const PACKAGE: Package = Package {
+    name: "ONNX Runtime",
+    folder: "onnxruntime",
+    requirements: &["numpy>=2.0", "onnx>=1.16", "onnxruntime>=1.20"],
+    modules: "onnxruntime and onnx",
+    without: ["measure without it", "--alone"],
+};

@@ -2,11 +2,13 @@
 
 mod device;
 mod host;
+mod train;
 
 use clap::{Args, Subcommand};
 
 pub(crate) use device::BenchDeviceArgs;
 pub(crate) use host::BenchHostArgs;
+pub(crate) use train::{BenchTrainArgs, PeerArg};
 
 /// `sealnet bench`
 #[derive(Debug, Args)]
@@ -17,6 +19,7 @@ pub(crate) use host::BenchHostArgs;
     after_help = "Examples:
   sealnet bench device
   sealnet bench host
+  sealnet bench train
   sealnet --json bench host | jq .ratio"
 )]
 pub(crate) struct BenchArgs {
@@ -31,4 +34,6 @@ pub(crate) enum BenchCommand {
     Device(BenchDeviceArgs),
     /// Batches of records on this machine, in integers, beside ONNX Runtime in int8 and f32
     Host(BenchHostArgs),
+    /// The paper's training on this machine, beside JAX, PyTorch, scikit-learn and Keras
+    Train(BenchTrainArgs),
 }

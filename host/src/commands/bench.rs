@@ -3,12 +3,13 @@
 #[cfg(unix)]
 mod device;
 mod host;
+mod train;
 
 use sealnet::dataset::Dataset;
 use sealnet::dataset::split::Split;
 use sealnet::error::Result;
 use sealnet::train::recipe::PAPER_HIDDEN;
-use sealnet::train::{self, Backend, Network, Plan, Recipe, Records, Shape};
+use sealnet::train::{Backend, Network, Plan, Recipe, Records, Shape};
 
 use super::Outcome;
 use crate::cli::{BenchArgs, BenchCommand};
@@ -24,6 +25,7 @@ pub(crate) fn run(args: &BenchArgs, ui: &Ui) -> Result<Outcome> {
             "run it on Linux or macOS",
         )),
         BenchCommand::Host(args) => host::run(args, ui),
+        BenchCommand::Train(args) => train::run(args, ui),
     }
 }
 
@@ -39,5 +41,5 @@ fn trained(data: &Dataset, split: &Split, ui: &Ui) -> Result<Network> {
         backend: Backend::detect(),
         threads: 0,
     };
-    Ok(train::train(&plan, ui.progress())?.network)
+    Ok(sealnet::train::train(&plan, ui.progress())?.network)
 }
