@@ -6,6 +6,7 @@
 
 mod system;
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -185,7 +186,7 @@ fn start(
         progress.note(&format!("{} compiles and warms up", system.title()));
         for (contenders, threads) in all.iter_mut().zip(1..) {
             let peer = Peer::start(system, python, folder, threads)?;
-            contenders.push(Contender::new(system.name(), Some(peer)));
+            contenders.push(Contender::new(system.key(), Some(peer)));
         }
     }
     Ok(())
@@ -271,7 +272,7 @@ fn report(
         .versions
         .insert("sealnet", [("sealnet".to_owned(), version)].into());
     let ours = report.seconds.get("sealnet");
-    let jax = report.seconds.get(System::Jax.name());
+    let jax = report.seconds.get(System::Jax.key());
     report.ratio_to_jax = ours.zip(jax).map(|(ours, jax)| ratio(ours, jax));
     report
 }
@@ -334,7 +335,7 @@ impl Report {
         let all = self.accuracy.iter();
         all.map(|(name, accuracy)| (*name, worst(accuracy)))
             // What is no number is not enough.
-            .filter(|(_, worst)| !(*worst >= least))
+            .filter(|(_, worst)| worst.partial_cmp(&least).is_none_or(Ordering::is_lt))
             .collect()
     }
 }

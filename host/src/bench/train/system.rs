@@ -39,7 +39,7 @@ impl System {
 
     /// Its name in options and documents.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn key(self) -> &'static str {
         self.package().folder
     }
 
@@ -137,9 +137,9 @@ impl Peer {
         let folder = folder.0.path();
         let mut command = Command::new(python);
         command.arg("-B").arg(folder.join(SCRIPT));
-        command.arg(system.name()).arg(folder);
+        command.arg(system.key()).arg(folder);
         command.arg(threads.to_string());
-        let errors = folder.join(format!("errors-{}-{threads}", system.name()));
+        let errors = folder.join(format!("errors-{}-{threads}", system.key()));
         let mut process = Process::start(system.package(), &mut command, errors)?;
         let about = process.answer()?;
         Ok(Peer { process, about })

@@ -68,7 +68,7 @@ fn table(report: &Report, peers: &[System], ui: &Ui) -> Result<()> {
         "{}, recipe {}, {} records; seconds of a training, median of {} rounds (least to most)",
         report.network, report.recipe, report.records, report.rounds
     ))?;
-    let titles = peers.iter().map(|peer| (peer.name(), peer.title()));
+    let titles = peers.iter().map(|peer| (peer.key(), peer.title()));
     let rows: Vec<_> = [("sealnet", "Sealnet")].into_iter().chain(titles).collect();
     for (threads, heading) in [(1, "one thread"), (2, "two threads")] {
         part(report, &rows, threads, heading, ui)?;
@@ -89,11 +89,11 @@ fn table(report: &Report, peers: &[System], ui: &Ui) -> Result<()> {
         report.weights_differing
     ))?;
     for peer in peers {
-        let versions = report.versions.get(peer.name()).into_iter().flatten();
+        let versions = report.versions.get(peer.key()).into_iter().flatten();
         let versions = versions.map(|(package, version)| {
             format!("{package} {}", version.as_deref().unwrap_or("unknown"))
         });
-        let form = report.forms.get(peer.name()).map_or("", String::as_str);
+        let form = report.forms.get(peer.key()).map_or("", String::as_str);
         ui.line(format!(
             "{:<13} {form} ({})",
             peer.title(),
