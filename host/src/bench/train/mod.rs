@@ -193,7 +193,7 @@ fn start(
 }
 
 /// One training by Sealnet.
-fn sealnet(options: &Options<'_>, seed: u64, _threads: usize) -> Result<(Network, Training)> {
+fn sealnet(options: &Options<'_>, seed: u64, threads: usize) -> Result<(Network, Training)> {
     let plan = Plan {
         records: options.records,
         training: options.training,
@@ -202,6 +202,7 @@ fn sealnet(options: &Options<'_>, seed: u64, _threads: usize) -> Result<(Network
         recipe: options.recipe,
         seed,
         backend: options.backend,
+        threads,
     };
     let started = Instant::now();
     let network = train::train(&plan, &Silent)?.network;
