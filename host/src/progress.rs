@@ -14,6 +14,8 @@ pub trait Progress: Sync {
     fn note(&self, line: &str);
     /// What the work is at, beside how far it is: another label for the same piece of work.
     fn relabel(&self, _label: &str) {}
+    /// Another phase of the work, of which a unit takes `weight` times as long as one of weight 1.
+    fn phase(&self, _name: &str, _weight: u64) {}
 }
 
 /// Tells nobody.
@@ -113,6 +115,10 @@ impl Progress for Whole<'_> {
 
     fn relabel(&self, label: &str) {
         self.start(label, 0);
+    }
+
+    fn phase(&self, name: &str, weight: u64) {
+        Whole::phase(self, name, weight);
     }
 }
 

@@ -1,7 +1,8 @@
 //! The random numbers behind training and splitting: portable, stated, the same everywhere.
 //!
 //! The generator is ChaCha20 in its original form (64-bit block counter, 64-bit stream number). Its
-//! 32-byte key is the user's seed as u64, little-endian, then 24 zeros; each purpose draws from a stream
+//! 32-byte key is the user's seed as u64, little-endian, then, as u64 too, 0 or, where each record draws for itself,
+//! one more than the record's number, then 16 zeros; each purpose draws from a stream
 //! of its own ([`Stream`]), so that one purpose drawing more never shifts another. Where a purpose draws anew each
 //! epoch, the stream's number is the purpose's plus 2^32 times the epoch's, from 1: any epoch can be drawn
 //! without those before it. The keystream is read as 32-bit little-endian words, in order.
@@ -24,6 +25,16 @@ pub enum Stream {
     Shuffle = 1,
     /// Which records train and which validate.
     Split = 2,
+    /// How a training record is changed.
+    Augmentation = 3,
+    /// Where attacks on training records begin.
+    Attack = 4,
+    /// The weights a teacher starts from.
+    TeacherInit = 5,
+    /// The order of the records in each of a teacher's epochs.
+    TeacherShuffle = 6,
+    /// How a record is changed for a teacher, and which neurons it leaves out.
+    Teacher = 7,
 }
 
 /// The random numbers of one purpose under one seed.
@@ -37,9 +48,19 @@ impl Random {
 
     /// The first number of `stream` in epoch `epoch` (from 1) under `seed`.
     pub fn of_epoch(seed: u64, stream: Stream, epoch: u32) -> Random {
+        Random::with(seed, 0, stream, epoch)
+    }
+
+    /// The first number of `stream` for record `record` in epoch `epoch` under `seed`.
+    pub fn of_record(seed: u64, stream: Stream, epoch: u32, record: u32) -> Random {
+        Random::with(seed, 1 + u64::from(record), stream, epoch)
+    }
+
+    fn with(seed: u64, record: u64, stream: Stream, epoch: u32) -> Random {
         let mut key = [0; 32];
-        let (low, _) = key.split_at_mut(8);
-        low.copy_from_slice(&seed.to_le_bytes());
+        let (words, _) = key.as_chunks_mut();
+        words[0] = seed.to_le_bytes();
+        words[1] = record.to_le_bytes();
         let mut generator = ChaCha20Rng::from_seed(key);
         generator.set_stream(stream as u64 | u64::from(epoch) << 32);
         Random(generator)

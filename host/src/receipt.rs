@@ -23,6 +23,7 @@
 //!   numerics       [`Numerics`](crate::train::numerics::Numerics): version, libm, rand_chacha
 //!                what came of it
 //!   epochs         array of { training, validation }, each { loss, accuracy }
+//!   teacher_epochs the same of a recipe's teacher; left out where there is none
 //!   validation     { loss, accuracy } after the last epoch
 //!   test           { loss, accuracy } after the last epoch
 //!                what trained

@@ -81,22 +81,23 @@ pub fn differences(claimed: &Alone, finished: &Finished) -> Vec<Failure> {
     if there.network != here.network {
         differ("network", "widths", "other inputs or classes".into());
     }
-    match first_differing_epoch(&there.epochs, &here.epochs) {
-        None if there.epochs.len() == here.epochs.len() => (),
-        None => {
-            let cause = format!(
-                "{} epochs in the receipt, {} here",
-                there.epochs.len(),
-                here.epochs.len()
-            );
-            differ("history", "epochs", cause);
-        }
-        Some((number, one, other)) => {
-            let cause = match one.training == other.training {
-                true => scores("validation", one.validation, other.validation),
-                false => scores("training", one.training, other.training),
-            };
-            differ(&format!("epoch {number}"), "epochs", cause);
+    for (of, there, here) in [
+        ("teacher's ", &there.teacher_epochs, &here.teacher_epochs),
+        ("", &there.epochs, &here.epochs),
+    ] {
+        match first_differing_epoch(there, here) {
+            None if there.len() == here.len() => (),
+            None => {
+                let cause = format!("{} epochs in the receipt, {} here", there.len(), here.len());
+                differ(&format!("{of}history"), "epochs", cause);
+            }
+            Some((number, one, other)) => {
+                let cause = match one.training == other.training {
+                    true => scores("validation", one.validation, other.validation),
+                    false => scores("training", one.training, other.training),
+                };
+                differ(&format!("{of}epoch {number}"), "epochs", cause);
+            }
         }
     }
     for (name, one, other) in [

@@ -88,6 +88,7 @@ fn seed(data: &Dataset, seed: u64) -> [Comparison; 4] {
         training: &split.train,
         validation: &split.validation,
         shape: Shape::new(784, PAPER_HIDDEN, 10).unwrap(),
+        image: None,
         recipe: &Recipe::paper(),
         seed,
         backend: Backend::detect(),

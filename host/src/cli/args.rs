@@ -171,6 +171,10 @@ pub(crate) struct TrainArgs {
     /// Seed of initial weights and of the order of records
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
+    /// See weights as integers this fine will have them in the last epochs, so that `export` loses little; a fifth of
+    /// the epochs where the recipe does not say how many [default: the recipe's]
+    #[arg(long, value_enum)]
+    pub(crate) weights: Option<WeightsArg>,
     /// Epochs [default: the recipe's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) epochs: Option<u32>,

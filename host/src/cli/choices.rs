@@ -1,6 +1,7 @@
 //! Values on the command line that are one of a few words.
 
 use clap::ValueEnum;
+use sealnet::train::recipe;
 use sealnet_core::mlp::{Kernel, WeightType};
 
 /// A data set that `fetch` knows.
@@ -60,6 +61,15 @@ pub(crate) enum WeightsArg {
 }
 
 impl From<WeightsArg> for WeightType {
+    fn from(weights: WeightsArg) -> Self {
+        match weights {
+            WeightsArg::Int8 => Self::Int8,
+            WeightsArg::Int4 => Self::Int4,
+        }
+    }
+}
+
+impl From<WeightsArg> for recipe::Weights {
     fn from(weights: WeightsArg) -> Self {
         match weights {
             WeightsArg::Int8 => Self::Int8,

@@ -36,6 +36,7 @@ fn trained(data: &Dataset, split: &Split, ui: &Ui) -> Result<Network> {
         training: &split.train,
         validation: &split.validation,
         shape: Shape::new(data.feature_count(), PAPER_HIDDEN, data.classes.into())?,
+        image: None,
         recipe: &Recipe::paper(),
         seed: 1,
         backend: Backend::detect(),

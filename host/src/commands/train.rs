@@ -9,7 +9,7 @@ use sealnet::keys::KeyFolder;
 use sealnet::receipt;
 use sealnet::train::recipe::file;
 use sealnet::train::session::{self, SessionOptions};
-use sealnet::train::EpochDone;
+use sealnet::train::{EpochDone, Recipe};
 use serde_json::json;
 
 use super::watching::Watching;
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
         .clone()
         .unwrap_or_else(|| receipt::path_beside(&args.output));
     let source = source::place(&args.source)?;
-    let recipe = file::find(&args.recipe)?.recipe;
+    let recipe = recipe(args)?;
     let mut inputs = vec![source.as_path(), &args.keys.dir];
     inputs.extend(file::as_path(&args.recipe));
     for output in [&args.output, &receipt_path] {
@@ -53,10 +53,7 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
         ui,
     )?;
     let options = SessionOptions {
-        recipe: match args.epochs {
-            Some(epochs) => recipe.with_epochs(epochs),
-            None => recipe,
-        },
+        recipe,
         hidden: [args.hidden.0, args.hidden.1].map(usize::from),
         seed: args.seed,
         split_seed: args.split_seed,
@@ -133,6 +130,18 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
     watching.describe(&watched, &mut document);
     ui.document(&document)?;
     Ok(Outcome::Done)
+}
+
+/// The recipe that the options ask for.
+fn recipe(args: &TrainArgs) -> Result<Recipe> {
+    let mut recipe = file::find(&args.recipe)?.recipe;
+    if let Some(epochs) = args.epochs {
+        recipe = recipe.with_epochs(epochs);
+    }
+    if let Some(weights) = args.weights {
+        recipe = recipe.with_weights(weights.into());
+    }
+    Ok(recipe)
 }
 
 fn file_name(path: &Path) -> Result<String> {

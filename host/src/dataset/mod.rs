@@ -103,6 +103,14 @@ pub enum SourceKind {
 }
 
 impl Dataset {
+    /// Lines and columns, where records are images of one channel.
+    pub fn image(&self) -> Option<[usize; 2]> {
+        match self.shape[..] {
+            [lines, columns] | [lines, columns, 1] => Some([lines, columns]),
+            _ => None,
+        }
+    }
+
     /// Checks the invariants that the fields' documentation states.
     ///
     /// # Errors

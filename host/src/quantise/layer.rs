@@ -189,8 +189,9 @@ impl RealLayer {
         }
     }
 
-    /// Of scales from `most` down to a part of it, on which the largest weights are clipped, the one on which rounding adds
-    /// least to the output's variance, taking inputs for independent.
+    /// Of scales from `most` down to a part of it, on which the largest weights are clipped, and of those on which the
+    /// largest weight is one of the smaller integers, the one on which rounding adds least to the output's variance, taking
+    /// inputs for independent. A row that lies on a grid, as quantisation-aware training leaves it, gets that grid.
     fn cheapest(&self, row: &[f64], most: f64, weight_type: WeightType) -> f64 {
         let max = f64::from(weight_type.max());
         let cost = |scale: f64| -> f64 {
@@ -202,7 +203,9 @@ impl RealLayer {
                 })
                 .sum()
         };
+        let coarser = (1..weight_type.max()).map(|largest| most * max / f64::from(largest));
         let scales = (CLIPPED..=STEPS).map(|step| most * step as f64 / STEPS as f64);
+        let scales = coarser.chain(scales);
         let costs = scales.map(|scale| (cost(scale), scale));
         // Of equals the last, which clips least.
         costs

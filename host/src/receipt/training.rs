@@ -28,6 +28,9 @@ pub struct Training {
     pub numerics: Numerics,
     /// One entry an epoch.
     pub epochs: Vec<EpochScore>,
+    /// One entry an epoch of the teacher, where the recipe has one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teacher_epochs: Vec<EpochScore>,
     /// After the last epoch.
     pub validation: Score,
     /// After the last epoch, on records that decided nothing.

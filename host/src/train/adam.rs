@@ -49,6 +49,9 @@ pub struct AdamOptions {
     pub beta_2: f64,
     /// Keeps the division away from zero.
     pub epsilon: f64,
+    /// Share of a weight that a step takes off it, times the rate; 0 is plain Adam.
+    #[serde(default, skip_serializing_if = "super::recipe::is_zero")]
+    pub weight_decay: f64,
 }
 
 impl Default for AdamOptions {
@@ -59,6 +62,7 @@ impl Default for AdamOptions {
             beta_1: 0.9,
             beta_2: 0.999,
             epsilon: 1e-7,
+            weight_decay: 0.0,
         }
     }
 }
@@ -69,7 +73,7 @@ impl From<AdamOptions> for Adam {
             beta_1: options.beta_1,
             beta_2: options.beta_2,
             epsilon: options.epsilon,
-            weight_decay: 0.0,
+            weight_decay: options.weight_decay,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What becomes of a feature before the network sees it.
 
 use super::model::Network;
+use super::records::Records;
 
 /// `x[i] = (u[i] / 255 - offset[i]) / scale`: one offset a feature, one scale for all.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +22,31 @@ impl InputMap {
 
     /// With an offset for each feature, in units of `u / 255`, and a `scale` that is finite and above 0.
     pub fn new(offsets: Vec<f32>, scale: f32) -> InputMap {
+        InputMap { offsets, scale }
+    }
+
+    /// Less each feature's mean over those of `records` that `which` names, over the deviation of all features from
+    /// their means: with `S` and `Q` the sums of a feature and of its square over `n` records, offset `S / n / 255`
+    /// and scale `√(Σ (Q / n - (S / n)²) / features) / 255`, in order, in f64, then rounded to f32. Where nothing
+    /// deviates the scale is 1.
+    pub fn standardised(records: &Records<'_>, which: &[u32]) -> InputMap {
+        let mut sums = vec![[0u64; 2]; records.width];
+        for &index in which {
+            for (sums, &u) in sums.iter_mut().zip(records.features_of(index)) {
+                sums[0] += u64::from(u);
+                sums[1] += u64::from(u) * u64::from(u);
+            }
+        }
+        let count = which.len().max(1) as f64;
+        let mut variance = 0.0;
+        let mut offsets = Vec::with_capacity(sums.len());
+        for [sum, square] in sums {
+            let mean = sum as f64 / count;
+            variance += square as f64 / count - mean * mean;
+            offsets.push((mean / 255.0) as f32);
+        }
+        let scale = ((variance / offsets.len().max(1) as f64).max(0.0).sqrt() / 255.0) as f32;
+        let scale = if scale > 0.0 { scale } else { 1.0 };
         InputMap { offsets, scale }
     }
 

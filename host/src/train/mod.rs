@@ -23,15 +23,19 @@
 //!   `g = fma(x, δ, g)` for each record in order, from 0, in the first layer from `-o[i] ⊗ g(bias)`.
 //! - In the first layer, terms with `u = 0` are left out, forwards and backwards: four of five of a digit's.
 //! - **Steps.** Each epoch begins with the records as given and shuffles them by the epoch's own random numbers
-//!   ([`Stream::Shuffle`]); batches are taken in order, the last one short. Then [Adam](adam).
+//!   ([`Shuffle`](crate::random::Stream::Shuffle)); batches are taken in order, the last one short. Then [Adam](adam).
 //!
 //! Sums run over one index in one order and never across the vector: several outputs side by side give
 //! the same bits as one after the other. `tests/tests/train_reference.rs` is this page once more, in plain loops.
 
+mod adversarial;
 mod engine;
+mod lesson;
 mod records;
+mod trainer;
 
 pub mod adam;
+pub mod augment;
 pub mod confusion;
 pub mod hardest;
 pub mod init;
@@ -41,10 +45,12 @@ pub mod log;
 pub mod metrics;
 pub mod model;
 pub mod numerics;
+pub mod qat;
 pub mod recipe;
 pub mod report;
 pub mod schedule;
 pub mod session;
+pub mod teacher;
 pub mod watch;
 
 pub use engine::{AsIs, Chunk, Compute, Engine, Judge, Prepared, Settings, State, Targets, View};
@@ -58,8 +64,6 @@ pub use watch::EpochDone;
 
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::random::{Random, Stream};
-use recipe::{Init, Optimizer};
 use records::check_records;
 
 /// What to train on, how, and from where.
@@ -73,6 +77,8 @@ pub struct Plan<'a> {
     pub validation: &'a [u32],
     /// The widths; the first is the records'.
     pub shape: Shape,
+    /// Lines and columns of the records, where they are images of one channel.
+    pub image: Option<[usize; 2]>,
     /// How.
     pub recipe: &'a Recipe,
     /// Decides the first weights and the order of the records.
@@ -90,6 +96,8 @@ pub struct Trained {
     pub network: Network,
     /// One entry an epoch.
     pub history: Vec<Epoch>,
+    /// One entry an epoch of the teacher, where there is one.
+    pub teacher: Vec<Epoch>,
 }
 
 /// What one epoch gave.
@@ -107,75 +115,20 @@ pub struct Epoch {
 /// [`Error::Input`] when there is nothing to learn from, a record does not fit the shape, or the weights
 /// leave the finite numbers.
 pub fn train(plan: &Plan<'_>, progress: &dyn Progress) -> Result<Trained> {
-    train_watched(plan, progress, &mut |_| ())
+    train_watched(plan, progress, &mut |_, _| ())
 }
 
-/// The same, showing `watch` each epoch when it is done.
+/// The same, showing `watch` each epoch when it is done, with the name of its phase: [`TEACHER`] or [`TRAINING`].
 ///
 /// # Errors
 /// As [`train`].
 pub fn train_watched(
     plan: &Plan<'_>,
     progress: &dyn Progress,
-    watch: &mut dyn FnMut(&EpochDone),
+    watch: &mut (dyn FnMut(&str, &EpochDone) + Send),
 ) -> Result<Trained> {
     check(plan)?;
-    let Init::GlorotUniform = plan.recipe.init;
-    let Optimizer::Adam(options) = plan.recipe.optimizer;
-    let compute = Compute {
-        backend: plan.backend,
-        threads: plan.threads,
-    };
-    let settings = Settings {
-        input: InputMap::centred(),
-        adam: options.into(),
-        batch: plan.recipe.batch as usize,
-        compute,
-    };
-    let mut engine = Engine::new(&init::glorot_uniform(&plan.shape, plan.seed), settings)?;
-    let prepared = Prepared::of(&plan.records, plan.training.iter().copied());
-    let labels = plan.records.labels_of(plan.training);
-    let mut order: Vec<u32> = Vec::with_capacity(labels.len());
-    let mut history = Vec::new();
-    let epochs = plan.recipe.epochs;
-    for epoch in 1..=epochs {
-        order.clear();
-        order.extend((0..).take(labels.len()));
-        Random::of_epoch(plan.seed, Stream::Shuffle, epoch).shuffle(&mut order);
-        progress.start(&format!("epoch {epoch}/{epochs}"), order.len() as u64);
-        let chunk = Chunk {
-            prepared: &prepared,
-            targets: Targets::labels(&labels),
-            order: &order,
-            rate: &|_| options.learning_rate,
-        };
-        let training = engine.run(&chunk, &AsIs, &mut |batch| progress.inc(batch.records))?;
-        progress.finish();
-        let network = engine.network();
-        if !network.is_finite() || !training.loss_sum.is_finite() {
-            return Err(Error::input(
-                format!("training diverged in epoch {epoch}: its numbers are no longer finite"),
-                "try another seed; if it stays, the data are not for this recipe",
-            ));
-        }
-        let validation = evaluate(&network, plan.records, plan.validation, compute)?;
-        progress.note(&epoch_line(epoch, epochs, &training, &validation));
-        let result = Epoch {
-            training,
-            validation,
-        };
-        watch(&EpochDone {
-            epoch,
-            epochs,
-            learning_rate: options.learning_rate,
-            result,
-        });
-        history.push(result);
-    }
-    Ok(Trained {
-        network: engine.network(),
-        history,
-    })
+    trainer::run(plan, progress, watch)
 }
 
 /// How well `network`, as a weight file has it, does on those of `records` that `which` names.
@@ -286,3 +239,8 @@ fn epoch_line(epoch: u32, epochs: u32, training: &Metrics, validation: &Metrics)
     }
     line
 }
+
+/// The phase in which a teacher is trained.
+pub const TEACHER: &str = "teacher";
+/// The phase in which the network itself is.
+pub const TRAINING: &str = "training";

@@ -7,12 +7,16 @@
 
 mod check;
 pub mod file;
+mod sections;
 
 use serde::{Deserialize, Serialize};
 
 use super::adam::AdamOptions;
+use super::augment::Augmentation;
+use super::teacher::TeacherRecipe;
 
 pub use check::{MAX_BATCH, MAX_EPOCHS, Wrong};
+pub use sections::{Adversarial, Annealing, Distillation, Finish, Weights};
 
 /// How to train.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +36,27 @@ pub struct Recipe {
     pub loss: Loss,
     /// How.
     pub optimizer: Optimizer,
+    /// What a target gives away to all classes alike, 0 to below 1: `t = (1 - ε)·y + ε / classes`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub label_smoothing: f64,
+    /// How the learning rate rises and falls; without, it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Annealing>,
+    /// How records, which are images then, are changed each time they are seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub augmentation: Option<Augmentation>,
+    /// Who is learnt from, in place of labels; goes with `distillation`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<TeacherRecipe>,
+    /// How is learnt from the teacher.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distillation: Option<Distillation>,
+    /// Records are attacked before they are learnt from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adversarial: Option<Adversarial>,
+    /// The last epochs see the weights as integers will have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish: Option<Finish>,
 }
 
 /// What becomes of a feature `u` in 0..=255.
@@ -40,6 +65,10 @@ pub enum Input {
     /// To [-0.5, 0.5] (paper, section 3.1.3).
     #[serde(rename = "u/255-0.5")]
     Centred,
+    /// Less each feature's mean over the training records, in the deviation of all ([`InputMap::standardised`]
+    /// (super::input::InputMap::standardised)). The weight file has the paper's convention all the same.
+    #[serde(rename = "standardised")]
+    Standardised,
 }
 
 /// The weights to start from.
@@ -48,6 +77,8 @@ pub enum Input {
 pub enum Init {
     /// [`glorot_uniform`](super::init::glorot_uniform), zero biases.
     GlorotUniform,
+    /// [`he_uniform`](super::init::he_uniform), zero biases.
+    HeUniform,
 }
 
 /// What is made small.
@@ -78,17 +109,66 @@ impl Recipe {
             init: Init::GlorotUniform,
             loss: Loss::CategoricalCrossEntropy,
             optimizer: Optimizer::Adam(AdamOptions::default()),
+            label_smoothing: 0.0,
+            schedule: None,
+            augmentation: None,
+            teacher: None,
+            distillation: None,
+            adversarial: None,
+            finish: None,
         }
     }
 
-    /// The same over another number of epochs; what is not quite the recipe says so in its name.
+    /// What training on `records` takes, in steps of one record in a small network: about.
+    pub fn work(&self, records: usize) -> u64 {
+        let taught = |teacher: &TeacherRecipe| {
+            let variants = self
+                .distillation
+                .map_or(0, |distillation| distillation.variants);
+            let asked = u64::from(variants) * TeacherRecipe::ASKING;
+            u64::from(teacher.epochs) * TeacherRecipe::WORK + asked
+        };
+        let teacher = self.teacher.as_ref().map_or(0, taught);
+        records as u64 * (teacher + u64::from(self.epochs) * self.work_of_a_step())
+    }
+
+    /// What a step of one record takes, next to one of a recipe without attacks.
+    pub(super) fn work_of_a_step(&self) -> u64 {
+        // An attack's steps see every feature, not only a digit's.
+        self.adversarial
+            .map_or(1, |adversarial| 1 + 6 * u64::from(adversarial.steps))
+    }
+
+    /// The same over another number of epochs, of which the finish takes at most all; what is not quite the recipe
+    /// says so in its name.
     pub fn with_epochs(mut self, epochs: u32) -> Recipe {
         if epochs != self.epochs {
             self.name = format!("{}, {epochs} epochs", self.name);
             self.epochs = epochs;
+            if let Some(finish) = &mut self.finish {
+                finish.epochs = finish.epochs.min(epochs);
+            }
         }
         self
     }
+
+    /// The same for weights as fine as these: its last epochs see them so, a fifth where the recipe has no finish. What
+    /// is not quite the recipe says so in its name.
+    pub fn with_weights(mut self, weights: Weights) -> Recipe {
+        if self.finish.map(|finish| finish.weights) != Some(weights) {
+            self.name = format!("{}, {weights}", self.name);
+            let epochs = self.epochs.div_ceil(5);
+            self.finish = Some(match self.finish {
+                Some(finish) => Finish { weights, ..finish },
+                None => Finish { weights, epochs },
+            });
+        }
+        self
+    }
+}
+
+pub(super) fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 /// Neurons of the two hidden layers in the paper (section 3.3.3).

@@ -26,6 +26,11 @@ impl<'a> From<&'a Dataset> for Records<'a> {
 }
 
 impl Records<'_> {
+    /// The label of record `index`, which must be there.
+    pub(super) fn label_of(&self, index: u32) -> usize {
+        usize::from(self.labels[index as usize])
+    }
+
     /// The features of record `index`, which must be there.
     pub(crate) fn features_of(&self, index: u32) -> &[u8] {
         let start = index as usize * self.width;

@@ -73,7 +73,7 @@ pub fn run_watched(
     data: &SourceData,
     options: &SessionOptions,
     progress: &dyn Progress,
-    watch: &mut dyn FnMut(&str, &EpochDone),
+    watch: &mut (dyn FnMut(&str, &EpochDone) + Send),
 ) -> Result<Finished> {
     let set_aside = data.quarantined().len();
     if set_aside > MAX_QUARANTINED {
@@ -98,16 +98,17 @@ pub fn run_watched(
         training: &split.train,
         validation: &split.validation,
         shape,
+        image: dataset.image(),
         recipe: &options.recipe,
         seed: options.seed,
         backend: options.backend,
         threads: options.threads,
     };
-    let total = u64::from(options.recipe.epochs) * split.train.len() as u64;
+    let total = options.recipe.work(split.train.len());
     let whole = Whole::start(progress, "training", total);
-    let trained = super::train_watched(&plan, &whole, &mut |done| {
+    let trained = super::train_watched(&plan, &whole, &mut |phase, done| {
         whole.detail(&format!("loss {:.4}", done.result.training.loss()));
-        watch(PHASE, done);
+        watch(phase, done);
     })?;
     drop(whole);
     let elapsed = started.elapsed();
@@ -127,12 +128,13 @@ pub fn run_watched(
         seed: options.seed,
         numerics: Numerics::this(),
         epochs: trained.history.into_iter().map(Into::into).collect(),
+        teacher_epochs: trained.teacher.into_iter().map(Into::into).collect(),
         validation: validation.into(),
         test: test.into(),
         software: Software::this(),
         run: Run {
             backend: options.backend.name().into(),
-            threads: 1,
+            threads: compute.most_threads(),
             machine: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
             seconds: elapsed.as_secs_f64(),
             created: now(),
@@ -163,6 +165,3 @@ pub fn now() -> u64 {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
 }
-
-/// What the only phase of a recipe that has no others is called.
-const PHASE: &str = "training";

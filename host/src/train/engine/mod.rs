@@ -23,6 +23,7 @@ mod worker;
 pub use judge::Judge;
 pub(super) use judge::gradient;
 pub use prepared::Prepared;
+pub(super) use step::{Numbers, apply};
 pub use targets::Targets;
 pub use view::{AsIs, View};
 
@@ -38,7 +39,6 @@ use crate::error::{Error, Result};
 use barrier::Barrier;
 use parts::{Held, Net, PARTS};
 use pass::Pass;
-use step::Numbers;
 use worker::{Scratch, Shared};
 
 /// What computes; has no influence on any result.
@@ -67,6 +67,11 @@ impl From<Backend> for Compute {
 }
 
 impl Compute {
+    /// Threads that work together at most.
+    pub fn most_threads(&self) -> u32 {
+        u32::try_from(self.threads_for(usize::MAX)).unwrap_or(u32::MAX)
+    }
+
     /// Threads for work of which `most` can do a share that pays.
     fn threads_for(&self, most: usize) -> usize {
         match self.threads {

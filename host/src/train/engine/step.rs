@@ -6,7 +6,7 @@ use crate::train::kernels::{Factors, LANES, Lanes, Line, Lines, Sums, Work, line
 
 /// The numbers of one step.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Numbers {
+pub(in crate::train) struct Numbers {
     /// `-rate · √(1 - β₂ᵗ) / (1 - β₁ᵗ)`.
     negative_rate: f32,
     gain_1: f32,
@@ -18,7 +18,7 @@ pub(super) struct Numbers {
 
 impl Numbers {
     /// Of the step that takes βᵗ to `powers`, at `rate`.
-    pub(super) fn new(adam: &Adam, rate: f64, powers: [f64; 2]) -> Numbers {
+    pub(in crate::train) fn new(adam: &Adam, rate: f64, powers: [f64; 2]) -> Numbers {
         let corrected = rate * (1.0 - powers[1]).sqrt() / (1.0 - powers[0]);
         Numbers {
             negative_rate: -corrected as f32,
@@ -29,7 +29,7 @@ impl Numbers {
         }
     }
 
-    fn without_decay(self) -> Numbers {
+    pub(in crate::train) fn without_decay(self) -> Numbers {
         Numbers {
             negative_decay: 0.0,
             ..self
@@ -39,7 +39,7 @@ impl Numbers {
 
 /// One line's step; returns the new weights. With `KEEP`, only sets `mean` to the gradient.
 #[inline(always)]
-pub(super) fn apply<L: Lanes, const KEEP: bool>(
+pub(in crate::train) fn apply<L: Lanes, const KEEP: bool>(
     lanes: L,
     numbers: &Numbers,
     gradient: L::Reg,

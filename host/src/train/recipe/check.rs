@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::ops::{Bound, RangeBounds};
 
 use super::{Optimizer, Recipe};
+use crate::train::augment::Augmentation;
+use crate::train::teacher::TeacherRecipe;
 
 /// A value that no training takes. `Display` says what is wrong, and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,10 +36,131 @@ impl Recipe {
                 within("optimizer.adam.beta_1", adam.beta_1, 0.0..1.0)?;
                 within("optimizer.adam.beta_2", adam.beta_2, 0.0..1.0)?;
                 within("optimizer.adam.epsilon", adam.epsilon, MIN_EPSILON..=1.0)?;
+                within(
+                    "optimizer.adam.weight_decay",
+                    adam.weight_decay,
+                    0.0..=MAX_DECAY,
+                )?;
             }
+        }
+        within("label_smoothing", self.label_smoothing, 0.0..1.0)?;
+        if let Some(annealing) = &self.schedule {
+            within("schedule.warm_up", annealing.warm_up, 0.0..=1.0)?;
+        }
+        if let Some(changes) = &self.augmentation {
+            check_changes(changes, &AUGMENTATION)?;
+        }
+        if let Some(teacher) = &self.teacher {
+            check_teacher(teacher)?;
+        }
+        if let Some(distillation) = &self.distillation {
+            let allowed = (Bound::Excluded(0.0), Bound::Included(MAX_TEMPERATURE));
+            within(
+                "distillation.temperature",
+                distillation.temperature,
+                allowed,
+            )?;
+            within(
+                "distillation.variants",
+                distillation.variants,
+                1..=MAX_VARIANTS,
+            )?;
+        }
+        if let Some(adversarial) = &self.adversarial {
+            within("adversarial.epsilon", adversarial.epsilon, 1..=254)?;
+            within("adversarial.step", adversarial.step, 1..=254)?;
+            within("adversarial.steps", adversarial.steps, 1..=MAX_ATTACK_STEPS)?;
+            within("adversarial.ramp", adversarial.ramp, 0..=MAX_EPOCHS)?;
+        }
+        if let Some(finish) = &self.finish {
+            within("finish.epochs", finish.epochs, 1..=self.epochs)?;
+        }
+        self.check_together()
+    }
+
+    /// Sections that need each other, or exclude each other.
+    fn check_together(&self) -> Result<(), Wrong> {
+        let wrong = |field, found: &str, allowed: &str| {
+            Err(Wrong {
+                field,
+                found: found.into(),
+                allowed: allowed.into(),
+            })
+        };
+        if self.teacher.is_some() != self.distillation.is_some() {
+            let (field, other) = match self.teacher {
+                Some(_) => ("teacher", "distillation"),
+                None => ("distillation", "teacher"),
+            };
+            return wrong(field, "alone", &format!("there together with `{other}`"));
+        }
+        if self.teacher.is_some() && self.label_smoothing != 0.0 {
+            return wrong("label_smoothing", "beside `teacher`", "left out there");
+        }
+        if self.adversarial.is_some() && (self.teacher.is_some() || self.finish.is_some()) {
+            return wrong(
+                "adversarial",
+                "beside `teacher` or `finish`",
+                "without them",
+            );
         }
         Ok(())
     }
+}
+
+/// The fields of an [`Augmentation`] by their whole names.
+struct AugmentationNames {
+    share: &'static str,
+    rotation: &'static str,
+    scale: &'static str,
+    shear: &'static str,
+    shift: &'static str,
+    elastic: &'static str,
+}
+
+fn check_changes(changes: &Augmentation, names: &AugmentationNames) -> Result<(), Wrong> {
+    within(names.share, changes.share, 0.0..=1.0)?;
+    within(names.rotation, changes.rotation, 0.0..=180.0)?;
+    within(names.scale, changes.scale, 0.0..=0.9)?;
+    within(names.shear, changes.shear, 0.0..=1.0)?;
+    within(names.shift, changes.shift, 0.0..=MAX_PIXELS)?;
+    within(names.elastic, changes.elastic, 0.0..=MAX_PIXELS)
+}
+
+fn check_teacher(teacher: &TeacherRecipe) -> Result<(), Wrong> {
+    let widths = teacher.channels.map(|width| ("teacher.channels", width));
+    for (field, width) in widths
+        .into_iter()
+        .chain([("teacher.hidden", teacher.hidden)])
+    {
+        if width == 0 || width > MAX_WIDTH || width % TeacherRecipe::WIDTHS != 0 {
+            return Err(Wrong {
+                field,
+                found: width.to_string(),
+                allowed: format!(
+                    "a multiple of {}, at most {MAX_WIDTH}",
+                    TeacherRecipe::WIDTHS
+                ),
+            });
+        }
+    }
+    within("teacher.epochs", teacher.epochs, 1..=MAX_EPOCHS)?;
+    within("teacher.batch", teacher.batch, 1..=MAX_BATCH)?;
+    let rates = (Bound::Excluded(0.0), Bound::Included(MAX_RATE));
+    within("teacher.learning_rate", teacher.learning_rate, rates)?;
+    within(
+        "teacher.weight_decay",
+        teacher.weight_decay,
+        0.0..=MAX_DECAY,
+    )?;
+    within(
+        "teacher.schedule.warm_up",
+        teacher.schedule.warm_up,
+        0.0..=1.0,
+    )?;
+    within("teacher.dropout", teacher.dropout, 0.0..1.0)?;
+    within("teacher.average", teacher.average, 0.0..1.0)?;
+    check_changes(&teacher.augmentation, &TEACHER_AUGMENTATION)
 }
 
 /// A name goes into the weight file and into what is told on a terminal.
@@ -89,6 +212,32 @@ pub const MAX_EPOCHS: u32 = 10_000;
 const MAX_NAME: usize = 64;
 /// No network is trained at a step size anywhere near.
 const MAX_RATE: f64 = 1e3;
+/// Times a rate, far more than leaves anything of a weight.
+const MAX_DECAY: f64 = 100.0;
+const MAX_TEMPERATURE: f64 = 1e3;
+/// A pool of MNIST's takes 2 MB a variant.
+const MAX_VARIANTS: u32 = 1_000;
+const MAX_ATTACK_STEPS: u32 = 1_000;
+/// Pixels that a change may move something by.
+const MAX_PIXELS: f32 = 100.0;
+/// Widest layer of a teacher.
+const MAX_WIDTH: usize = 1024;
+const AUGMENTATION: AugmentationNames = AugmentationNames {
+    share: "augmentation.share",
+    rotation: "augmentation.rotation",
+    scale: "augmentation.scale",
+    shear: "augmentation.shear",
+    shift: "augmentation.shift",
+    elastic: "augmentation.elastic",
+};
+const TEACHER_AUGMENTATION: AugmentationNames = AugmentationNames {
+    share: "teacher.augmentation.share",
+    rotation: "teacher.augmentation.rotation",
+    scale: "teacher.augmentation.scale",
+    shear: "teacher.augmentation.shear",
+    shift: "teacher.augmentation.shift",
+    elastic: "teacher.augmentation.elastic",
+};
 /// Far above the smallest `f32` that is not 0.
 const MIN_EPSILON: f64 = 1e-30;
 

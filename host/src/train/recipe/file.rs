@@ -37,7 +37,12 @@ pub struct Written {
 
 /// The recipes in the program: name, and TOML with a comment for each field. The first line of each says in
 /// one line what it is.
-pub const BUILT_IN: [(&str, &str); 1] = [("paper", include_str!("../../../recipes/paper.toml"))];
+pub const BUILT_IN: [(&str, &str); 4] = [
+    ("paper", include_str!("../../../recipes/paper.toml")),
+    ("quick", include_str!("../../../recipes/quick.toml")),
+    ("best", include_str!("../../../recipes/best.toml")),
+    ("robust", include_str!("../../../recipes/robust.toml")),
+];
 
 /// The recipe that `named` means: what `--recipe` takes. A path is what has a separator in it or ends in
 /// `.toml`; anything else is the name of a recipe in the program.
@@ -126,7 +131,12 @@ fn refuse_another_ones_name(place: &str, recipe: &Recipe) -> Result<()> {
         return Ok(());
     };
     let meant = parse(name, text)?;
-    if *recipe == meant || *recipe == meant.with_epochs(recipe.epochs) {
+    let mut likenesses = vec![meant.clone(), meant.clone().with_epochs(recipe.epochs)];
+    if let Some(finish) = recipe.finish {
+        let longer = likenesses.clone().into_iter();
+        likenesses.extend(longer.map(|likeness| likeness.with_weights(finish.weights)));
+    }
+    if likenesses.contains(recipe) {
         return Ok(());
     }
     Err(Error::input(

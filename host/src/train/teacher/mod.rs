@@ -1,0 +1,432 @@
+//! The teacher: a convolutional network that a small one learns from.
+//!
+//! It is trained like everything here, to the bit (the order of sums below), on the same records, and is then only
+//! asked for its logits. Arithmetic is that of [training](super); what is particular to it:
+//!
+//! - **Network.** `u / 255` goes through three convolutions of 3 by 3 (the image within a border of zeros), each
+//!   followed by ReLU and the largest of every 2 by 2 positions, a hidden layer with ReLU, and the logits. Each sum
+//!   starts at the bias and takes its factors by line, column and channel.
+//! - **Backwards**, from `δ = (p - t) / B` at the logits: a derivative by an input starts at 0 and takes the patches
+//!   around it by line, column and output; of a pool the first of the largest gets it, if it is above 0.
+//! - **Gradients.** A batch is cut into groups of [`GROUP`] images. A group's gradient starts at 0 and takes its
+//!   images in order, of each the positions in order; the batch's is the sum of the groups' in order. So any number
+//!   of threads gives the same bits.
+//! - **Dropout.** A neuron of the hidden layer counts `1 / (1 - rate)` times or, with probability `rate`, not at all.
+//! - **Steps** are [Adam](super::adam)'s with decoupled weight decay. What teaches is the moving average of the
+//!   weights: `a = a + (w - a)·k` after step `t`, `k` the larger of `1 - decay` and `1 / (t + 10)`.
+//!
+//! An image's changes and its dropout draw from [`Stream::Teacher`] by epoch and record.
+
+mod gemm;
+mod network;
+mod update;
+
+#[cfg(test)]
+mod tests;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use self::network::{Form, Packed, Weights, Workspace};
+use self::update::Optimiser;
+use super::augment::{Augmentation, Room};
+use super::kernels::{Backend, Lanes, Work};
+use super::metrics::{Metrics, argmax};
+use super::model::Layer;
+use super::recipe::Annealing;
+use super::{Epoch, EpochDone, Records, epoch_line};
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::random::{Random, Stream};
+
+/// How a teacher is made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherRecipe {
+    /// Channels after each convolution, multiples of 32.
+    pub channels: [usize; 3],
+    /// Neurons of its hidden layer, a multiple of 32.
+    pub hidden: usize,
+    /// Times over the data.
+    pub epochs: u32,
+    /// Records a step.
+    pub batch: u32,
+    /// Step size at its highest.
+    pub learning_rate: f64,
+    /// How the step size rises and falls.
+    pub schedule: Annealing,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Share of the hidden layer's neurons that a step leaves out.
+    pub dropout: f32,
+    /// How slowly the average of the weights moves, below 1.
+    pub average: f64,
+    /// How far images are changed.
+    pub augmentation: Augmentation,
+}
+
+impl TeacherRecipe {
+    /// What its widths are multiples of.
+    pub const WIDTHS: usize = gemm::PANEL;
+    /// What a record of an epoch takes, next to one of a small network's: about.
+    pub(super) const WORK: u64 = 90;
+    /// What the answer to a record takes.
+    pub(super) const ASKING: u64 = 30;
+}
+
+/// What a teacher is trained on.
+#[derive(Debug, Clone, Copy)]
+pub struct TeacherPlan<'a> {
+    /// All records, each an image of one channel.
+    pub records: Records<'a>,
+    /// Those to learn from, in the order that the first shuffle starts from.
+    pub training: &'a [u32],
+    /// Those to judge each epoch by.
+    pub validation: &'a [u32],
+    /// Lines and columns of an image.
+    pub image: [usize; 2],
+    /// Classes.
+    pub classes: usize,
+    /// How.
+    pub recipe: &'a TeacherRecipe,
+    /// Decides the first weights, the order of the records and their changes.
+    pub seed: u64,
+    /// What computes it; has no influence on the result.
+    pub backend: Backend,
+}
+
+/// A trained teacher.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Teacher {
+    form: Form,
+    weights: Weights,
+}
+
+/// Trains a teacher, on the threads of the [`rayon`] pool that this is called in, showing `watch` each epoch.
+///
+/// # Errors
+/// [`Error::Input`] when the images are too small, or the weights leave the finite numbers.
+pub fn train(
+    plan: &TeacherPlan<'_>,
+    progress: &dyn Progress,
+    watch: &mut (dyn FnMut(&EpochDone) + Send),
+) -> Result<Teacher> {
+    let recipe = plan.recipe;
+    let form = plan.form()?;
+    let mut weights = form.initial(&mut Random::new(plan.seed, Stream::TeacherInit));
+    let mut optimiser = Optimiser::new(&weights, form.zeros());
+    let mut packed = Packed::default();
+    let groups = (recipe.batch as usize).div_ceil(GROUP);
+    let mut rooms: Vec<_> = (0..groups).map(|_| GroupRoom::new(&form)).collect();
+    let mut order = plan.training.to_vec();
+    let steps_an_epoch = order.len().div_ceil(recipe.batch as usize);
+    let steps = steps_an_epoch as u64 * u64::from(recipe.epochs);
+    let schedule = Annealing::schedule(Some(recipe.schedule), recipe.learning_rate, steps);
+    let mut step = 0;
+    for epoch in 1..=recipe.epochs {
+        order.copy_from_slice(plan.training);
+        Random::of_epoch(plan.seed, Stream::TeacherShuffle, epoch).shuffle(&mut order);
+        progress.start(
+            &format!("epoch {epoch}/{}", recipe.epochs),
+            order.len() as u64,
+        );
+        let mut training = Metrics::default();
+        for batch in order.chunks(recipe.batch as usize) {
+            packed.fill(&weights);
+            let used = batch.len().div_ceil(GROUP);
+            let job = GroupJob {
+                plan,
+                epoch,
+                share: 1.0 / batch.len() as f32,
+                weights: &weights,
+                packed: &packed,
+            };
+            let parts = rooms
+                .par_iter_mut()
+                .zip(batch.par_chunks(GROUP))
+                .with_max_len(1);
+            parts.for_each(|(room, group)| room.learn(&job, group));
+            let gradients: Vec<&Weights> =
+                rooms[..used].iter().map(|room| &room.gradient).collect();
+            for room in &rooms[..used] {
+                training.merge(&room.metrics);
+            }
+            let options = update::Options {
+                adam: super::adam::Adam {
+                    weight_decay: recipe.weight_decay,
+                    ..Default::default()
+                },
+                rate: schedule.rate(step),
+                average: recipe.average,
+            };
+            optimiser.step(&mut weights, &gradients, &options, plan.backend);
+            step += 1;
+            progress.inc(batch.len() as u64);
+        }
+        if !training.loss_sum.is_finite() {
+            return Err(Error::input(
+                format!("the teacher's training diverged in epoch {epoch}"),
+                "try another seed or a lower learning rate",
+            ));
+        }
+        let teacher = Teacher {
+            form,
+            weights: optimiser.average.clone(),
+        };
+        let validation = teacher.judge(plan.records, plan.validation, plan.backend);
+        progress.finish();
+        let (epochs, result) = (
+            recipe.epochs,
+            Epoch {
+                training,
+                validation,
+            },
+        );
+        progress.note(&format!(
+            "teacher: {}",
+            epoch_line(epoch, epochs, &training, &validation)
+        ));
+        let learning_rate = schedule.rate(step - 1);
+        watch(&EpochDone {
+            epoch,
+            epochs,
+            learning_rate,
+            result,
+        });
+    }
+    Ok(Teacher {
+        form,
+        weights: optimiser.average,
+    })
+}
+
+impl TeacherPlan<'_> {
+    fn form(&self) -> Result<Form> {
+        let TeacherRecipe {
+            channels, hidden, ..
+        } = *self.recipe;
+        if self.image.iter().any(|&length| length < 8) {
+            return Err(Error::input(
+                format!(
+                    "a teacher for images of {} by {} pixels",
+                    self.image[0], self.image[1]
+                ),
+                "images must have 8 pixels either way at least; take a recipe without a teacher",
+            ));
+        }
+        Ok(Form {
+            image: self.image,
+            channels,
+            hidden,
+            classes: self.classes,
+        })
+    }
+}
+
+impl Teacher {
+    /// The logits, `[images][classes]`, of images that `make` writes by their number, on all threads of the pool.
+    pub(crate) fn logits(
+        &self,
+        images: usize,
+        backend: Backend,
+        make: impl Fn(usize, &mut Room, &mut [u8]) + Sync,
+    ) -> Vec<f32> {
+        let classes = self.form.classes;
+        let pixels = self.form.image.iter().product();
+        let mut packed = Packed::default();
+        packed.fill(&self.weights);
+        let mut logits = vec![0.0; images * classes];
+        let groups = logits.par_chunks_mut(GROUP * classes).enumerate();
+        let room = || {
+            (
+                Workspace::new(&self.form, GROUP),
+                vec![0; GROUP * pixels],
+                Room::default(),
+            )
+        };
+        groups.for_each_init(room, |(workspace, images, room), (index, logits)| {
+            let count = logits.len() / classes;
+            for (image, to) in images.chunks_exact_mut(pixels).take(count).enumerate() {
+                make(index * GROUP + image, room, to);
+            }
+            let group: Vec<&[u8]> = images.chunks_exact(pixels).take(count).collect();
+            backend.run(Forward {
+                workspace,
+                weights: &self.weights,
+                packed: &packed,
+                group: &group,
+                kept: None,
+            });
+            for (image, to) in logits.chunks_exact_mut(classes).enumerate() {
+                to.copy_from_slice(workspace.logits(image));
+            }
+        });
+        logits
+    }
+
+    /// How well it does on those of `records` that `which` names.
+    fn judge(&self, records: Records<'_>, which: &[u32], backend: Backend) -> Metrics {
+        let mut logits = self.logits(which.len(), backend, |image, _, to| {
+            to.copy_from_slice(records.features_of(which[image]));
+        });
+        let mut metrics = Metrics::default();
+        for (logits, &index) in logits.chunks_exact_mut(self.form.classes).zip(which) {
+            let label = records.label_of(index);
+            let hit = argmax(logits) == label;
+            metrics.add(softmax(logits, label), hit);
+        }
+        metrics
+    }
+}
+
+/// What one group of a batch is worked out in.
+struct GroupRoom {
+    workspace: Workspace,
+    gradient: Weights,
+    images: Vec<u8>,
+    kept: Vec<f32>,
+    room: Room,
+    metrics: Metrics,
+}
+
+/// What all groups of a batch share.
+struct GroupJob<'a> {
+    plan: &'a TeacherPlan<'a>,
+    epoch: u32,
+    /// What a record counts in the loss's mean.
+    share: f32,
+    weights: &'a Weights,
+    packed: &'a Packed,
+}
+
+impl GroupRoom {
+    fn new(form: &Form) -> GroupRoom {
+        GroupRoom {
+            workspace: Workspace::new(form, GROUP),
+            gradient: form.zeros(),
+            images: vec![0; GROUP * form.image.iter().product::<usize>()],
+            kept: vec![1.0; GROUP * form.hidden],
+            room: Room::default(),
+            metrics: Metrics::default(),
+        }
+    }
+
+    /// Sets gradient and metrics to those of `group`.
+    fn learn(&mut self, job: &GroupJob<'_>, group: &[u32]) {
+        let GroupJob {
+            plan,
+            epoch,
+            share,
+            weights,
+            packed,
+        } = *job;
+        let recipe = plan.recipe;
+        for layer in &mut self.gradient.0 {
+            layer.weights.fill(0.0);
+            layer.bias.fill(0.0);
+        }
+        let pixels = plan.records.width;
+        let images = self
+            .images
+            .chunks_exact_mut(pixels)
+            .zip(self.kept.chunks_exact_mut(recipe.hidden));
+        for (&index, (image, kept)) in group.iter().zip(images) {
+            let mut random = Random::of_record(plan.seed, Stream::Teacher, epoch, index);
+            let original = plan.records.features_of(index);
+            recipe
+                .augmentation
+                .apply(original, plan.image, &mut random, image, &mut self.room);
+            for factor in kept {
+                *factor = if random.unit() < recipe.dropout {
+                    0.0
+                } else {
+                    1.0 / (1.0 - recipe.dropout)
+                };
+            }
+        }
+        let images: Vec<&[u8]> = self.images.chunks_exact(pixels).take(group.len()).collect();
+        let workspace = &mut self.workspace;
+        let kept = Some(&self.kept[..]);
+        plan.backend.run(Forward {
+            workspace,
+            weights,
+            packed,
+            group: &images,
+            kept,
+        });
+        self.metrics = Metrics::default();
+        for (image, &index) in group.iter().enumerate() {
+            let label = plan.records.label_of(index);
+            let logits = workspace.logits(image);
+            let hit = argmax(logits) == label;
+            let mut deltas = logits.to_vec();
+            self.metrics.add(softmax(&mut deltas, label), hit);
+            for (class, (to, p)) in workspace
+                .logit_deltas(image)
+                .iter_mut()
+                .zip(deltas)
+                .enumerate()
+            {
+                *to = (p - if class == label { 1.0 } else { 0.0 }) * share;
+            }
+        }
+        let gradient = &mut self.gradient;
+        plan.backend.run(Backward {
+            workspace,
+            packed,
+            images: group.len(),
+            kept,
+            gradient,
+        });
+    }
+}
+
+struct Forward<'a> {
+    workspace: &'a mut Workspace,
+    weights: &'a Weights,
+    packed: &'a Packed,
+    group: &'a [&'a [u8]],
+    kept: Option<&'a [f32]>,
+}
+
+impl Work for Forward<'_> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        self.workspace
+            .forward(lanes, self.weights, self.packed, self.group, self.kept);
+    }
+}
+
+struct Backward<'a> {
+    workspace: &'a mut Workspace,
+    packed: &'a Packed,
+    images: usize,
+    kept: Option<&'a [f32]>,
+    gradient: &'a mut Weights,
+}
+
+impl Work for Backward<'_> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        self.workspace
+            .backward(lanes, self.packed, self.images, self.kept, self.gradient);
+    }
+}
+
+/// Images of a batch whose gradients are summed up before those of others; has an influence on the bits.
+const GROUP: usize = 16;
+
+/// Logits to probabilities, and the cross-entropy of `label`, as [training](super) defines both.
+fn softmax(logits: &mut [f32], label: usize) -> f32 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let of_label = logits[label] - largest;
+    let mut sum = 0.0;
+    for value in &mut *logits {
+        *value = libm::expf(*value - largest);
+        sum += *value;
+    }
+    for value in logits {
+        *value /= sum;
+    }
+    libm::logf(sum) - of_label
+}

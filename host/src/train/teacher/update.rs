@@ -1,0 +1,156 @@
+//! The teacher's step: Adam with decoupled weight decay, and the moving average.
+
+use rayon::prelude::*;
+
+use super::network::Weights;
+use crate::train::adam::Adam;
+use crate::train::engine::{Numbers, apply};
+use crate::train::kernels::{Backend, LANES, Lanes, Line, Work};
+
+/// What the optimiser remembers, and the average.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Optimiser {
+    mean: Weights,
+    square: Weights,
+    /// The moving average of the weights.
+    pub(super) average: Weights,
+    /// β₁ᵗ and β₂ᵗ of the steps done.
+    powers: [f64; 2],
+    /// Steps done.
+    steps: u64,
+}
+
+/// What a step takes besides gradients.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Options {
+    pub(super) adam: Adam,
+    pub(super) rate: f64,
+    /// How slowly the average moves.
+    pub(super) average: f64,
+}
+
+impl Optimiser {
+    /// Before the first step of `weights`; `zeros` has their form.
+    pub(super) fn new(weights: &Weights, zeros: Weights) -> Optimiser {
+        Optimiser {
+            mean: zeros.clone(),
+            square: zeros,
+            average: weights.clone(),
+            powers: [1.0; 2],
+            steps: 0,
+        }
+    }
+
+    /// Moves `weights` against the sum of the groups' gradients, taken in order.
+    pub(super) fn step(
+        &mut self,
+        weights: &mut Weights,
+        gradients: &[&Weights],
+        options: &Options,
+        backend: Backend,
+    ) {
+        self.powers[0] *= options.adam.beta_1;
+        self.powers[1] *= options.adam.beta_2;
+        self.steps += 1;
+        let numbers = Numbers::new(&options.adam, options.rate, self.powers);
+        let follow = (1.0 - options.average).max(1.0 / (self.steps + 10) as f64) as f32;
+        let layers = weights.0.iter_mut().zip(&mut self.mean.0);
+        let layers = layers.zip(&mut self.square.0).zip(&mut self.average.0);
+        for (index, (((layer, mean), square), average)) in layers.enumerate() {
+            let of = |select: fn(&super::Layer) -> &[f32]| -> Vec<&[f32]> {
+                gradients
+                    .iter()
+                    .map(|gradient| select(&gradient.0[index]))
+                    .collect()
+            };
+            let (gradients, bias_gradients) = (of(|layer| &layer.weights), of(|layer| &layer.bias));
+            let step = Step {
+                numbers,
+                follow,
+                backend,
+            };
+            let values = [
+                &mut layer.weights,
+                &mut mean.weights,
+                &mut square.weights,
+                &mut average.weights,
+            ];
+            step.apply(values, &gradients);
+            let step = Step {
+                numbers: numbers.without_decay(),
+                ..step
+            };
+            let values = [
+                &mut layer.bias,
+                &mut mean.bias,
+                &mut square.bias,
+                &mut average.bias,
+            ];
+            step.apply(values, &bias_gradients);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Step {
+    numbers: Numbers,
+    follow: f32,
+    backend: Backend,
+}
+
+impl Step {
+    /// On all of a layer's numbers, a piece a thread.
+    fn apply(self, [values, mean, square, average]: [&mut Vec<f32>; 4], gradients: &[&[f32]]) {
+        let pieces = values.par_chunks_mut(PIECE).zip(mean.par_chunks_mut(PIECE));
+        let pieces = pieces
+            .zip(square.par_chunks_mut(PIECE))
+            .zip(average.par_chunks_mut(PIECE));
+        pieces
+            .enumerate()
+            .for_each(|(index, (((values, mean), square), average))| {
+                self.backend.run(Piece {
+                    step: &self,
+                    values: values.as_chunks_mut().0,
+                    mean: mean.as_chunks_mut().0,
+                    square: square.as_chunks_mut().0,
+                    average: average.as_chunks_mut().0,
+                    gradients,
+                    from: index * PIECE,
+                });
+            });
+    }
+}
+
+struct Piece<'a> {
+    step: &'a Step,
+    values: &'a mut [Line],
+    mean: &'a mut [Line],
+    square: &'a mut [Line],
+    average: &'a mut [Line],
+    gradients: &'a [&'a [f32]],
+    from: usize,
+}
+
+impl Work for Piece<'_> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        let follow = lanes.splat(self.step.follow);
+        let averages = self.mean.iter_mut().zip(self.square).zip(self.average);
+        for (index, (value, ((mean, square), average))) in
+            self.values.iter_mut().zip(averages).enumerate()
+        {
+            let at = self.from + index * LANES;
+            let mut gradient = lanes.splat(0.0);
+            for group in self.gradients {
+                let line = group.get(at..).and_then(|rest| rest.first_chunk());
+                gradient = lanes.add(gradient, lanes.load(line.unwrap_or(&[0.0; LANES])));
+            }
+            let value = apply::<L, false>(lanes, &self.step.numbers, gradient, value, mean, square);
+            let old = lanes.load(average);
+            lanes.store(lanes.fma(lanes.sub(value, old), follow, old), average);
+        }
+    }
+}
+
+/// Numbers that a thread takes at a time.
+const PIECE: usize = 4096;

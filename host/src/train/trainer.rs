@@ -1,0 +1,190 @@
+//! One recipe, from the first weights to the last.
+
+use super::adversarial::Attack;
+use super::engine::{AsIs, Chunk, Engine, Prepared, Settings, Targets};
+use super::input::InputMap;
+use super::lesson::Lesson;
+use super::qat::Rounding;
+use super::recipe::{Adversarial, Annealing, Init, Input, Optimizer};
+use super::{
+    Compute, Epoch, EpochDone, Metrics, Network, Plan, TRAINING, Trained, epoch_line, evaluate,
+    init,
+};
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::random::{Random, Stream};
+
+/// Trains as `plan` says, showing `watch` each epoch.
+pub(super) fn run(
+    plan: &Plan<'_>,
+    progress: &dyn Progress,
+    watch: &mut (dyn FnMut(&str, &EpochDone) + Send),
+) -> Result<Trained> {
+    let recipe = plan.recipe;
+    let compute = Compute {
+        backend: plan.backend,
+        threads: plan.threads,
+    };
+    let Optimizer::Adam(options) = recipe.optimizer;
+    let input = match recipe.input {
+        Input::Centred => InputMap::centred(),
+        Input::Standardised => InputMap::standardised(&plan.records, plan.training),
+    };
+    let first = match recipe.init {
+        Init::GlorotUniform => init::glorot_uniform(&plan.shape, plan.seed),
+        Init::HeUniform => init::he_uniform(&plan.shape, plan.seed),
+    };
+    let batch = recipe.batch as usize;
+    let settings = Settings {
+        input: input.clone(),
+        adam: options.into(),
+        batch,
+        compute,
+    };
+    let mut engine = Engine::new(&first, settings)?;
+    let mut lesson = Lesson::new(plan, progress, watch)?;
+    if recipe.adversarial.is_some() {
+        progress.phase("", recipe.work_of_a_step());
+    }
+    let count = plan.training.len();
+    let epochs = recipe.epochs;
+    let steps = count.div_ceil(batch) as u64 * u64::from(epochs);
+    let schedule = Annealing::schedule(recipe.schedule, options.learning_rate, steps);
+    let finish_from = recipe
+        .finish
+        .map_or(u32::MAX, |finish| epochs.saturating_sub(finish.epochs));
+    let mut order: Vec<u32> = Vec::with_capacity(count);
+    let mut history = Vec::new();
+    let mut rounding = None;
+    for epoch in 1..=epochs {
+        order.clear();
+        order.extend((0..).take(count));
+        Random::of_epoch(plan.seed, Stream::Shuffle, epoch).shuffle(&mut order);
+        progress.start(&format!("epoch {epoch}/{epochs}"), count as u64);
+        lesson.turn_to(epoch);
+        if let Some(finish) = recipe.finish.filter(|_| epoch > finish_from) {
+            rounding = Some(Rounding::of(&engine.network(), finish.weights.into()));
+        }
+        let rate = |step| schedule.rate(step);
+        let training = match (recipe.adversarial, &rounding) {
+            (Some(adversarial), _) => {
+                let attack = Attacked {
+                    plan,
+                    input: &input,
+                    adversarial,
+                    epoch,
+                    compute,
+                };
+                attack.run(&mut engine, &lesson, &order, &rate, progress)?
+            }
+            (None, rounding) => {
+                let (prepared, targets) = lesson.material(epoch);
+                let chunk = Chunk {
+                    prepared,
+                    targets,
+                    order: &order,
+                    rate: &rate,
+                };
+                let mut done = |batch: &Metrics| progress.inc(batch.records);
+                match rounding {
+                    Some(rounding) => engine.run(&chunk, rounding, &mut done)?,
+                    None => engine.run(&chunk, &AsIs, &mut done)?,
+                }
+            }
+        };
+        progress.finish();
+        let network = seen(&engine.network(), rounding.as_ref()).folded(&input);
+        if !network.is_finite() || !training.loss_sum.is_finite() {
+            return Err(Error::input(
+                format!("training diverged in epoch {epoch}: its numbers are no longer finite"),
+                "try another seed; if it stays, the data are not for this recipe",
+            ));
+        }
+        let validation = evaluate(&network, plan.records, plan.validation, compute)?;
+        progress.note(&epoch_line(epoch, epochs, &training, &validation));
+        let result = Epoch {
+            training,
+            validation,
+        };
+        let learning_rate = schedule.rate(engine.steps().saturating_sub(1));
+        watch(
+            TRAINING,
+            &EpochDone {
+                epoch,
+                epochs,
+                learning_rate,
+                result,
+            },
+        );
+        history.push(result);
+    }
+    let network = seen(&engine.network(), rounding.as_ref()).folded(&input);
+    Ok(Trained {
+        network,
+        history,
+        teacher: lesson.teacher,
+    })
+}
+
+/// `network` as integers will have it, where training ends so.
+fn seen(network: &Network, rounding: Option<&Rounding>) -> Network {
+    match rounding {
+        Some(rounding) => rounding.seen(network),
+        None => network.clone(),
+    }
+}
+
+/// An epoch whose records are attacked, a step at a time.
+struct Attacked<'a> {
+    plan: &'a Plan<'a>,
+    input: &'a InputMap,
+    adversarial: Adversarial,
+    epoch: u32,
+    compute: Compute,
+}
+
+impl Attacked<'_> {
+    fn run(
+        &self,
+        engine: &mut Engine,
+        lesson: &Lesson<'_>,
+        order: &[u32],
+        rate: &dyn Fn(u64) -> f64,
+        progress: &dyn Progress,
+    ) -> Result<Metrics> {
+        let recipe = self.plan.recipe;
+        let width = self.plan.records.width;
+        let ramp = f64::from(self.epoch) / f64::from(self.adversarial.ramp.max(1));
+        let epsilon = (f64::from(self.adversarial.epsilon) * ramp.min(1.0)) as u8;
+        let mut random = Random::of_epoch(self.plan.seed, Stream::Attack, self.epoch);
+        let mut total = Metrics::default();
+        for batch in order.chunks(recipe.batch as usize) {
+            let mut features: Vec<u8> = Vec::with_capacity(batch.len() * width);
+            for &place in batch {
+                features.extend(lesson.features_of(place));
+            }
+            let labels: Vec<u16> = batch.iter().map(|&place| lesson.label_of(place)).collect();
+            let targets = Targets::Labels {
+                labels: &labels,
+                smoothing: recipe.label_smoothing,
+            };
+            let network = engine.network();
+            let attack = Attack {
+                network: &network,
+                input: self.input,
+                options: self.adversarial,
+                epsilon,
+                compute: self.compute,
+            };
+            attack.perturb(&mut features, width, targets, &mut random)?;
+            let chunk = Chunk {
+                prepared: &Prepared::from_features(&features, width),
+                targets,
+                order: &(0..batch.len() as u32).collect::<Vec<_>>(),
+                rate,
+            };
+            total.merge(&engine.run(&chunk, &AsIs, &mut |done| progress.inc(done.records))?);
+        }
+        Ok(total)
+    }
+}

@@ -1,0 +1,256 @@
+//! Recipes beyond the paper's: every part of them gives the same bits on every kernel and any number of threads, and
+//! does what it is there for.
+
+use sealnet::progress::Silent;
+use sealnet::random::{Random, Stream};
+use sealnet::train::recipe::{Weights, file};
+use sealnet::train::{self, Backend, Plan, Recipe, Shape, Trained};
+use sealnet_tests::network::Batch;
+
+/// Everything that a recipe may have, over so few steps that the portable kernel takes seconds.
+const TAUGHT: &str = r#"
+name = "small"
+batch = 32
+epochs = 4
+input = "standardised"
+init = "he-uniform"
+loss = "categorical-cross-entropy"
+
+[optimizer.adam]
+learning_rate = 0.004
+beta_1 = 0.9
+beta_2 = 0.999
+epsilon = 1e-7
+weight_decay = 0.02
+
+[schedule]
+warm_up = 0.1
+decay = "cosine"
+
+[augmentation]
+share = 0.9
+rotation = 5.0
+scale = 0.05
+shear = 0.05
+shift = 0.5
+elastic = 0.2
+
+[teacher]
+channels = [32, 32, 32]
+hidden = 32
+epochs = 2
+batch = 24
+learning_rate = 0.002
+weight_decay = 0.01
+dropout = 0.2
+average = 0.9
+
+[teacher.schedule]
+warm_up = 0.1
+decay = "linear"
+
+[teacher.augmentation]
+share = 1.0
+rotation = 5.0
+scale = 0.05
+shear = 0.05
+shift = 0.5
+elastic = 0.2
+
+[distillation]
+temperature = 2.0
+variants = 2
+
+[finish]
+weights = "int4"
+epochs = 2
+"#;
+
+#[test]
+fn every_kernel_and_number_of_threads_gives_the_same_bits() {
+    let images = images(150);
+    for (name, recipe) in [("taught", taught()), ("attacked", attacked())] {
+        let first = trained(&images, &recipe, 1, Backend::detect(), 1);
+        for backend in Backend::available() {
+            for threads in [1, 2, 3] {
+                let again = trained(&images, &recipe, 1, backend, threads);
+                assert_eq!(
+                    again,
+                    first,
+                    "{name}: {} with {threads} threads",
+                    backend.name()
+                );
+            }
+        }
+        assert_ne!(
+            trained(&images, &recipe, 2, Backend::detect(), 2).network,
+            first.network,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_teacher_learns_and_so_does_who_learns_from_it() {
+    let images = images(600);
+    let recipe = Recipe {
+        epochs: 20,
+        ..taught()
+    };
+    let trained = trained(&images, &recipe, 3, Backend::detect(), 2);
+    assert_eq!((trained.teacher.len(), trained.history.len()), (2, 20));
+    assert!(
+        trained.teacher[1].validation.accuracy() > 0.9,
+        "{:?}",
+        trained.teacher
+    );
+    assert!(
+        trained.history[19].validation.accuracy() > 0.9,
+        "{:?}",
+        trained.history[19]
+    );
+}
+
+/// What a quantisation-aware finish leaves lies on a grid: so few different weights that four bits hold them.
+#[test]
+fn a_finish_leaves_weights_that_integers_hold() {
+    let images = images(150);
+    for (weights, most) in [(Weights::Int4, 15), (Weights::Int8, 255)] {
+        let recipe = Recipe {
+            teacher: None,
+            distillation: None,
+            finish: None,
+            ..taught()
+        }
+        .with_weights(weights);
+        let network = trained(&images, &recipe, 1, Backend::detect(), 1).network;
+        for layer in &network.layers {
+            for output in 0..layer.outputs {
+                let mut column: Vec<f32> = layer
+                    .weights
+                    .iter()
+                    .skip(output)
+                    .step_by(layer.outputs)
+                    .copied()
+                    .collect();
+                column.sort_unstable_by(f32::total_cmp);
+                // Rounding of the same integer over another input's scale is all that may differ.
+                column.dedup_by(|a, b| (*a - *b).abs() <= 1e-6 * b.abs());
+                assert!(
+                    column.len() <= most,
+                    "{weights}: {} different weights",
+                    column.len()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_changes_images_takes_images() {
+    let images = images(40);
+    let plan_of = |recipe: &Recipe, image| {
+        let all = images.all();
+        let plan = Plan {
+            image,
+            ..plan(&images, &all, recipe, 1, Backend::detect(), 1)
+        };
+        train::train(&plan, &Silent).map(|_| ())
+    };
+    let refused = plan_of(&taught(), None).unwrap_err();
+    assert_eq!(refused.exit_code(), 2);
+    assert!(refused.to_string().contains("changes images"), "{refused}");
+    let augmented = Recipe {
+        teacher: None,
+        distillation: None,
+        ..taught()
+    };
+    assert!(plan_of(&augmented, None).is_err());
+    plan_of(
+        &Recipe {
+            augmentation: None,
+            ..augmented.clone()
+        },
+        None,
+    )
+    .unwrap();
+    // Too small for three poolings.
+    let thin = plan_of(&taught(), Some([4, 36])).unwrap_err();
+    assert!(thin.to_string().contains("4 by 36"), "{thin}");
+}
+
+fn taught() -> Recipe {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("small.toml");
+    std::fs::write(&path, TAUGHT).unwrap();
+    file::read(&path).unwrap().recipe
+}
+
+fn attacked() -> Recipe {
+    let robust = file::find("robust").unwrap().recipe;
+    Recipe {
+        epochs: 2,
+        ..robust
+    }
+}
+
+fn plan<'a>(
+    images: &'a Batch,
+    all: &'a [u32],
+    recipe: &'a Recipe,
+    seed: u64,
+    backend: Backend,
+    threads: usize,
+) -> Plan<'a> {
+    let (training, validation) = all.split_at(all.len() * 4 / 5);
+    Plan {
+        records: images.records(),
+        training,
+        validation,
+        shape: Shape::new(SIDE * SIDE, [17, 10], 3).unwrap(),
+        image: Some([SIDE, SIDE]),
+        recipe,
+        seed,
+        backend,
+        threads,
+    }
+}
+
+fn trained(
+    images: &Batch,
+    recipe: &Recipe,
+    seed: u64,
+    backend: Backend,
+    threads: usize,
+) -> Trained {
+    let all = images.all();
+    train::train(&plan(images, &all, recipe, seed, backend, threads), &Silent).unwrap()
+}
+
+/// Bars that lie, stand or lean, somewhere on a dark ground.
+fn images(count: usize) -> Batch {
+    let mut random = Random::new(9, Stream::Split);
+    let (mut features, mut labels) = (Vec::new(), Vec::new());
+    for _ in 0..count {
+        let (label, at) = (random.below(3), 3 + random.below(SIDE as u32 - 6) as usize);
+        let mut image = vec![0u8; SIDE * SIDE];
+        for along in 2..SIDE - 2 {
+            let (line, column) = match label {
+                0 => (at, along),
+                1 => (along, at),
+                _ => (along, (along + at) % SIDE),
+            };
+            image[line * SIDE + column] = 128 + random.below(128) as u8;
+        }
+        features.extend(image);
+        labels.push(label as u16);
+    }
+    Batch {
+        features,
+        width: SIDE * SIDE,
+        labels,
+    }
+}
+
+/// Lines and columns of an image.
+const SIDE: usize = 12;
