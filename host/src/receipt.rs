@@ -236,6 +236,6 @@ pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 /// Most records that a receipt names as set aside: training on what is left of worse data is refused.
 pub const MAX_QUARANTINED: usize = 10_000;
 
-/// Most bytes of a receipt's file: what there is once, and in base64 each epoch (10,000 of them) and each
+/// Most bytes of a receipt's file: what there is once, and in base64 each epoch (10,000, and of a teacher as many) and each
 /// record set aside.
-pub const MAX_BYTES: u64 = (1 << 20) + 10_000 * 512 + MAX_QUARANTINED as u64 * 512;
+pub const MAX_BYTES: u64 = (1 << 20) + 20_000 * 512 + MAX_QUARANTINED as u64 * 512;

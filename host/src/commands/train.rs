@@ -139,8 +139,23 @@ fn recipe(args: &TrainArgs) -> Result<Recipe> {
         recipe = recipe.with_epochs(epochs);
     }
     if let Some(weights) = args.weights {
+        if recipe.adversarial.is_some() {
+            return Err(Error::input(
+                format!(
+                    "--weights does not go with recipe {}, which attacks its records",
+                    recipe.name
+                ),
+                "leave it out: `sealnet export --weights` quantises such weights too",
+            ));
+        }
         recipe = recipe.with_weights(weights.into());
     }
+    recipe.check().map_err(|wrong| {
+        Error::input(
+            wrong.to_string(),
+            "as --epochs and --weights have it; `sealnet recipe best` explains the fields",
+        )
+    })?;
     Ok(recipe)
 }
 

@@ -177,7 +177,7 @@ impl RealLayer {
         let finest = (largest / f64::from(weight_type.max())).max(SCALE_MIN);
         let best = match weight_type {
             WeightType::Int4 => self.cheapest(row, finest, weight_type),
-            _ => finest,
+            _ => on_grid(row, finest, weight_type).unwrap_or(finest),
         };
         let mut scale = best.max(bias.abs() / f64::from(BIAS_MAX));
         loop {
@@ -237,6 +237,23 @@ fn rounded(weight: f64, scale: f64, max: f64) -> f64 {
     (weight / scale).round().clamp(-max, max)
 }
 
+/// The scale of the grid that a row lies on, as quantisation-aware training leaves it, where its largest weight is one
+/// of the upper half of the integers.
+fn on_grid(row: &[f64], finest: f64, weight_type: WeightType) -> Option<f64> {
+    let largest = finest * f64::from(weight_type.max());
+    let integers = (weight_type.max() / 2..=weight_type.max()).rev();
+    integers
+        .map(|integer| largest / f64::from(integer))
+        .find(|scale| {
+            row.iter().all(|weight| {
+                let integer = weight / scale;
+                (integer - integer.round()).abs() < GRID
+            })
+        })
+}
+
+/// How far off an integer a weight on a grid may be: f32 rounds the weights.
+const GRID: f64 = 1e-3;
 /// Scales that are tried where weights are clipped: from `CLIPPED / STEPS` of the one that clips none.
 const STEPS: u32 = 50;
 const CLIPPED: u32 = 20;

@@ -148,7 +148,8 @@ pub struct Widths {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Score {
-    /// Mean cross-entropy, natural logarithm.
+    /// Of validation and test records the mean cross-entropy, natural logarithm; of training records what the recipe
+    /// makes small: against smoothed targets or a teacher's, on attacked records.
     pub loss: f64,
     /// Share predicted correctly, 0 to 1.
     pub accuracy: f64,

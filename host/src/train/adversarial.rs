@@ -57,3 +57,62 @@ impl Attack<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Stream;
+    use crate::train::init::he_uniform;
+    use crate::train::model::Shape;
+    use crate::train::{Backend, gradient_of};
+
+    #[test]
+    fn attacks_stay_in_their_box_and_raise_the_loss() {
+        let shape = Shape {
+            inputs: 60,
+            hidden: [20, 12],
+            classes: 4,
+        };
+        let network = he_uniform(&shape, 2);
+        let mut random = Random::new(6, Stream::Split);
+        let original: Vec<u8> = (0..50 * 60).map(|_| random.below(256) as u8).collect();
+        let labels: Vec<u16> = (0..50).map(|_| random.below(4) as u16).collect();
+        let targets = Targets::labels(&labels);
+        let input = InputMap::centred();
+        let loss = |features: &[u8]| {
+            let prepared = Prepared::from_features(features, 60);
+            let of = gradient_of(&network, &input, &prepared, targets, Backend::detect());
+            of.unwrap().1.loss()
+        };
+        let mut before = loss(&original);
+        for epsilon in [0, 1, 9, 40] {
+            let attack = Attack {
+                network: &network,
+                input: &input,
+                options: Adversarial {
+                    epsilon: 40,
+                    step: 3,
+                    steps: 20,
+                    ramp: 0,
+                },
+                epsilon,
+                compute: Backend::detect().into(),
+            };
+            let mut features = original.clone();
+            let random = &mut Random::of_epoch(1, Stream::Attack, 1);
+            attack.perturb(&mut features, 60, targets, random).unwrap();
+            let moved = features.iter().zip(&original).map(|(a, b)| a.abs_diff(*b));
+            assert_eq!(moved.max(), Some(epsilon));
+            let after = loss(&features);
+            assert!(
+                if epsilon == 0 {
+                    after == before
+                } else {
+                    after > before
+                },
+                "{epsilon}"
+            );
+            before = after;
+        }
+    }
+}

@@ -2,17 +2,21 @@
 //!
 //! Coordinates are in pixels, `x` to the right and `y` down; arithmetic is f32, each operation rounded once, from
 //! left to right as written. For an image of `h` lines and `w` columns, with `u` numbers of [`Random::unit`] in the
-//! order of their mention and `s = 2u - 1`:
+//! order of their mention and `s = 2u - 1`. They are those of [`Random::of_record`] for the record's number in the
+//! data: a network's epoch `e` (from 1) draws from [`Stream::Augmentation`](crate::random::Stream::Augmentation) under
+//! `e - 1`, or, where a teacher has answered `v` variants, under `(e - 1) mod v`.
 //!
 //! 1. If `u ≥ share` the image stays as it is.
-//! 2. `θ = s · rotation · π/180`, `fx = 1 + s · scale`, `fy = 1 + s · scale`, `k = s · shear`, `tx = s · shift`,
+//! 2. `θ = s · rotation · (π/180)`, the last factor one number, `fx = 1 + s · scale`, `fy = 1 + s · scale`, `k = s · shear`, `tx = s · shift`,
 //!    `ty = s · shift`. With `c` and `n` the cosine and sine of θ (`libm`), the matrix is
 //!    `a = c·fx`, `b = (k·c - n)·fx`, `d = n·fy`, `e = (c + k·n)·fy`.
 //! 3. A grid of 7 by 7 displacements over the image, corner to corner, line by line, `dx` before `dy`: each is
-//!    `(u + u + u - 1.5) · 2 · elastic`, about normal with that deviation; bilinear in between.
-//! 4. The pixel at `(x, y)` comes from `(a·x' + b·y' + tx + dx + w', d·x' + e·y' + ty + dy + h')` with
-//!    `w' = (w - 1)/2`, `x' = x - w'`, and so for `y`; bilinear between the four pixels around, black beyond the
-//!    image, rounded to the nearest integer, halves up.
+//!    `(u + u + u - 1.5) · 2 · elastic`, about normal with that deviation. Column `x` lies at `x · (6 / (w - 1))` (`w` at
+//!    least 2 here), line `y` so, before the last of the grid's; displacements are mixed down, then across, each as
+//!    `a + (b - a) · share`.
+//! 4. The pixel at `(x, y)` comes from `(a·x' + b·y' + tx + dx + w' + 2, d·x' + e·y' + ty + dy + h' + 2)` with
+//!    `w' = (w - 1)/2`, `x' = x - w'`, and so for `y`, in the image with a black border of 2, each kept within 0 and
+//!    `w + 2` or `h + 2`; mixed across, then down, of the four pixels around; then 0.5 more, rounded down.
 
 use serde::{Deserialize, Serialize};
 

@@ -87,7 +87,7 @@ impl Network {
     /// The network that does with `u / 255 - ½`, a weight file's convention, what this one does with what
     /// `input` makes of a feature. Sums are worked out in f64.
     ///
-    /// `w' = w / scale` in the first layer, and `bias' = bias + Σ (½ - offset)·w'`.
+    /// `w' = w · (1 / scale)` in the first layer, and `bias' = bias + Σ (½ - offset)·w / scale`, rounded to f32 at the end.
     pub fn folded(&self, input: &InputMap) -> Network {
         self.moved(input, &InputMap::centred())
     }
@@ -126,6 +126,26 @@ const CENTRE: f32 = 0.5;
 mod tests {
     use super::*;
     use crate::train::model::Shape;
+
+    #[test]
+    fn standardised_by_hand() {
+        let features = [0, 255, 51, 10, 0, 51, 20, 0, 51];
+        let records = Records {
+            features: &features,
+            width: 3,
+            labels: &[0; 3],
+        };
+        // Means 10, 85, 51; squared deviations 200/3, 14450, 0.
+        let input = InputMap::standardised(&records, &[2, 0, 1]);
+        let expected = [10.0 / 255.0, 85.0 / 255.0, 0.2];
+        for (offset, expected) in input.offsets().iter().zip(expected) {
+            assert!((f64::from(*offset) - expected).abs() < 1e-7);
+        }
+        let scale = ((200.0 / 3.0 + 14450.0) / 3.0f64).sqrt() / 255.0;
+        assert!((f64::from(input.scale()) - scale).abs() < 1e-6);
+        // Of one record nothing deviates.
+        assert_eq!(InputMap::standardised(&records, &[1]).scale(), 1.0);
+    }
 
     #[test]
     fn folding_keeps_the_sums_and_goes_back() {

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::augment::Room;
-use super::engine::{Prepared, Targets};
+use super::engine::{Compute, Prepared, Targets, no_thread};
 use super::recipe::Distillation;
 use super::teacher::{self, Teacher, TeacherPlan, TeacherRecipe};
 use super::{Epoch, EpochDone, Plan, TEACHER, TRAINING};
@@ -30,6 +30,8 @@ pub(super) struct Lesson<'a> {
 /// What a teacher says of variants of the training records.
 struct Pool {
     distillation: Distillation,
+    /// As many as epochs see.
+    variants: u32,
     /// `[variants][training][classes]`.
     probabilities: Vec<f32>,
 }
@@ -42,11 +44,16 @@ impl<'a> Lesson<'a> {
         watch: &mut (dyn FnMut(&str, &EpochDone) + Send),
     ) -> Result<Lesson<'a>> {
         let recipe = plan.recipe;
-        let threads = rayon::ThreadPoolBuilder::new().num_threads(plan.threads);
-        let threads = threads
-            .build()
-            .map_err(|e| Error::input(format!("no threads to train on: {e}"), ""))?;
-        if (recipe.augmentation.is_some() || recipe.teacher.is_some()) && plan.image.is_none() {
+        let changes = recipe.augmentation.is_some() || recipe.teacher.is_some();
+        let compute = Compute {
+            backend: plan.backend,
+            threads: plan.threads,
+        };
+        // What changes nothing needs one thread, which costs nothing.
+        let count = if changes { compute.cores() } else { 1 };
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(count);
+        let threads = threads.build().map_err(|e| no_thread(&e))?;
+        if changes && plan.image.is_none() {
             return Err(Error::input(
                 format!(
                     "recipe {} changes images, and these records are none",
@@ -103,7 +110,7 @@ impl<'a> Lesson<'a> {
             return;
         };
         let variant = match &self.taught {
-            Some(pool) => (epoch - 1) % pool.distillation.variants,
+            Some(pool) => (epoch - 1) % pool.variants,
             None => epoch - 1,
         };
         let Plan {
@@ -151,6 +158,7 @@ impl<'a> Lesson<'a> {
         let labels = &self.labels;
         let Some(Pool {
             distillation,
+            variants,
             probabilities,
         }) = &self.taught
         else {
@@ -159,7 +167,7 @@ impl<'a> Lesson<'a> {
                 smoothing: self.plan.recipe.label_smoothing,
             };
         };
-        let variant = ((epoch - 1) % distillation.variants) as usize;
+        let variant = ((epoch - 1) % variants) as usize;
         let size = labels.len() * self.plan.shape.classes;
         Targets::Soft {
             probabilities: &probabilities[variant * size..][..size],
@@ -179,8 +187,10 @@ impl<'a> Lesson<'a> {
             recipe,
             ..
         } = *self.plan;
-        let mut probabilities = Vec::new();
-        for variant in 0..distillation.variants {
+        let variants = recipe.variants();
+        let mut probabilities =
+            Vec::with_capacity(variants as usize * training.len() * shape.classes);
+        for variant in 0..variants {
             let mut logits = self.threads.install(|| {
                 teacher.logits(training.len(), backend, |place, room, to| {
                     let index = training[place];
@@ -203,6 +213,7 @@ impl<'a> Lesson<'a> {
         }
         Pool {
             distillation,
+            variants,
             probabilities,
         }
     }

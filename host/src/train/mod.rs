@@ -25,6 +25,12 @@
 //! - **Steps.** Each epoch begins with the records as given and shuffles them by the epoch's own random numbers
 //!   ([`Shuffle`](crate::random::Stream::Shuffle)); batches are taken in order, the last one short. Then [Adam](adam).
 //!
+//! - **Metrics** add up in f64: the losses of a batch in order of record, then those of the batches.
+//!
+//! Beyond the paper's recipe: other first weights ([`init`]), rates ([`schedule`]), changed images ([`augment`]), a
+//! teacher ([`teacher`]) whose answers are learnt from ([`recipe::Distillation`]), attacks
+//! ([`recipe::Adversarial`]), and an end that sees integers ([`qat`]).
+//!
 //! Sums run over one index in one order and never across the vector: several outputs side by side give
 //! the same bits as one after the other. `tests/tests/train_reference.rs` is this page once more, in plain loops.
 
@@ -211,7 +217,7 @@ fn check(plan: &Plan<'_>) -> Result<()> {
                 "nothing is trained by recipe {:?}: {wrong}",
                 plan.recipe.name
             ),
-            "`sealnet recipe paper` prints a recipe in which every field is explained",
+            "`sealnet recipe best` and `sealnet recipe robust` explain every field",
         )
     })?;
     if plan.training.is_empty() {

@@ -2,8 +2,10 @@
 //!
 //! Each output's weights are seen as `q · s`, `q = round(w / s)` (ties to even) within the type's range, while the
 //! optimiser moves `w` itself by the gradient at what is seen (Bengio et al. 2013's straight-through estimator). An
-//! output's scale `s` is, of those from the one on which its largest weight just fits down to half of it, in
-//! [`STEPS`] equal steps, the first on which `Σ (q·s - w)²` is least; it is found anew at the start of each epoch.
+//! output's scale `s` is, of `widest · (k / 64)` for `k` from 64 down to 32, the first on which `Σ (q·s - w)²` is least,
+//! the errors and their sum in f64; `widest` is its largest weight over the type's largest integer, at least the
+//! smallest normal f32. It is found anew at the start of each epoch; what training ends with is what the last epoch's
+//! scales show.
 
 use sealnet_core::mlp::WeightType;
 

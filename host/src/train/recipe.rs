@@ -65,8 +65,8 @@ pub enum Input {
     /// To [-0.5, 0.5] (paper, section 3.1.3).
     #[serde(rename = "u/255-0.5")]
     Centred,
-    /// Less each feature's mean over the training records, in the deviation of all ([`InputMap::standardised`]
-    /// (super::input::InputMap::standardised)). The weight file has the paper's convention all the same.
+    /// Less each feature's mean over the training records, in the deviation of all
+    /// ([`standardised`](super::input::InputMap::standardised)). The weight file has the paper's convention all the same.
     #[serde(rename = "standardised")]
     Standardised,
 }
@@ -122,14 +122,24 @@ impl Recipe {
     /// What training on `records` takes, in steps of one record in a small network: about.
     pub fn work(&self, records: usize) -> u64 {
         let taught = |teacher: &TeacherRecipe| {
-            let variants = self
-                .distillation
-                .map_or(0, |distillation| distillation.variants);
-            let asked = u64::from(variants) * TeacherRecipe::ASKING;
+            let asked = u64::from(self.variants()) * TeacherRecipe::ASKING;
             u64::from(teacher.epochs) * TeacherRecipe::WORK + asked
         };
         let teacher = self.teacher.as_ref().map_or(0, taught);
         records as u64 * (teacher + u64::from(self.epochs) * self.work_of_a_step())
+    }
+
+    /// Variants of the pool that a teacher is asked about: those that the epochs see, and one where all are alike.
+    pub(super) fn variants(&self) -> u32 {
+        let variants = self
+            .distillation
+            .map_or(0, |distillation| distillation.variants);
+        let different = if self.augmentation.is_some() {
+            self.epochs
+        } else {
+            1
+        };
+        variants.min(different)
     }
 
     /// What a step of one record takes, next to one of a recipe without attacks.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use sealnet_core::sign::{Digest512, SigningKey, sha512};
 
 use super::numerics::Numerics;
+use super::trainer::diverged;
 use super::{Backend, Compute, EpochDone, Metrics, Network, Plan, Recipe, Records, Shape};
 use crate::dataset::split::split;
 use crate::error::{Error, Result};
@@ -119,6 +120,11 @@ pub fn run_watched(
     let judge = |which: &[u32]| super::evaluate(&trained.network, records, which, compute);
     let validation = judge(&split.validation)?;
     let test = judge(&split.test)?;
+    if !test.loss_sum.is_finite() {
+        return Err(diverged(
+            "what was trained says nothing of the test records",
+        ));
+    }
     let weights = weights::to_safetensors(&trained.network, &options.recipe);
     let training = Training {
         data: Data::of(source, data),

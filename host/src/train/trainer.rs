@@ -34,7 +34,8 @@ pub(super) fn run(
         Init::GlorotUniform => init::glorot_uniform(&plan.shape, plan.seed),
         Init::HeUniform => init::he_uniform(&plan.shape, plan.seed),
     };
-    let batch = recipe.batch as usize;
+    // No step takes more than there is.
+    let batch = (recipe.batch as usize).min(plan.training.len());
     let settings = Settings {
         input: input.clone(),
         adam: options.into(),
@@ -94,13 +95,11 @@ pub(super) fn run(
         };
         progress.finish();
         let network = seen(&engine.network(), rounding.as_ref()).folded(&input);
-        if !network.is_finite() || !training.loss_sum.is_finite() {
-            return Err(Error::input(
-                format!("training diverged in epoch {epoch}: its numbers are no longer finite"),
-                "try another seed; if it stays, the data are not for this recipe",
-            ));
-        }
         let validation = evaluate(&network, plan.records, plan.validation, compute)?;
+        let losses = [training.loss_sum, validation.loss_sum];
+        if !network.is_finite() || !losses.into_iter().all(f64::is_finite) {
+            return Err(diverged(&format!("training diverged in epoch {epoch}")));
+        }
         progress.note(&epoch_line(epoch, epochs, &training, &validation));
         let result = Epoch {
             training,
@@ -124,6 +123,14 @@ pub(super) fn run(
         history,
         teacher: lesson.teacher,
     })
+}
+
+/// What is not finite is in no receipt.
+pub(super) fn diverged(what: &str) -> Error {
+    Error::input(
+        format!("{what}: its numbers are no longer finite"),
+        "give the recipe a lower learning_rate or weight_decay, or try another seed",
+    )
 }
 
 /// `network` as integers will have it, where training ends so.

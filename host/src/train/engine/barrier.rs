@@ -54,6 +54,11 @@ impl Barrier {
         true
     }
 
+    /// Lets all go, with false: nobody is to wait for a thread that does not come.
+    pub(super) fn break_up(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+
     /// What each thread holds while it works: lets the others go if it panics.
     pub(super) fn guard(&self) -> Guard<'_> {
         Guard(self)
@@ -66,7 +71,7 @@ pub(super) struct Guard<'a>(&'a Barrier);
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.0.broken.store(true, Ordering::Relaxed);
+            self.0.break_up();
         }
     }
 }

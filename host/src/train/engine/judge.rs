@@ -336,7 +336,7 @@ pub(in crate::train) fn gradient(
     let numbers = [Numbers::default(); 1];
     engine.work::<AsIs, true>(&chunk, &numbers[..steps], &AsIs, &mut |batch| {
         metrics.merge(batch);
-    });
+    })?;
     Ok((engine.net.get(Held::Mean), metrics))
 }
 

@@ -46,7 +46,7 @@ use worker::{Scratch, Shared};
 pub struct Compute {
     /// The instructions.
     pub backend: Backend,
-    /// Threads; 0 takes as many as there are cores and as pay. More than 8 are never used in training.
+    /// Threads; 0 takes as many as there are cores and as pay. A step uses 8 at most; a teacher, and changing images, as many as there are cores.
     pub threads: usize,
 }
 
@@ -67,6 +67,12 @@ impl From<Backend> for Compute {
 }
 
 impl Compute {
+    /// Threads of work that cores share evenly: no more than there are cores.
+    pub(super) fn cores(&self) -> usize {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        self.threads_for(cores).min(cores)
+    }
+
     /// Threads that work together at most.
     pub fn most_threads(&self) -> u32 {
         u32::try_from(self.threads_for(usize::MAX)).unwrap_or(u32::MAX)
@@ -254,7 +260,7 @@ impl Engine {
         self.work::<V, false>(chunk, &numbers, view, &mut |metrics: &Metrics| {
             total.merge(metrics);
             done(metrics);
-        });
+        })?;
         Ok(total)
     }
 
@@ -264,7 +270,7 @@ impl Engine {
         numbers: &[Numbers],
         view: &V,
         done: &mut dyn FnMut(&Metrics),
-    ) {
+    ) -> Result<()> {
         let shared = Shared::<V, KEEP> {
             net: &self.net,
             prepared: chunk.prepared,
@@ -278,21 +284,34 @@ impl Engine {
             passes: &self.passes,
         };
         let Some((own, others)) = self.scratch.split_first_mut() else {
-            return;
+            return Ok(());
         };
         thread::scope(|scope| {
             for (scratch, thread) in others.iter_mut().zip(1..) {
                 let shared = &shared;
-                scope.spawn(move || shared.work(thread, scratch, &mut |_| ()));
+                let work = move || shared.work(thread, scratch, &mut |_| ());
+                if let Err(error) = thread::Builder::new().spawn_scoped(scope, work) {
+                    shared.barrier.break_up();
+                    return Err(no_thread(&error));
+                }
             }
             shared.work(0, own, done);
-        });
+            Ok(())
+        })
     }
 
     fn check(&self, chunk: &Chunk<'_>) -> Result<()> {
         let shape = self.net.shape();
         check(&shape, chunk.prepared, &chunk.targets, chunk.order)
     }
+}
+
+/// The system gives no thread more.
+pub(super) fn no_thread(why: &dyn std::fmt::Display) -> Error {
+    Error::input(
+        format!("there is no thread to train on: {why}"),
+        "take fewer with --threads",
+    )
 }
 
 /// Records, targets and network go together.

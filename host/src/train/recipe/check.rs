@@ -54,11 +54,10 @@ impl Recipe {
             check_teacher(teacher)?;
         }
         if let Some(distillation) = &self.distillation {
-            let allowed = (Bound::Excluded(0.0), Bound::Included(MAX_TEMPERATURE));
             within(
                 "distillation.temperature",
                 distillation.temperature,
-                allowed,
+                MIN_TEMPERATURE..=MAX_TEMPERATURE,
             )?;
             within(
                 "distillation.variants",
@@ -97,12 +96,14 @@ impl Recipe {
         if self.teacher.is_some() && self.label_smoothing != 0.0 {
             return wrong("label_smoothing", "beside `teacher`", "left out there");
         }
-        if self.adversarial.is_some() && (self.teacher.is_some() || self.finish.is_some()) {
-            return wrong(
-                "adversarial",
-                "beside `teacher` or `finish`",
-                "without them",
-            );
+        for (there, name) in [
+            (self.teacher.is_some(), "teacher"),
+            (self.finish.is_some(), "finish"),
+        ] {
+            if there && self.adversarial.is_some() {
+                let (found, allowed) = (format!("beside `{name}`"), format!("without `{name}`"));
+                return wrong("adversarial", &found, &allowed);
+            }
         }
         Ok(())
     }
@@ -145,7 +146,7 @@ fn check_teacher(teacher: &TeacherRecipe) -> Result<(), Wrong> {
         }
     }
     within("teacher.epochs", teacher.epochs, 1..=MAX_EPOCHS)?;
-    within("teacher.batch", teacher.batch, 1..=MAX_BATCH)?;
+    within("teacher.batch", teacher.batch, 1..=MAX_TEACHER_BATCH)?;
     let rates = (Bound::Excluded(0.0), Bound::Included(MAX_RATE));
     within("teacher.learning_rate", teacher.learning_rate, rates)?;
     within(
@@ -210,16 +211,22 @@ pub const MAX_BATCH: u32 = 1 << 16;
 pub const MAX_EPOCHS: u32 = 10_000;
 /// Most bytes of a name.
 const MAX_NAME: usize = 64;
+/// Most bytes of a name that somebody gives: options add what they change.
+pub(super) const MAX_GIVEN_NAME: usize = 40;
 /// No network is trained at a step size anywhere near.
 const MAX_RATE: f64 = 1e3;
 /// Times a rate, far more than leaves anything of a weight.
 const MAX_DECAY: f64 = 100.0;
+/// Probabilities at a lower one are all 0 and 1.
+const MIN_TEMPERATURE: f64 = 0.01;
 const MAX_TEMPERATURE: f64 = 1e3;
 /// A pool of MNIST's takes 2 MB a variant.
 const MAX_VARIANTS: u32 = 1_000;
 const MAX_ATTACK_STEPS: u32 = 1_000;
 /// Pixels that a change may move something by.
 const MAX_PIXELS: f32 = 100.0;
+/// Each 16 records of a teacher's step take some 8 MB.
+const MAX_TEACHER_BATCH: u32 = 1 << 10;
 /// Widest layer of a teacher.
 const MAX_WIDTH: usize = 1024;
 const AUGMENTATION: AugmentationNames = AugmentationNames {
@@ -245,6 +252,7 @@ const MIN_EPSILON: f64 = 1e-30;
 mod tests {
     use super::*;
     use crate::train::adam::AdamOptions;
+    use crate::train::recipe::Finish;
 
     #[test]
     fn what_is_not_allowed_is_named_with_what_is() {
@@ -285,5 +293,146 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// What is wrong in `recipe` after one line of it is another.
+    fn said(recipe: &str, from: &str, to: &str) -> String {
+        assert_eq!(recipe.matches(from).count(), 1, "{from}");
+        let recipe: Recipe = toml::from_str(&recipe.replace(from, to)).unwrap();
+        match recipe.check() {
+            Ok(()) => String::new(),
+            Err(wrong) => wrong.to_string(),
+        }
+    }
+
+    #[test]
+    fn what_the_other_recipes_say_has_its_limits_too() {
+        let best = include_str!("../../../recipes/best.toml");
+        let robust = include_str!("../../../recipes/robust.toml");
+        let quick = include_str!("../../../recipes/quick.toml");
+        for (recipe, from, to, field) in [
+            (
+                quick,
+                "weight_decay = 0.05",
+                "weight_decay = 101.0",
+                "optimizer.adam.weight_decay",
+            ),
+            (
+                quick,
+                "label_smoothing = 0.05",
+                "label_smoothing = 1.0",
+                "label_smoothing",
+            ),
+            (quick, "warm_up = 0.1", "warm_up = 1.5", "schedule.warm_up"),
+            (quick, "share = 1.0", "share = -0.1", "augmentation.share"),
+            (
+                quick,
+                "rotation = 6.0",
+                "rotation = 181.0",
+                "augmentation.rotation",
+            ),
+            (quick, "scale = 0.06", "scale = 1.0", "augmentation.scale"),
+            (quick, "shear = 0.06", "shear = nan", "augmentation.shear"),
+            (quick, "shift = 0.7", "shift = inf", "augmentation.shift"),
+            (
+                quick,
+                "elastic = 0.3",
+                "elastic = -1.0",
+                "augmentation.elastic",
+            ),
+            (
+                best,
+                "channels = [32, 64, 96]",
+                "channels = [32, 33, 96]",
+                "teacher.channels",
+            ),
+            (
+                best,
+                "channels = [32, 64, 96]",
+                "channels = [0, 32, 96]",
+                "teacher.channels",
+            ),
+            (best, "hidden = 128", "hidden = 2048", "teacher.hidden"),
+            (best, "epochs = 15", "epochs = 0", "teacher.epochs"),
+            (best, "batch = 64", "batch = 1025", "teacher.batch"),
+            (
+                best,
+                "learning_rate = 0.0015",
+                "learning_rate = 0.0",
+                "teacher.learning_rate",
+            ),
+            (best, "dropout = 0.3", "dropout = 1.0", "teacher.dropout"),
+            (best, "average = 0.998", "average = 1.0", "teacher.average"),
+            (
+                best,
+                "scale = 0.1\n",
+                "scale = 0.95\n",
+                "teacher.augmentation.scale",
+            ),
+            (
+                best,
+                "temperature = 2.0",
+                "temperature = 1e-9",
+                "distillation.temperature",
+            ),
+            (
+                best,
+                "variants = 20",
+                "variants = 0",
+                "distillation.variants",
+            ),
+            (best, "epochs = 60", "epochs = 501", "finish.epochs"),
+            (
+                best,
+                "loss =",
+                "label_smoothing = 0.1\nloss =",
+                "label_smoothing",
+            ),
+            (robust, "epsilon = 28", "epsilon = 0", "adversarial.epsilon"),
+            (robust, "step = 8", "step = 255", "adversarial.step"),
+            (robust, "steps = 7", "steps = 0", "adversarial.steps"),
+            (robust, "ramp = 5", "ramp = 10001", "adversarial.ramp"),
+        ] {
+            let told = said(recipe, from, to);
+            assert!(
+                told.starts_with(&format!("`{field}` is ")),
+                "{from} -> {to}: {told}"
+            );
+        }
+        for recipe in [best, robust, quick] {
+            assert_eq!(said(recipe, "beta_1 = 0.9", "beta_1 = 0.8"), "");
+        }
+    }
+
+    #[test]
+    fn sections_that_exclude_or_need_each_other() {
+        let of = |text| toml::from_str::<Recipe>(text).unwrap();
+        let best = of(include_str!("../../../recipes/best.toml"));
+        let robust = of(include_str!("../../../recipes/robust.toml"));
+        let said = |recipe: Recipe| recipe.check().unwrap_err().to_string();
+        let alone = Recipe {
+            distillation: None,
+            ..best.clone()
+        };
+        assert!(said(alone).contains("together with `distillation`"));
+        let alone = Recipe {
+            teacher: None,
+            ..best.clone()
+        };
+        assert!(said(alone).contains("together with `teacher`"));
+        let both = Recipe {
+            finish: best.finish.map(|finish| Finish {
+                epochs: 1,
+                ..finish
+            }),
+            ..robust.clone()
+        };
+        assert!(said(both).ends_with("must be without `finish`"));
+        let both = Recipe {
+            teacher: best.teacher,
+            distillation: best.distillation,
+            ..robust
+        };
+        assert!(said(both).ends_with("must be without `teacher`"));
     }
 }

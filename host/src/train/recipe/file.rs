@@ -22,6 +22,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
+use super::check::MAX_GIVEN_NAME;
 use super::{Recipe, Wrong};
 use crate::error::{Error, Result};
 use crate::files;
@@ -95,6 +96,13 @@ pub fn read(path: &Path) -> Result<Written> {
         )
     })?;
     let recipe = parse(&place, &text)?;
+    let name = recipe.name.split(',').next().unwrap_or_default();
+    if name.len() > MAX_GIVEN_NAME {
+        return Err(Error::input(
+            format!("{place}: its name {name:?} has {} characters", name.len()),
+            format!("at most {MAX_GIVEN_NAME} are possible: --epochs and --weights add to it"),
+        ));
+    }
     refuse_another_ones_name(&place, &recipe)?;
     Ok(Written { recipe, text })
 }
@@ -106,7 +114,7 @@ fn parse(place: &str, text: &str) -> Result<Recipe> {
         let what = error.message().replace('\n', ", ");
         Error::input(
             format!("{place}, line {line}: {what}"),
-            "`sealnet recipe paper` prints a recipe in which every field is explained",
+            "`sealnet recipe best` and `sealnet recipe robust` explain every field",
         )
     })?;
     recipe.check().map_err(|wrong| {

@@ -9,7 +9,7 @@ use crate::train::schedule::{Schedule, Shape};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Annealing {
-    /// Share of the steps over which it climbs, 0 to 1.
+    /// Share of the steps over which it climbs, 0 to 1; the number of steps is rounded down.
     pub warm_up: f64,
     /// What it does then.
     pub decay: Shape,
@@ -32,11 +32,12 @@ impl Annealing {
 }
 
 /// How a network learns from a teacher (Hinton et al. 2015), whose logits for a pool of changed records are worked
-/// out once: epoch `e` (from 1) learns from variant `(e - 1) mod variants` of each record.
+/// out once: epoch `e` (from 1) learns from variant `(e - 1) mod variants` of each record. A target is the softmax of logits,
+/// `exp((z ⊖ m) ⊘ temperature)` with `m` the largest, each over their sum in order of class.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Distillation {
-    /// What logits are divided by before the softmax, the teacher's and the network's: above 0.
+    /// What logits are divided by before the softmax, the teacher's and the network's: 0.01 to 1,000.
     pub temperature: f64,
     /// Variants of each record in the pool, 1 to 1,000.
     pub variants: u32,
@@ -44,7 +45,10 @@ pub struct Distillation {
 
 /// Projected gradient descent on the records of each step (Madry et al. 2018): from a random place in the box of
 /// `epsilon` around a record, each step adds `step` times the sign of the loss's derivative, back into the box and
-/// into 0 to 255.
+/// into 0 to 255; where the derivative is 0 it stays. The random places are one [`below`](crate::random::Random::below)
+/// a feature, `2ε + 1` numbers from `-ε`, record by record in the order of the epoch, from
+/// [`Stream::Attack`](crate::random::Stream::Attack) of the epoch (from 1). In epoch `e` the box is
+/// `ε = ⌊epsilon · min(1, e / ramp)⌋`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Adversarial {

@@ -5,17 +5,21 @@
 //!
 //! - **Network.** `u / 255` goes through three convolutions of 3 by 3 (the image within a border of zeros), each
 //!   followed by ReLU and the largest of every 2 by 2 positions, a hidden layer with ReLU, and the logits. Each sum
-//!   starts at the bias and takes its factors by line, column and channel.
-//! - **Backwards**, from `δ = (p - t) / B` at the logits: a derivative by an input starts at 0 and takes the patches
+//!   starts at the bias and takes its factors by line, column and channel. Pooling leaves out a last odd line or column.
+//!   First weights are uniform in `[-l, l)`, `l = √(6 / inputs)` of a layer, `√(3 / inputs)` of the last, in f64, drawn
+//!   from [`Stream::TeacherInit`] layer by layer, by input (line, column, channel), then output; biases are 0.
+//! - **Backwards**, from `δ = (p ⊖ t) ⊗ (1 ⊘ B)` at the logits: a derivative by an input starts at 0 and takes the patches
 //!   around it by line, column and output; of a pool the first of the largest gets it, if it is above 0.
-//! - **Gradients.** A batch is cut into groups of [`GROUP`] images. A group's gradient starts at 0 and takes its
+//! - **Gradients.** A batch is cut into groups of 16 images. A group's gradient starts at 0 and takes its
 //!   images in order, of each the positions in order; the batch's is the sum of the groups' in order. So any number
 //!   of threads gives the same bits.
 //! - **Dropout.** A neuron of the hidden layer counts `1 / (1 - rate)` times or, with probability `rate`, not at all.
-//! - **Steps** are [Adam](super::adam)'s with decoupled weight decay. What teaches is the moving average of the
-//!   weights: `a = a + (w - a)·k` after step `t`, `k` the larger of `1 - decay` and `1 / (t + 10)`.
+//! - **Steps** are [Adam](super::adam)'s at Keras's β₁, β₂ and ε, with decoupled weight decay but of biases. What teaches
+//!   is the moving average of the weights: `a = fma(w ⊖ a, k, a)` after step `t`, `k` the larger of `1 - average` and
+//!   `1 / (t + 10)`, in f64.
 //!
-//! An image's changes and its dropout draw from [`Stream::Teacher`] by epoch and record.
+//! An image's changes, then its dropout by neuron, draw from [`Stream::Teacher`] by epoch (from 1) and record; the order
+//! of an epoch from [`Stream::TeacherShuffle`].
 
 mod gemm;
 mod network;
@@ -34,6 +38,7 @@ use super::kernels::{Backend, Lanes, Work};
 use super::metrics::{Metrics, argmax};
 use super::model::Layer;
 use super::recipe::Annealing;
+use super::trainer::diverged;
 use super::{Epoch, EpochDone, Records, epoch_line};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -116,10 +121,11 @@ pub fn train(
     let mut weights = form.initial(&mut Random::new(plan.seed, Stream::TeacherInit));
     let mut optimiser = Optimiser::new(&weights, form.zeros());
     let mut packed = Packed::default();
-    let groups = (recipe.batch as usize).div_ceil(GROUP);
+    let batch = (recipe.batch as usize).min(plan.training.len());
+    let groups = batch.div_ceil(GROUP);
     let mut rooms: Vec<_> = (0..groups).map(|_| GroupRoom::new(&form)).collect();
     let mut order = plan.training.to_vec();
-    let steps_an_epoch = order.len().div_ceil(recipe.batch as usize);
+    let steps_an_epoch = order.len().div_ceil(batch);
     let steps = steps_an_epoch as u64 * u64::from(recipe.epochs);
     let schedule = Annealing::schedule(Some(recipe.schedule), recipe.learning_rate, steps);
     let mut step = 0;
@@ -131,7 +137,7 @@ pub fn train(
             order.len() as u64,
         );
         let mut training = Metrics::default();
-        for batch in order.chunks(recipe.batch as usize) {
+        for batch in order.chunks(batch) {
             packed.fill(&weights);
             let used = batch.len().div_ceil(GROUP);
             let job = GroupJob {
@@ -163,17 +169,17 @@ pub fn train(
             step += 1;
             progress.inc(batch.len() as u64);
         }
-        if !training.loss_sum.is_finite() {
-            return Err(Error::input(
-                format!("the teacher's training diverged in epoch {epoch}"),
-                "try another seed or a lower learning rate",
-            ));
-        }
         let teacher = Teacher {
             form,
             weights: optimiser.average.clone(),
         };
         let validation = teacher.judge(plan.records, plan.validation, plan.backend);
+        let losses = [training.loss_sum, validation.loss_sum];
+        if !losses.into_iter().all(f64::is_finite) {
+            return Err(diverged(&format!(
+                "the teacher's training diverged in epoch {epoch}"
+            )));
+        }
         progress.finish();
         let (epochs, result) = (
             recipe.epochs,
