@@ -13,7 +13,8 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use args::*;
 pub(crate) use bench::{
-    BenchArgs, BenchCommand, BenchDeviceArgs, BenchHostArgs, BenchTrainArgs, PeerArg,
+    BenchArgs, BenchCommand, BenchDeviceArgs, BenchHostArgs, BenchRecipeArgs, BenchTrainArgs,
+    PeerArg,
 };
 pub(crate) use choices::{
     BackendArg, BoardArg, GranularityArg, HostKernelArg, KernelArg, KnownData, PartArg, Place,

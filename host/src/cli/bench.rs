@@ -2,12 +2,14 @@
 
 mod device;
 mod host;
+mod recipe;
 mod train;
 
 use clap::{Args, Subcommand};
 
 pub(crate) use device::BenchDeviceArgs;
 pub(crate) use host::BenchHostArgs;
+pub(crate) use recipe::BenchRecipeArgs;
 pub(crate) use train::{BenchTrainArgs, PeerArg};
 
 /// `sealnet bench`
@@ -20,6 +22,7 @@ pub(crate) use train::{BenchTrainArgs, PeerArg};
   sealnet bench device
   sealnet bench host
   sealnet bench train
+  sealnet bench recipe quick
   sealnet --json bench host | jq .ratio"
 )]
 pub(crate) struct BenchArgs {
@@ -36,4 +39,6 @@ pub(crate) enum BenchCommand {
     Host(BenchHostArgs),
     /// The paper's training on this machine, beside JAX, PyTorch, scikit-learn and Keras
     Train(BenchTrainArgs),
+    /// What a recipe reaches over several seeds, in f32 and in integers
+    Recipe(BenchRecipeArgs),
 }

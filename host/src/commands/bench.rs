@@ -3,6 +3,7 @@
 #[cfg(unix)]
 mod device;
 mod host;
+mod recipe;
 mod train;
 
 use sealnet::dataset::Dataset;
@@ -26,6 +27,7 @@ pub(crate) fn run(args: &BenchArgs, ui: &Ui) -> Result<Outcome> {
         )),
         BenchCommand::Host(args) => host::run(args, ui),
         BenchCommand::Train(args) => train::run(args, ui),
+        BenchCommand::Recipe(args) => recipe::run(args, ui),
     }
 }
 

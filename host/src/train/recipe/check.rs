@@ -381,7 +381,7 @@ mod tests {
                 "variants = 0",
                 "distillation.variants",
             ),
-            (best, "epochs = 60", "epochs = 501", "finish.epochs"),
+            (best, "epochs = 150", "epochs = 501", "finish.epochs"),
             (
                 best,
                 "loss =",
