@@ -18,7 +18,8 @@ use crate::error::{Error, Result};
 
 pub use staged::{Stopped, remove_staged};
 pub use whole::{
-    AtomicFile, Scratch, StagedDir, StagedParts, write_atomic, write_new, write_public_new,
+    AtomicFile, Scratch, StagedDir, StagedParts, write_atomic, write_new, write_private,
+    write_public_new,
 };
 
 /// Reads a whole file of at most `limit` bytes.

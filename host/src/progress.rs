@@ -14,6 +14,10 @@ pub trait Progress: Sync {
     fn note(&self, line: &str);
     /// What the work is at, beside how far it is: another label for the same piece of work.
     fn relabel(&self, _label: &str) {}
+    /// Of the piece of work that has begun, `n` units were done before, in no time.
+    fn resume(&self, n: u64) {
+        self.inc(n);
+    }
     /// Another phase of the work, of which a unit takes `weight` times as long as one of weight 1.
     fn phase(&self, _name: &str, _weight: u64) {}
 }

@@ -13,6 +13,7 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sealnet::error::{Error, Result};
 use sealnet::progress::Progress;
+use sealnet::train::checkpoint::Kept;
 use sealnet_firmware::visible::{visible, visible_json};
 use serde::Serialize;
 use serde_json::Value;
@@ -135,15 +136,32 @@ impl Ui {
         let _ = self.document(&document);
     }
 
-    /// Tells that the program was told to stop, from the thread that heard it.
-    pub(crate) fn interrupted(&self, signal: &str) {
+    /// Tells that the program was told to stop, and what is kept of a training, from the thread that heard it.
+    pub(crate) fn interrupted(&self, signal: &str, kept: Option<&Kept>) {
         // Whoever holds the bar may be waiting for a reader that will not come.
         if let Ok(bar) = self.bar.try_lock() {
             bar.finish_and_clear();
         }
+        let left = match kept {
+            None => "every output is whole or absent".to_owned(),
+            Some(Kept {
+                place,
+                path,
+                written: Ok(()),
+            }) => format!(
+                "the training so far ({place}) is in {}: the same command goes on",
+                path.display()
+            ),
+            Some(Kept {
+                place,
+                written: Err(e),
+                ..
+            }) => format!("the training so far ({place}) is not kept: {e}"),
+        };
         let _ = writeln!(
             anstream::stderr(),
-            "{RED}error:{RED:#} stopped by {signal}; every output is whole or absent"
+            "{RED}error:{RED:#} stopped by {signal}; {}",
+            visible(&left)
         );
     }
 
@@ -190,6 +208,15 @@ impl Progress for Ui {
 
     fn inc(&self, n: u64) {
         self.with_bar(|bar| bar.inc(n));
+    }
+
+    fn resume(&self, n: u64) {
+        self.with_bar(|bar| {
+            bar.inc(n);
+            // The bar has to have seen them before it begins to measure anew.
+            bar.tick();
+            bar.reset_eta();
+        });
     }
 
     fn finish(&self) {

@@ -1,5 +1,6 @@
 //! What the tests share: the Python peers, the command line under test, small data sets.
 
+pub mod bars;
 pub mod disk;
 pub mod network;
 #[cfg(unix)]

@@ -34,6 +34,8 @@ domains! {
     Model = b"sealnet/v1/model",
     /// A training receipt.
     TrainingReceipt = b"sealnet/v1/training-receipt",
+    /// A training's checkpoint.
+    Checkpoint = b"sealnet/v1/checkpoint",
     /// Results of an evaluation. Reserved: nothing signs or reads them yet.
     TestResults = b"sealnet/v1/test-results",
     /// A device's receipt for one answer.

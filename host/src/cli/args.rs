@@ -152,7 +152,11 @@ pub(crate) struct OpenArgs {
   sealnet train vault -o wide.safetensors --keys keys --hidden 128,64 --seed 7
   sealnet train vault -o mine.safetensors --keys keys --recipe mine.toml
   sealnet train vault -o model.safetensors --keys keys --report report --log log.csv
-  sealnet train iris.csv -o iris.safetensors --keys keys --label species --hidden 16,16")]
+  sealnet train vault -o best.safetensors --keys keys --recipe best
+  sealnet train iris.csv -o iris.safetensors --keys keys --label species --hidden 16,16
+
+Stopped by Ctrl-C, training leaves FILE.checkpoint beside the weights, and about once a minute too: the same command \
+goes on from there, to the same bits.")]
 pub(crate) struct TrainArgs {
     /// A vault (folder or file:// URL), or unsealed data: a folder of IDX files, a CSV file, `mnist`
     #[arg(value_name = "STORE|DATA")]
@@ -190,6 +194,9 @@ pub(crate) struct TrainArgs {
     /// A CSV file that gets a row at the end of each epoch, to be followed as training goes on
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
+    /// Begin anew, and discard what a stopped training left beside the weights in FILE.checkpoint
+    #[arg(long)]
+    pub(crate) fresh: bool,
     #[command(flatten)]
     pub(crate) compute: ComputeOptions,
     #[command(flatten)]

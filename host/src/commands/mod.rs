@@ -15,6 +15,7 @@ mod open;
 mod receipt;
 mod recipe;
 mod reproduce;
+mod resuming;
 mod seal;
 mod source;
 mod train;

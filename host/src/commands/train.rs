@@ -8,10 +8,11 @@ use sealnet::files::{self, AtomicFile};
 use sealnet::keys::KeyFolder;
 use sealnet::receipt;
 use sealnet::train::recipe::file;
-use sealnet::train::session::{self, SessionOptions};
+use sealnet::train::session::{Session, SessionOptions};
 use sealnet::train::{EpochDone, Recipe};
 use serde_json::json;
 
+use super::resuming::Resuming;
 use super::watching::Watching;
 use super::{Outcome, source};
 use crate::cli::TrainArgs;
@@ -44,7 +45,10 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
             "name another file with --receipt",
         ));
     }
-    let watching = Watching::prepare(args, &inputs, &[&args.output, &receipt_path])?;
+    let outputs = [&*args.output, &receipt_path];
+    let resuming = Resuming::prepare(args, &inputs, &outputs)?;
+    let outputs = [outputs[0], outputs[1], resuming.path()];
+    let watching = Watching::prepare(args, &inputs, &outputs)?;
     let data = source::load(
         &args.source,
         &args.keys,
@@ -60,9 +64,12 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
         backend: compute.backend,
         threads: compute.threads,
     };
-    let mut log = watching.log()?;
+    let session = Session::new(&args.source, &data, &options)?;
+    let resumed = resuming.start(&session, &keys, ui)?;
+    let mut log = watching.log(resumed.rows())?;
     let mut watch = |phase: &str, done: &EpochDone| log.add(phase, done);
-    let finished = session::run_watched(&args.source, &data, &options, ui.progress(), &mut watch)?;
+    let mut keep = resumed.keep(ui);
+    let finished = session.run(resumed.from.clone(), ui.progress(), &mut watch, &mut keep)?;
     let training = &finished.training;
     // Both are on the disk before either replaces what was there: a full disk leaves the old pair whole.
     let staged = |path: &Path, bytes: &[u8]| {
@@ -76,6 +83,7 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
     let receipt = staged(&receipt_path, &finished.receipt(&name, &owner))?;
     weights.commit()?;
     receipt.commit()?;
+    resumed.finish(ui);
     let watched = watching.finish(log, &finished, &data.dataset, options.backend)?;
 
     let digest = hex::encode(finished.weights_digest);
@@ -128,6 +136,7 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
         "weights_sha512": digest,
     });
     watching.describe(&watched, &mut document);
+    resumed.describe(&mut document);
     ui.document(&document)?;
     Ok(Outcome::Done)
 }

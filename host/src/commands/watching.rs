@@ -6,7 +6,7 @@ use sealnet::dataset::Dataset;
 use sealnet::error::{Error, Result};
 use sealnet::files::{self, AtomicFile};
 use sealnet::train::Backend;
-use sealnet::train::log::EpochLog;
+use sealnet::train::log::{EpochLog, Row};
 use sealnet::train::report::{self, Judgement, NAMES};
 use sealnet::train::session::Finished;
 use serde_json::{Value, json};
@@ -65,9 +65,9 @@ impl Watching {
         Ok(watching)
     }
 
-    /// Begins the log.
-    pub(super) fn log(&self) -> Result<EpochLog> {
-        EpochLog::start(self.log.as_deref())
+    /// Begins the log with the rows of earlier sittings.
+    pub(super) fn log(&self, rows: Vec<Row>) -> Result<EpochLog> {
+        EpochLog::start(self.log.as_deref(), rows)
     }
 
     /// Judges the network and writes the report.
@@ -126,7 +126,7 @@ impl Watching {
 }
 
 /// Refuses two outputs in one place.
-fn distinct(output: &Path, taken: &[&Path]) -> Result<()> {
+pub(super) fn distinct(output: &Path, taken: &[&Path]) -> Result<()> {
     let same = |other: &&&Path| files::lies_in(output, other) || files::lies_in(other, output);
     match taken.iter().find(same) {
         Some(other) => Err(Error::input(

@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 pub(super) const FILE: u32 = 0o666;
 /// Of a file that others may read and never write.
 pub(super) const PUBLIC_FILE: u32 = 0o644;
+/// Of a file that only its owner can read.
+pub(super) const PRIVATE_FILE: u32 = 0o600;
 /// Of a folder, before the umask.
 pub(super) const FOLDER: u32 = 0o777;
 /// Of a folder that only its owner can enter.

@@ -20,6 +20,17 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     file.commit()
 }
 
+/// The same, for its owner alone, whatever the umask and whoever could read what was there.
+///
+/// # Errors
+/// As [`write_atomic`].
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = AtomicFile::create(path)?;
+    file.mode = mode::PRIVATE_FILE;
+    file.write_all(bytes).map_err(Error::io("write", path))?;
+    file.commit()
+}
+
 /// Writes `bytes` to `path` only if nothing is there, all or nothing.
 ///
 /// # Errors

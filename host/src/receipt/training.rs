@@ -51,7 +51,7 @@ pub struct Run {
     pub threads: u32,
     /// Processor architecture and operating system, as Rust calls them: `x86_64-linux`.
     pub machine: String,
-    /// How long the training took.
+    /// How long the training took, all sittings together.
     pub seconds: f64,
     /// When it was over, seconds since the Unix epoch.
     pub created: u64,

@@ -1,14 +1,16 @@
 //! What each epoch learns from: the records, changed where the recipe says so, and what they are to give.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::augment::Room;
 use super::engine::{Compute, Prepared, Targets, no_thread};
 use super::recipe::Distillation;
-use super::teacher::{self, Teacher, TeacherPlan, TeacherRecipe};
-use super::{Epoch, EpochDone, Plan, TEACHER, TRAINING};
+use super::snapshot::{ANSWERS, Pool, Sitting, Snapshot, Stage};
+use super::teacher::{self, Teacher, TeacherPlan, TeacherRecipe, TeacherState};
+use super::{EpochDone, Plan, TEACHER, TRAINING};
 use crate::error::{Error, Result};
-use crate::progress::Progress;
 use crate::random::{Random, Stream};
 
 /// The material of all epochs.
@@ -19,29 +21,33 @@ pub(super) struct Lesson<'a> {
     labels: Vec<u16>,
     /// The records of the epoch.
     prepared: Prepared,
-    /// The pool of a teacher's answers.
-    taught: Option<Pool>,
-    /// The teacher's epochs.
-    pub(super) teacher: Vec<Epoch>,
+    /// How is learnt from a teacher, where there is one.
+    taught: Option<Distillation>,
+    /// Its answers, one a variant.
+    pub(super) pool: Pool,
+    /// Its epochs.
+    pub(super) teacher: Vec<EpochDone>,
     /// `[training][features]` of the epoch, where they are not the records' own.
     features: Vec<u8>,
 }
 
-/// What a teacher says of variants of the training records.
-struct Pool {
-    distillation: Distillation,
-    /// As many as epochs see.
-    variants: u32,
-    /// `[variants][training][classes]`.
-    probabilities: Vec<f32>,
+/// Where an earlier sitting left the teacher.
+enum Left {
+    /// In training, or not begun.
+    Training(Option<TeacherState>),
+    /// Done and being asked.
+    Done(Arc<Vec<f32>>),
+    /// Asked for all.
+    Asked,
 }
 
 impl<'a> Lesson<'a> {
-    /// Gets all ready that is done once: with a recipe that has one, trains the teacher and asks it.
+    /// Gets all ready that is done once: with a recipe that has one, trains the teacher and asks it, or goes on with
+    /// that where `from` left it.
     pub(super) fn new(
         plan: &'a Plan<'a>,
-        progress: &dyn Progress,
-        watch: &mut (dyn FnMut(&str, &EpochDone) + Send),
+        from: Option<Snapshot>,
+        sitting: &mut Sitting<'_>,
     ) -> Result<Lesson<'a>> {
         let recipe = plan.recipe;
         let changes = recipe.augmentation.is_some() || recipe.teacher.is_some();
@@ -68,35 +74,20 @@ impl<'a> Lesson<'a> {
             labels: plan.records.labels_of(plan.training),
             prepared: Prepared::default(),
             taught: None,
+            pool: Vec::new(),
             teacher: Vec::new(),
             features: Vec::new(),
         };
-        if let (Some(teacher), Some(distillation), Some(image)) =
-            (&recipe.teacher, recipe.distillation, plan.image)
-        {
-            progress.phase(TEACHER, TeacherRecipe::WORK);
-            let teacher = TeacherPlan {
-                records: plan.records,
-                training: plan.training,
-                validation: plan.validation,
-                image,
-                classes: plan.shape.classes,
-                recipe: teacher,
-                seed: plan.seed,
-                backend: plan.backend,
+        let mut left = Left::Training(None);
+        if let Some(snapshot) = from {
+            lesson.teacher = snapshot.teacher;
+            (left, lesson.pool) = match snapshot.stage {
+                Stage::Teacher(state) => (Left::Training(Some(state)), Vec::new()),
+                Stage::Answers { teacher, pool } => (Left::Done(teacher), pool),
+                Stage::Training { pool, .. } => (Left::Asked, pool),
             };
-            let mut epochs = Vec::new();
-            let teacher = lesson.threads.install(|| {
-                teacher::train(&teacher, progress, &mut |done| {
-                    epochs.push(done.result);
-                    watch(TEACHER, done);
-                })
-            })?;
-            lesson.teacher = epochs;
-            progress.phase("teacher's answers", TeacherRecipe::ASKING);
-            lesson.taught = Some(lesson.ask(&teacher, distillation, progress));
-            progress.phase(TRAINING, 1);
         }
+        lesson.learn_from_teacher(left, sitting)?;
         if recipe.augmentation.is_none() {
             lesson.prepared = Prepared::of(&plan.records, plan.training.iter().copied());
         }
@@ -110,7 +101,7 @@ impl<'a> Lesson<'a> {
             return;
         };
         let variant = match &self.taught {
-            Some(pool) => (epoch - 1) % pool.variants,
+            Some(_) => (epoch - 1) % self.plan.recipe.variants(),
             None => epoch - 1,
         };
         let Plan {
@@ -156,28 +147,83 @@ impl<'a> Lesson<'a> {
     /// What each record of epoch `epoch` is to give.
     fn targets(&self, epoch: u32) -> Targets<'_> {
         let labels = &self.labels;
-        let Some(Pool {
-            distillation,
-            variants,
-            probabilities,
-        }) = &self.taught
-        else {
+        let Some(distillation) = self.taught else {
             return Targets::Labels {
                 labels,
                 smoothing: self.plan.recipe.label_smoothing,
             };
         };
-        let variant = ((epoch - 1) % variants) as usize;
-        let size = labels.len() * self.plan.shape.classes;
+        let variant = ((epoch - 1) % self.plan.recipe.variants()) as usize;
         Targets::Soft {
-            probabilities: &probabilities[variant * size..][..size],
+            probabilities: &self.pool[variant],
             labels,
             temperature: distillation.temperature,
         }
     }
 
-    /// A teacher's probabilities for all variants of the training records.
-    fn ask(&self, teacher: &Teacher, distillation: Distillation, progress: &dyn Progress) -> Pool {
+    /// Gets the teacher's answers, where there is one, from wherever that was left.
+    fn learn_from_teacher(&mut self, left: Left, sitting: &mut Sitting<'_>) -> Result<()> {
+        let plan = self.plan;
+        let (Some(recipe), Some(distillation), Some(image)) =
+            (&plan.recipe.teacher, plan.recipe.distillation, plan.image)
+        else {
+            return Ok(());
+        };
+        let progress = sitting.progress;
+        let teacher_plan = TeacherPlan {
+            records: plan.records,
+            training: plan.training,
+            validation: plan.validation,
+            image,
+            classes: plan.shape.classes,
+            recipe,
+            seed: plan.seed,
+            backend: plan.backend,
+        };
+        self.taught = Some(distillation);
+        let teacher = match left {
+            Left::Training(from) => {
+                progress.phase(TEACHER, TeacherRecipe::WORK);
+                let epochs = &mut self.teacher;
+                let Sitting { watch, keep, .. } = sitting;
+                Some(self.threads.install(|| {
+                    teacher::train(
+                        &teacher_plan,
+                        from.as_ref(),
+                        progress,
+                        &mut |done, state| {
+                            epochs.push(*done);
+                            watch(TEACHER, done);
+                            keep(Snapshot {
+                                teacher: epochs.clone(),
+                                history: Vec::new(),
+                                stage: Stage::Teacher(state),
+                            });
+                        },
+                    )
+                })?)
+            }
+            Left::Done(numbers) => Some(Teacher::of(&teacher_plan, &numbers)?),
+            Left::Asked => None,
+        };
+        if let Some(teacher) = teacher {
+            progress.phase(ANSWERS, TeacherRecipe::ASKING);
+            self.ask(&teacher, distillation, sitting);
+        }
+        progress.phase(TRAINING, 1);
+        let size = self.labels.len() * plan.shape.classes;
+        let variants = plan.recipe.variants() as usize;
+        if self.pool.len() != variants || self.pool.iter().any(|answers| answers.len() != size) {
+            return Err(Error::input(
+                "a teacher's answers that are not to these records",
+                "they belong to another training",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Asks for a teacher's probabilities for the variants of the training records that are not in the pool yet.
+    fn ask(&mut self, teacher: &Teacher, distillation: Distillation, sitting: &mut Sitting<'_>) {
         let Plan {
             records,
             training,
@@ -185,17 +231,17 @@ impl<'a> Lesson<'a> {
             shape,
             backend,
             recipe,
+            image,
             ..
         } = *self.plan;
-        let variants = recipe.variants();
-        let mut probabilities =
-            Vec::with_capacity(variants as usize * training.len() * shape.classes);
-        for variant in 0..variants {
+        let numbers = Arc::new(teacher.numbers());
+        let from = u32::try_from(self.pool.len()).unwrap_or(u32::MAX);
+        for variant in from..recipe.variants() {
             let mut logits = self.threads.install(|| {
                 teacher.logits(training.len(), backend, |place, room, to| {
                     let index = training[place];
                     let original = records.features_of(index);
-                    match (&recipe.augmentation, self.plan.image) {
+                    match (&recipe.augmentation, image) {
                         (Some(augmentation), Some(image)) => {
                             let mut random =
                                 Random::of_record(seed, Stream::Augmentation, variant, index);
@@ -208,13 +254,16 @@ impl<'a> Lesson<'a> {
             for row in logits.chunks_exact_mut(shape.classes) {
                 softmax(row, distillation.temperature as f32);
             }
-            probabilities.extend(logits);
-            progress.inc(training.len() as u64);
-        }
-        Pool {
-            distillation,
-            variants,
-            probabilities,
+            self.pool.push(Arc::new(logits));
+            sitting.progress.inc(training.len() as u64);
+            (sitting.keep)(Snapshot {
+                teacher: self.teacher.clone(),
+                history: Vec::new(),
+                stage: Stage::Answers {
+                    teacher: numbers.clone(),
+                    pool: self.pool.clone(),
+                },
+            });
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The log of a run: a row an epoch, kept for the report and written to a file as it happens.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io::Seek;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use super::{EpochDone, Metrics};
 use crate::error::{Error, Result};
@@ -14,36 +14,45 @@ pub struct Row {
     pub phase: String,
     /// What it gave.
     pub done: EpochDone,
-    /// How long it took, in seconds.
-    pub seconds: f64,
 }
 
 /// The epochs of a run so far.
 #[derive(Debug)]
 pub struct EpochLog {
     rows: Vec<Row>,
-    since: Instant,
     file: Option<(csv::Writer<File>, PathBuf)>,
     failed: Option<Error>,
 }
 
 impl EpochLog {
-    /// Begins a log, and with a path the file, replacing what was there: whoever follows it sees the heading now
-    /// and each row as soon as its epoch is done.
+    /// Begins a log with the rows of earlier sittings, and with a path the file, replacing what was there: whoever
+    /// follows it sees the heading now and each row as soon as its epoch is done. Where those rows are there already
+    /// the file is never without them: what is written over them is the same.
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be written.
-    pub fn start(path: Option<&Path>) -> Result<EpochLog> {
+    pub fn start(path: Option<&Path>, rows: Vec<Row>) -> Result<EpochLog> {
         let mut log = EpochLog {
             rows: Vec::new(),
-            since: Instant::now(),
             file: None,
             failed: None,
         };
         if let Some(path) = path {
-            let file = File::create(path).map_err(Error::io("write", path))?;
+            let mut options = OpenOptions::new();
+            let options = options.write(true).create(true).truncate(false);
+            let file = options.open(path).map_err(Error::io("write", path))?;
             log.file = Some((csv::Writer::from_writer(file), path.to_owned()));
             log.write(&HEADING.map(String::from));
+        }
+        for row in rows {
+            log.write(&row.fields());
+            log.rows.push(row);
+        }
+        if let Some((writer, path)) = &log.file {
+            // What an epoch left that no checkpoint kept is done again.
+            let mut file = writer.get_ref();
+            let cut = file.stream_position().and_then(|end| file.set_len(end));
+            cut.map_err(Error::io("write", path.as_path()))?;
         }
         match log.failed.take() {
             Some(e) => Err(e),
@@ -54,13 +63,10 @@ impl EpochLog {
     /// One more epoch. A file that cannot be written to stops being written: what was learnt is worth more, and
     /// [`finish`](Self::finish) tells.
     pub fn add(&mut self, phase: &str, done: &EpochDone) {
-        let now = Instant::now();
         let row = Row {
             phase: phase.to_owned(),
             done: *done,
-            seconds: now.duration_since(self.since).as_secs_f64(),
         };
-        self.since = now;
         self.write(&row.fields());
         self.rows.push(row);
     }
@@ -111,7 +117,7 @@ impl Row {
             validation_loss,
             validation_accuracy,
             done.learning_rate.to_string(),
-            format!("{:.3}", self.seconds),
+            format!("{:.3}", done.seconds),
         ]
     }
 }

@@ -42,6 +42,7 @@ mod trainer;
 
 pub mod adam;
 pub mod augment;
+pub mod checkpoint;
 pub mod confusion;
 pub mod hardest;
 pub mod init;
@@ -56,6 +57,7 @@ pub mod recipe;
 pub mod report;
 pub mod schedule;
 pub mod session;
+pub mod snapshot;
 pub mod teacher;
 pub mod watch;
 
@@ -66,6 +68,7 @@ pub use metrics::Metrics;
 pub use model::{Layer, Network, Shape};
 pub use recipe::Recipe;
 pub use records::Records;
+pub use snapshot::{Sitting, Snapshot};
 pub use watch::EpochDone;
 
 use crate::error::{Error, Result};
@@ -121,20 +124,22 @@ pub struct Epoch {
 /// [`Error::Input`] when there is nothing to learn from, a record does not fit the shape, or the weights
 /// leave the finite numbers.
 pub fn train(plan: &Plan<'_>, progress: &dyn Progress) -> Result<Trained> {
-    train_watched(plan, progress, &mut |_, _| ())
+    let sitting = Sitting {
+        from: None,
+        progress,
+        watch: &mut |_, _| (),
+        keep: &mut |_| (),
+    };
+    train_on(plan, sitting)
 }
 
-/// The same, showing `watch` each epoch when it is done, with the name of its phase: [`TEACHER`] or [`TRAINING`].
+/// The same in one sitting of several: from where an earlier one stopped, to the bits that one alone gives.
 ///
 /// # Errors
-/// As [`train`].
-pub fn train_watched(
-    plan: &Plan<'_>,
-    progress: &dyn Progress,
-    watch: &mut (dyn FnMut(&str, &EpochDone) + Send),
-) -> Result<Trained> {
+/// As [`train`], and [`Error::Input`] when what an earlier sitting left is not of this plan.
+pub fn train_on(plan: &Plan<'_>, sitting: Sitting<'_>) -> Result<Trained> {
     check(plan)?;
-    trainer::run(plan, progress, watch)
+    trainer::run(plan, sitting)
 }
 
 /// How well `network`, as a weight file has it, does on those of `records` that `which` names.

@@ -121,12 +121,19 @@ impl Recipe {
 
     /// What training on `records` takes, in steps of one record in a small network: about.
     pub fn work(&self, records: usize) -> u64 {
-        let taught = |teacher: &TeacherRecipe| {
-            let asked = u64::from(self.variants()) * TeacherRecipe::ASKING;
-            u64::from(teacher.epochs) * TeacherRecipe::WORK + asked
+        let teacher = self.teacher.as_ref().map_or(0, |teacher| teacher.epochs);
+        let variants = match self.teacher {
+            Some(_) => self.variants(),
+            None => 0,
         };
-        let teacher = self.teacher.as_ref().map_or(0, taught);
-        records as u64 * (teacher + u64::from(self.epochs) * self.work_of_a_step())
+        self.work_of(records, [teacher, variants, self.epochs])
+    }
+
+    /// The same of so many epochs of the teacher, variants that it answers to, and epochs.
+    pub(super) fn work_of(&self, records: usize, [teacher, variants, epochs]: [u32; 3]) -> u64 {
+        let taught = u64::from(teacher) * TeacherRecipe::WORK;
+        let asked = u64::from(variants) * TeacherRecipe::ASKING;
+        records as u64 * (taught + asked + u64::from(epochs) * self.work_of_a_step())
     }
 
     /// Variants of the pool that a teacher is asked about: those that the epochs see, and one where all are alike.

@@ -1,11 +1,14 @@
 //! One recipe, from the first weights to the last.
 
+use std::time::Instant;
+
 use super::adversarial::Attack;
 use super::engine::{AsIs, Chunk, Engine, Prepared, Settings, Targets};
 use super::input::InputMap;
 use super::lesson::Lesson;
 use super::qat::Rounding;
 use super::recipe::{Adversarial, Annealing, Init, Input, Optimizer};
+use super::snapshot::{Sitting, Snapshot, Stage};
 use super::{
     Compute, Epoch, EpochDone, Metrics, Network, Plan, TRAINING, Trained, epoch_line, evaluate,
     init,
@@ -14,12 +17,9 @@ use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::random::{Random, Stream};
 
-/// Trains as `plan` says, showing `watch` each epoch.
-pub(super) fn run(
-    plan: &Plan<'_>,
-    progress: &dyn Progress,
-    watch: &mut (dyn FnMut(&str, &EpochDone) + Send),
-) -> Result<Trained> {
+/// Trains as `plan` says, in one sitting or the last of several.
+pub(super) fn run(plan: &Plan<'_>, mut sitting: Sitting<'_>) -> Result<Trained> {
+    let progress = sitting.progress;
     let recipe = plan.recipe;
     let compute = Compute {
         backend: plan.backend,
@@ -43,7 +43,15 @@ pub(super) fn run(
         compute,
     };
     let mut engine = Engine::new(&first, settings)?;
-    let mut lesson = Lesson::new(plan, progress, watch)?;
+    let from = sitting.from.take();
+    let mut history = Vec::new();
+    if let Some(snapshot) = &from {
+        history.clone_from(&snapshot.history);
+        if let Stage::Training { state, .. } = &snapshot.stage {
+            engine.restore(state)?;
+        }
+    }
+    let mut lesson = Lesson::new(plan, from, &mut sitting)?;
     if recipe.adversarial.is_some() {
         progress.phase("", recipe.work_of_a_step());
     }
@@ -55,9 +63,10 @@ pub(super) fn run(
         .finish
         .map_or(u32::MAX, |finish| epochs.saturating_sub(finish.epochs));
     let mut order: Vec<u32> = Vec::with_capacity(count);
-    let mut history = Vec::new();
     let mut rounding = None;
-    for epoch in 1..=epochs {
+    let epochs_done = u32::try_from(history.len()).unwrap_or(u32::MAX);
+    for epoch in epochs_done.saturating_add(1)..=epochs {
+        let begun = Instant::now();
         order.clear();
         order.extend((0..).take(count));
         Random::of_epoch(plan.seed, Stream::Shuffle, epoch).shuffle(&mut order);
@@ -106,22 +115,31 @@ pub(super) fn run(
             validation,
         };
         let learning_rate = schedule.rate(engine.steps().saturating_sub(1));
-        watch(
-            TRAINING,
-            &EpochDone {
-                epoch,
-                epochs,
-                learning_rate,
-                result,
-            },
-        );
-        history.push(result);
+        let done = EpochDone {
+            epoch,
+            epochs,
+            learning_rate,
+            result,
+            seconds: begun.elapsed().as_secs_f64(),
+        };
+        (sitting.watch)(TRAINING, &done);
+        history.push(done);
+        if epoch < epochs {
+            (sitting.keep)(Snapshot {
+                teacher: lesson.teacher.clone(),
+                history: history.clone(),
+                stage: Stage::Training {
+                    pool: lesson.pool.clone(),
+                    state: Box::new(engine.state()),
+                },
+            });
+        }
     }
     let network = seen(&engine.network(), rounding.as_ref()).folded(&input);
     Ok(Trained {
         network,
-        history,
-        teacher: lesson.teacher,
+        history: results(&history),
+        teacher: results(&lesson.teacher),
     })
 }
 
@@ -131,6 +149,10 @@ pub(super) fn diverged(what: &str) -> Error {
         format!("{what}: its numbers are no longer finite"),
         "give the recipe a lower learning_rate or weight_decay, or try another seed",
     )
+}
+
+fn results(epochs: &[EpochDone]) -> Vec<Epoch> {
+    epochs.iter().map(|done| done.result).collect()
 }
 
 /// `network` as integers will have it, where training ends so.

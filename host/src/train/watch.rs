@@ -13,4 +13,6 @@ pub struct EpochDone {
     pub learning_rate: f64,
     /// What it gave.
     pub result: Epoch,
+    /// How long it took, in seconds.
+    pub seconds: f64,
 }

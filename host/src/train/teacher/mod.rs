@@ -23,10 +23,15 @@
 
 mod gemm;
 mod network;
+mod state;
 mod update;
 
 #[cfg(test)]
 mod tests;
+
+pub use state::TeacherState;
+
+use std::time::Instant;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -107,19 +112,28 @@ pub struct Teacher {
     weights: Weights,
 }
 
-/// Trains a teacher, on the threads of the [`rayon`] pool that this is called in, showing `watch` each epoch.
+/// Trains a teacher, on the threads of the [`rayon`] pool that this is called in, from the start or from where an
+/// earlier sitting stopped. `watch` is shown each epoch, and where training stands then.
 ///
 /// # Errors
-/// [`Error::Input`] when the images are too small, or the weights leave the finite numbers.
+/// [`Error::Input`] when the images are too small, `from` is of another training, or the weights leave the finite
+/// numbers.
 pub fn train(
     plan: &TeacherPlan<'_>,
+    from: Option<&TeacherState>,
     progress: &dyn Progress,
-    watch: &mut (dyn FnMut(&EpochDone) + Send),
+    watch: &mut (dyn FnMut(&EpochDone, TeacherState) + Send),
 ) -> Result<Teacher> {
     let recipe = plan.recipe;
     let form = plan.form()?;
-    let mut weights = form.initial(&mut Random::new(plan.seed, Stream::TeacherInit));
-    let mut optimiser = Optimiser::new(&weights, form.zeros());
+    let (mut weights, mut optimiser) = match from {
+        Some(state) => state.restore(&form)?,
+        None => {
+            let first = form.initial(&mut Random::new(plan.seed, Stream::TeacherInit));
+            let optimiser = Optimiser::new(&first, form.zeros());
+            (first, optimiser)
+        }
+    };
     let mut packed = Packed::default();
     let batch = (recipe.batch as usize).min(plan.training.len());
     let groups = batch.div_ceil(GROUP);
@@ -128,8 +142,10 @@ pub fn train(
     let steps_an_epoch = order.len().div_ceil(batch);
     let steps = steps_an_epoch as u64 * u64::from(recipe.epochs);
     let schedule = Annealing::schedule(Some(recipe.schedule), recipe.learning_rate, steps);
-    let mut step = 0;
-    for epoch in 1..=recipe.epochs {
+    let mut step = optimiser.steps;
+    let epochs_done = u32::try_from(step / steps_an_epoch.max(1) as u64).unwrap_or(u32::MAX);
+    for epoch in epochs_done.saturating_add(1)..=recipe.epochs {
+        let begun = Instant::now();
         order.copy_from_slice(plan.training);
         Random::of_epoch(plan.seed, Stream::TeacherShuffle, epoch).shuffle(&mut order);
         progress.start(
@@ -193,12 +209,14 @@ pub fn train(
             epoch_line(epoch, epochs, &training, &validation)
         ));
         let learning_rate = schedule.rate(step - 1);
-        watch(&EpochDone {
+        let done = EpochDone {
             epoch,
             epochs,
             learning_rate,
             result,
-        });
+            seconds: begun.elapsed().as_secs_f64(),
+        };
+        watch(&done, TeacherState::of(&weights, &optimiser));
     }
     Ok(Teacher {
         form,

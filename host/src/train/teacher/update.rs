@@ -10,14 +10,14 @@ use crate::train::kernels::{Backend, LANES, Lanes, Line, Work};
 /// What the optimiser remembers, and the average.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Optimiser {
-    mean: Weights,
-    square: Weights,
+    pub(super) mean: Weights,
+    pub(super) square: Weights,
     /// The moving average of the weights.
     pub(super) average: Weights,
     /// β₁ᵗ and β₂ᵗ of the steps done.
-    powers: [f64; 2],
+    pub(super) powers: [f64; 2],
     /// Steps done.
-    steps: u64,
+    pub(super) steps: u64,
 }
 
 /// What a step takes besides gradients.
