@@ -7,7 +7,7 @@
 //! a = rate · √(1 - β₂ᵗ) / (1 - β₁ᵗ)
 //! m = m + (g - m) · (1 - β₁)                  fma(g ⊖ m, 1 - β₁, m)
 //! v = v + (g² - v) · (1 - β₂)                 fma(g ⊗ g ⊖ v, 1 - β₂, v)
-//! w = w - rate · decay · w                    fma(w, -(rate · decay), w); weights only, when not zero
+//! w = w - rate · decay · w                    fma(w, -(rate · decay), w); weights only, when decay is not zero
 //! w = w - a · m / (√v + ε)                    fma(m ⊘ (√v ⊕ ε), -a, w)
 //! ```
 //!

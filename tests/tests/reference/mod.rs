@@ -120,10 +120,11 @@ impl Reference {
         let gains = [1.0 - self.adam.beta_1, 1.0 - self.adam.beta_2].map(|gain| gain as f32);
         let epsilon = self.adam.epsilon as f32;
         let decay = (rate * self.adam.weight_decay) as f32;
-        let step = |w: &mut f32, m: &mut f32, v: &mut f32, g: f32, decay: f32| {
+        let decays = self.adam.weight_decay != 0.0;
+        let step = |w: &mut f32, m: &mut f32, v: &mut f32, g: f32, decays: bool| {
             *m = (g - *m).mul_add(gains[0], *m);
             *v = (g * g - *v).mul_add(gains[1], *v);
-            if decay != 0.0 {
+            if decays {
                 *w = w.mul_add(-decay, *w);
             }
             *w = (*m / (v.sqrt() + epsilon)).mul_add(-a, *w);
@@ -136,11 +137,11 @@ impl Reference {
             );
             for i in 0..g.weights.len() {
                 let (m, v) = (&mut mean.weights[i], &mut square.weights[i]);
-                step(&mut layer.weights[i], m, v, g.weights[i], decay);
+                step(&mut layer.weights[i], m, v, g.weights[i], decays);
             }
             for o in 0..g.bias.len() {
                 let (m, v) = (&mut mean.bias[o], &mut square.bias[o]);
-                step(&mut layer.bias[o], m, v, g.bias[o], 0.0);
+                step(&mut layer.bias[o], m, v, g.bias[o], false);
             }
         }
     }

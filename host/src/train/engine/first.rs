@@ -1,23 +1,16 @@
 //! The first layer: sums over what is not zero, and its step.
 
 use super::parts::Part;
-use super::prepared::Prepared;
+use super::prepared::Gathered;
 use super::step::{Numbers, apply};
-use crate::train::kernels::{Lanes, Line, Work};
-
-/// The records of a batch.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Batch<'a> {
-    pub(super) prepared: &'a Prepared,
-    pub(super) which: &'a [u32],
-}
+use crate::train::kernels::{Lanes, Line, Lines, Work};
 
 /// Sets `sums`, `[B][lines]`, of part number `index`.
 pub(super) struct SumFirst<'a> {
     pub(super) part: &'a Part,
     pub(super) index: usize,
     pub(super) lines: usize,
-    pub(super) batch: Batch<'a>,
+    pub(super) batch: &'a Gathered,
     pub(super) table: &'a [f32; 256],
     pub(super) sums: &'a mut [Line],
 }
@@ -27,8 +20,7 @@ impl Work for SumFirst<'_> {
     fn run<L: Lanes>(self, lanes: L) {
         let rows = self.part.used();
         let records = self.sums.chunks_exact_mut(self.lines);
-        for (&record, sums) in self.batch.which.iter().zip(records) {
-            let terms = self.batch.prepared.terms(record, self.index);
+        for (terms, sums) in self.batch.part(self.index).zip(records) {
             let from = self.part.from as u32;
             let mut at = 0;
             while at < self.lines {
@@ -91,8 +83,8 @@ impl Sum<'_> {
 /// A batch's terms by row: what is added to each row's gradient.
 #[derive(Debug, Default)]
 pub(super) struct Columns {
-    /// How many terms each row has.
-    counts: Vec<u32>,
+    /// Where each row's terms end in `slots`; they begin at the row's place.
+    ends: Vec<usize>,
     /// `record · 256 + u`, `[rows][capacity]`.
     slots: Vec<u32>,
     capacity: usize,
@@ -102,42 +94,52 @@ impl Columns {
     /// Room for parts of `rows` rows and batches of `capacity` records.
     pub(super) fn new(rows: usize, capacity: usize) -> Columns {
         Columns {
-            counts: vec![0; rows],
+            ends: vec![0; rows],
             slots: vec![0; rows * capacity],
             capacity,
         }
     }
 
     #[inline(always)]
-    fn fill(&mut self, part: &Part, index: usize, batch: Batch<'_>) {
-        self.counts[..part.rows].fill(0);
-        for (&record, place) in batch.which.iter().zip(0u32..) {
-            for &term in batch.prepared.terms(record, index) {
-                let row = (term >> 8) as usize - part.from;
-                let count = &mut self.counts[row];
-                self.slots[row * self.capacity + *count as usize] = place << 8 | (term & 0xff);
-                *count += 1;
+    fn fill(&mut self, part: &Part, index: usize, batch: &Gathered) {
+        let (ends, slots) = (&mut self.ends[..part.rows], &mut self.slots[..]);
+        for (row, end) in ends.iter_mut().enumerate() {
+            *end = row * self.capacity;
+        }
+        let from = part.from;
+        for (terms, place) in batch.part(index).zip(0u32..) {
+            let place = place << 8;
+            for &term in terms {
+                // Both are always there; a check that goes on is cheaper than one that panics.
+                if let Some(end) = ends.get_mut((term >> 8) as usize - from)
+                    && let Some(slot) = slots.get_mut(*end)
+                {
+                    *slot = place | (term & 0xff);
+                    *end += 1;
+                }
             }
         }
     }
 }
 
-/// A step of part number `index`; with `KEEP`, only sets its mean to the gradient.
-pub(super) struct StepFirst<'a, const KEEP: bool> {
+/// A step of part number `index`; in what [`Mode`](super::step).
+pub(super) struct StepFirst<'a, const MODE: u8> {
     pub(super) part: &'a mut Part,
     pub(super) index: usize,
     pub(super) lines: usize,
-    pub(super) batch: Batch<'a>,
+    pub(super) batch: &'a Gathered,
     pub(super) table: &'a [f32; 256],
     pub(super) columns: &'a mut Columns,
     /// `[B][lines]`.
     pub(super) delta: &'a [Line],
+    /// Room for four lines of each record's.
+    pub(super) tile: &'a mut Lines,
     /// Its sum over the records, `[lines]`.
     pub(super) bias_gradient: &'a [Line],
     pub(super) numbers: Numbers,
 }
 
-impl<const KEEP: bool> Work for StepFirst<'_, KEEP> {
+impl<const MODE: u8> Work for StepFirst<'_, MODE> {
     #[inline(always)]
     fn run<L: Lanes>(mut self, lanes: L) {
         self.columns.fill(self.part, self.index, self.batch);
@@ -154,7 +156,7 @@ impl<const KEEP: bool> Work for StepFirst<'_, KEEP> {
     }
 }
 
-impl<const KEEP: bool> StepFirst<'_, KEEP> {
+impl<const MODE: u8> StepFirst<'_, MODE> {
     /// All rows, `WIDTH` lines from line `at`; the start of the next sums from the new weights on the way.
     #[inline(always)]
     fn columns_from<L: Lanes, const WIDTH: usize>(&mut self, lanes: L, at: usize) -> usize {
@@ -171,19 +173,20 @@ impl<const KEEP: bool> StepFirst<'_, KEEP> {
             .mean
             .chunks_exact_mut(width)
             .zip(part.square.chunks_exact_mut(width));
-        let slots = self.columns.slots.chunks_exact(self.columns.capacity);
-        let slots = slots.zip(&self.columns.counts).zip(&part.offsets);
-        for ((weights, (mean, square)), ((slots, &count), &offset)) in
-            weights.zip(averages).zip(slots)
+        let Columns { ends, slots, .. } = &*self.columns;
+        let capacity = self.columns.capacity;
+        let ends = ends.iter().zip((0..).step_by(capacity));
+        let delta = tile::<WIDTH>(self.delta, width, at, self.tile);
+        for ((weights, (mean, square)), ((&end, begin), &offset)) in
+            weights.zip(averages).zip(ends.zip(&part.offsets))
         {
             let offset = lanes.splat(-offset);
             let mut gradient = [zero; WIDTH];
             for (register, &bias) in gradient.iter_mut().zip(&of_bias) {
                 *register = lanes.mul(offset, bias);
             }
-            for &slot in &slots[..count as usize] {
-                let delta = (slot >> 8) as usize * width + at;
-                let Some(delta) = self.delta[delta..].first_chunk::<WIDTH>() else {
+            for &slot in &slots[begin..end] {
+                let Some(delta) = delta.get((slot >> 8) as usize) else {
                     break;
                 };
                 let value = lanes.splat(self.table[(slot & 0xff) as usize]);
@@ -197,7 +200,7 @@ impl<const KEEP: bool> StepFirst<'_, KEEP> {
             for ((gradient, start), (weight, (mean, square))) in
                 gradient.iter().zip(&mut start).zip(lines)
             {
-                let moved = apply::<L, KEEP>(lanes, &self.numbers, *gradient, weight, mean, square);
+                let moved = apply::<L, MODE>(lanes, &self.numbers, *gradient, weight, mean, square);
                 *start = lanes.fma(moved, offset, *start);
             }
         }
@@ -206,6 +209,25 @@ impl<const KEEP: bool> StepFirst<'_, KEEP> {
         }
         WIDTH
     }
+}
+
+/// `WIDTH` lines of each row from line `at`, side by side: `rows` itself where that is all, else in `room`.
+#[inline(always)]
+fn tile<'a, const WIDTH: usize>(
+    rows: &'a [Line],
+    lines: usize,
+    at: usize,
+    room: &'a mut Lines,
+) -> &'a [[Line; WIDTH]] {
+    if lines == WIDTH {
+        return rows.as_chunks().0;
+    }
+    let count = rows.len() / lines;
+    let (tiles, _) = room.as_chunks_mut::<WIDTH>();
+    for (tile, row) in tiles.iter_mut().zip(rows.chunks_exact(lines)) {
+        tile.copy_from_slice(&row[at..at + WIDTH]);
+    }
+    &tiles[..count]
 }
 
 /// Sets the start of the sums from the weights that they use.

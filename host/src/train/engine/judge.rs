@@ -4,8 +4,8 @@ use std::thread;
 
 use super::parts::{Held, Net, PARTS, unpad};
 use super::pass::{self, Pass};
-use super::prepared::Prepared;
-use super::step::Numbers;
+use super::prepared::{Gathered, Prepared};
+use super::step::{KEEP, Numbers};
 use super::targets::Targets;
 use super::view::AsIs;
 use super::worker::share;
@@ -214,6 +214,7 @@ impl Judge {
 /// What one thread needs for a batch.
 struct Room {
     sums: [Lines; PARTS],
+    gathered: Gathered,
     pass: Pass,
     inputs: Lines,
 }
@@ -223,6 +224,7 @@ impl Room {
         let lines = judge.net.layers[0].lines;
         Room {
             sums: std::array::from_fn(|_| Lines::zeros(BATCH * lines)),
+            gathered: Gathered::default(),
             pass: Pass::new(&judge.net, BATCH),
             inputs: Lines::default(),
         }
@@ -237,12 +239,13 @@ impl Room {
         back: bool,
     ) {
         let Judge { net, compute, .. } = judge;
+        self.gathered.gather(prepared, which, 0..PARTS);
         for (index, sums) in self.sums.iter_mut().enumerate() {
             compute.backend.run(first::SumFirst {
                 part: &net.layers[0].read(index),
                 index,
                 lines: net.layers[0].lines,
-                batch: first::Batch { prepared, which },
+                batch: &self.gathered,
                 table: &net.table,
                 sums,
             });
@@ -334,7 +337,7 @@ pub(in crate::train) fn gradient(
     let mut metrics = Metrics::default();
     let steps = usize::from(!order.is_empty());
     let numbers = [Numbers::default(); 1];
-    engine.work::<AsIs, true>(&chunk, &numbers[..steps], &AsIs, &mut |batch| {
+    engine.work::<AsIs, KEEP>(&chunk, &numbers[..steps], &AsIs, &mut |batch| {
         metrics.merge(batch);
     })?;
     Ok((engine.net.get(Held::Mean), metrics))

@@ -23,7 +23,7 @@ mod worker;
 pub use judge::Judge;
 pub(super) use judge::gradient;
 pub use prepared::Prepared;
-pub(super) use step::{Numbers, apply};
+pub(super) use step::{DECAY, Numbers, PLAIN, apply};
 pub use targets::Targets;
 pub use view::{AsIs, View};
 
@@ -257,21 +257,26 @@ impl Engine {
         }
         self.net.set_view(V::PRESENT);
         let mut total = Metrics::default();
-        self.work::<V, false>(chunk, &numbers, view, &mut |metrics: &Metrics| {
+        let mut done = |metrics: &Metrics| {
             total.merge(metrics);
             done(metrics);
-        })?;
+        };
+        if self.settings.adam.weight_decay == 0.0 {
+            self.work::<V, PLAIN>(chunk, &numbers, view, &mut done)?;
+        } else {
+            self.work::<V, DECAY>(chunk, &numbers, view, &mut done)?;
+        }
         Ok(total)
     }
 
-    fn work<V: View, const KEEP: bool>(
+    fn work<V: View, const MODE: u8>(
         &mut self,
         chunk: &Chunk<'_>,
         numbers: &[Numbers],
         view: &V,
         done: &mut dyn FnMut(&Metrics),
     ) -> Result<()> {
-        let shared = Shared::<V, KEEP> {
+        let shared = Shared::<V, MODE> {
             net: &self.net,
             prepared: chunk.prepared,
             targets: chunk.targets,

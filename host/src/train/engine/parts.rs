@@ -81,7 +81,7 @@ impl Parts {
             let mut part = Part {
                 from,
                 rows,
-                weights: Lines::zeros(rows * lines),
+                weights: Lines::in_phase(rows * lines, 0),
                 ..Part::default()
             };
             let weights = &layer.weights[from * outputs..][..rows * outputs];
@@ -195,8 +195,8 @@ impl Net {
             let lines = layer.lines;
             for part in &mut layer.parts {
                 let part = part.get_mut().unwrap_or_else(PoisonError::into_inner);
-                part.mean = Lines::zeros(part.rows * lines);
-                part.square = Lines::zeros(part.rows * lines);
+                part.mean = Lines::in_phase(part.rows * lines, 1);
+                part.square = Lines::in_phase(part.rows * lines, 2);
                 part.largest = Lines::zeros(lines);
                 if number == 0 {
                     part.sums = Lines::zeros(batch * lines);

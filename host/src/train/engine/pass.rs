@@ -21,6 +21,8 @@ pub(super) struct Pass {
     /// One a record.
     pub(super) losses: Vec<f32>,
     pub(super) correct: Vec<bool>,
+    /// One a class.
+    exps: Lines,
 }
 
 impl Pass {
@@ -37,6 +39,7 @@ impl Pass {
             deltas: room(),
             losses: vec![0.0; count],
             correct: vec![false; count],
+            exps: Lines::zeros(net.layers[2].lines),
         }
     }
 
@@ -103,7 +106,7 @@ impl Work for Run<'_> {
         {
             let (logits, delta) = (&logits[..classes], &mut delta[..classes]);
             self.targets.write(index, delta);
-            *loss = square * softmax(logits, delta, temperature, factor);
+            *loss = square * softmax(logits, delta, &mut pass.exps, temperature, factor);
             *correct = argmax(logits) == self.targets.label(index);
         }
         if self.batch.is_some() {
@@ -224,18 +227,31 @@ fn back<L: Lanes>(
 /// `s = Σ exp(z - m)` in order of class, `p = exp(z - m) / s` and the target `t`, `(p - t) · factor`.
 /// Returns the loss, `ln s - Σ t · (z - m)`, one `fma` a class in order.
 #[inline(always)]
-fn softmax(logits: &[f32], delta: &mut [f32], temperature: f32, factor: f32) -> f32 {
+fn softmax(
+    logits: &[f32],
+    delta: &mut [f32],
+    exps: &mut Lines,
+    temperature: f32,
+    factor: f32,
+) -> f32 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max) / temperature;
     let mut sum = 0.0;
     let mut hit = 0.0f32;
-    for (&logit, target) in logits.iter().zip(delta.iter()) {
-        let z = logit / temperature - largest;
-        hit = target.mul_add(z, hit);
-        sum += exp(z);
+    exps.fill([0.0; LANES]);
+    for (exp, &logit) in exps.flat_mut().iter_mut().zip(logits) {
+        *exp = logit / temperature - largest;
     }
-    for (&logit, value) in logits.iter().zip(delta) {
-        let p = exp(logit / temperature - largest) / sum;
-        *value = (p - *value) * factor;
+    for (value, target) in exps.flat().iter().zip(delta.iter()) {
+        hit = target.mul_add(*value, hit);
+    }
+    for line in exps.iter_mut() {
+        exp(line);
+    }
+    for value in &exps.flat()[..logits.len()] {
+        sum += value;
+    }
+    for (value, exp) in delta.iter_mut().zip(exps.flat()) {
+        *value = (exp / sum - *value) * factor;
     }
     libm::logf(sum) - hit
 }

@@ -1,5 +1,7 @@
 //! Records as training reads them: only what is not zero.
 
+use std::ops::Range;
+
 use super::parts::{PARTS, first_rows};
 use crate::train::Records;
 
@@ -92,15 +94,84 @@ impl Prepared {
         self.width
     }
 
-    /// Part `part` of record `index`.
-    #[inline(always)]
-    pub(super) fn terms(&self, index: u32, part: usize) -> &[u32] {
-        let index = index as usize;
-        let from = match (part.checked_sub(1), index.checked_sub(1)) {
+    /// Where part `part` of record `index` begins in the terms.
+    fn begin(&self, index: usize, part: usize) -> usize {
+        match (part.checked_sub(1), index.checked_sub(1)) {
             (Some(before), _) => self.ends[index][before],
             (None, Some(before)) => self.ends[before][PARTS - 1],
             (None, None) => 0,
-        };
-        &self.terms[from..self.ends[index][part]]
+        }
+    }
+}
+
+/// The terms of a batch's records over some parts, side by side: shuffled records lie far apart, and each miss of
+/// the caches would be waited for.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    parts: Range<usize>,
+    terms: Vec<u32>,
+    /// Where each record's parts end, record by record.
+    ends: Vec<usize>,
+    spans: Vec<Span>,
+}
+
+/// Where a record's terms come from, and where they end here.
+#[derive(Debug)]
+struct Span {
+    from: usize,
+    to: usize,
+}
+
+impl Gathered {
+    /// Room for `batch` records of `width` features, so that gathering never allocates.
+    pub(super) fn new(width: usize, batch: usize) -> Gathered {
+        Gathered {
+            parts: 0..0,
+            terms: Vec::with_capacity(width * batch),
+            ends: Vec::with_capacity(PARTS * batch),
+            spans: Vec::with_capacity(batch),
+        }
+    }
+
+    /// Takes the terms of `parts` of those records that `which` names.
+    pub(super) fn gather(&mut self, prepared: &Prepared, which: &[u32], parts: Range<usize>) {
+        self.terms.clear();
+        self.ends.clear();
+        self.spans.clear();
+        // Two loops, so that neither waits for the other's misses.
+        for &index in which {
+            let index = index as usize;
+            let from = prepared.begin(index, parts.start);
+            let ends = &prepared.ends[index][parts.clone()];
+            let at = self.spans.last().map_or(0, |last: &Span| last.to);
+            self.ends.extend(ends.iter().map(|end| end - from + at));
+            let count = ends.last().map_or(0, |end| end - from);
+            self.spans.push(Span {
+                from,
+                to: at + count,
+            });
+        }
+        for span in &self.spans {
+            let count = span.to - self.terms.len();
+            let terms = &prepared.terms[span.from..][..count];
+            self.terms.extend_from_slice(terms);
+        }
+        self.parts = parts;
+    }
+
+    /// How many records.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len().checked_div(self.parts.len()).unwrap_or(0)
+    }
+
+    /// Part `part` of each record in turn.
+    #[inline(always)]
+    pub(super) fn part(&self, part: usize) -> impl Iterator<Item = &[u32]> {
+        let (count, part) = (self.parts.len(), part - self.parts.start);
+        (0..self.len()).map(move |record| {
+            let at = record * count + part;
+            let from = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+            &self.terms[from..self.ends[at]]
+        })
     }
 }

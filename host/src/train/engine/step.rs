@@ -12,7 +12,7 @@ pub(in crate::train) struct Numbers {
     gain_1: f32,
     gain_2: f32,
     epsilon: f32,
-    /// `-rate · decay`, zero for biases.
+    /// `-rate · decay`.
     negative_decay: f32,
 }
 
@@ -35,11 +35,23 @@ impl Numbers {
             ..self
         }
     }
+
+    /// Whether weights decay.
+    pub(in crate::train) fn decays(&self) -> bool {
+        self.negative_decay != 0.0
+    }
 }
 
-/// One line's step; returns the new weights. With `KEEP`, only sets `mean` to the gradient.
+/// A step of plain Adam.
+pub(in crate::train) const PLAIN: u8 = 0;
+/// A step with weight decay.
+pub(in crate::train) const DECAY: u8 = 1;
+/// No step: the gradient is kept where the mean is.
+pub(super) const KEEP: u8 = 2;
+
+/// One line's step; returns the new weights. With [`KEEP`], only sets `mean` to the gradient.
 #[inline(always)]
-pub(in crate::train) fn apply<L: Lanes, const KEEP: bool>(
+pub(in crate::train) fn apply<L: Lanes, const MODE: u8>(
     lanes: L,
     numbers: &Numbers,
     gradient: L::Reg,
@@ -48,7 +60,7 @@ pub(in crate::train) fn apply<L: Lanes, const KEEP: bool>(
     square: &mut Line,
 ) -> L::Reg {
     let mut w = lanes.load(weight);
-    if KEEP {
+    if MODE == KEEP {
         lanes.store(gradient, mean);
         return w;
     }
@@ -58,7 +70,7 @@ pub(in crate::train) fn apply<L: Lanes, const KEEP: bool>(
     let v = lanes.fma(change, lanes.splat(numbers.gain_2), v);
     lanes.store(m, mean);
     lanes.store(v, square);
-    if numbers.negative_decay != 0.0 {
+    if MODE == DECAY {
         w = lanes.fma(w, lanes.splat(numbers.negative_decay), w);
     }
     let root = lanes.add(lanes.sqrt(v), lanes.splat(numbers.epsilon));
@@ -68,7 +80,7 @@ pub(in crate::train) fn apply<L: Lanes, const KEEP: bool>(
 }
 
 /// A step of some rows of the second or last layer.
-pub(super) struct StepDense<'a, const KEEP: bool> {
+pub(super) struct StepDense<'a, const MODE: u8> {
     pub(super) part: &'a mut Part,
     pub(super) outputs: usize,
     /// Lines of a row.
@@ -83,7 +95,7 @@ pub(super) struct StepDense<'a, const KEEP: bool> {
     pub(super) numbers: Numbers,
 }
 
-impl<const KEEP: bool> Work for StepDense<'_, KEEP> {
+impl<const MODE: u8> Work for StepDense<'_, MODE> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
         let (part, width) = (self.part, self.lines);
@@ -110,7 +122,7 @@ impl<const KEEP: bool> Work for StepDense<'_, KEEP> {
                 self.gradient.iter().zip(lines).zip(averages)
             {
                 let gradient = lanes.load(gradient);
-                apply::<L, KEEP>(lanes, &self.numbers, gradient, weight, mean, square);
+                apply::<L, MODE>(lanes, &self.numbers, gradient, weight, mean, square);
             }
         }
         if part.view.is_empty() {
@@ -175,21 +187,25 @@ impl Work for SumBias<'_> {
 }
 
 /// A step of a layer's biases, which do not decay.
-pub(super) struct StepBias<'a, const KEEP: bool> {
+pub(super) struct StepBias<'a, const MODE: u8> {
     pub(super) bias: &'a mut Bias,
     pub(super) gradient: &'a [Line],
     pub(super) numbers: Numbers,
 }
 
-impl<const KEEP: bool> Work for StepBias<'_, KEEP> {
+impl<const MODE: u8> Work for StepBias<'_, MODE> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        let numbers = self.numbers.without_decay();
         let averages = self.bias.mean.iter_mut().zip(self.bias.square.iter_mut());
         let lines = self.bias.values.iter_mut().zip(averages);
         for (gradient, (weight, (mean, square))) in self.gradient.iter().zip(lines) {
             let gradient = lanes.load(gradient);
-            apply::<L, KEEP>(lanes, &numbers, gradient, weight, mean, square);
+            // Biases do not decay.
+            if MODE == KEEP {
+                apply::<L, KEEP>(lanes, &self.numbers, gradient, weight, mean, square);
+            } else {
+                apply::<L, PLAIN>(lanes, &self.numbers, gradient, weight, mean, square);
+            }
         }
     }
 }

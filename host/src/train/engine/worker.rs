@@ -4,18 +4,18 @@ use std::ops::Range;
 use std::sync::RwLock;
 
 use super::barrier::Barrier;
-use super::first::{Batch, Columns, StartFirst, StepFirst, SumFirst};
+use super::first::{Columns, StartFirst, StepFirst, SumFirst};
 use super::parts::{Net, PARTS, Part, first_rows, read, write};
 use super::pass::{self, Pass};
-use super::prepared::Prepared;
+use super::prepared::{Gathered, Prepared};
 use super::step::{Numbers, StepBias, StepDense, SumBias, Transpose};
 use super::targets::Targets;
 use super::view::{Largest, Rewrite, View};
 use crate::train::kernels::{Backend, LANES, Lines};
 use crate::train::metrics::Metrics;
 
-/// What all threads of a run see. With `KEEP`, its one step leaves the gradient where the optimiser's mean is.
-pub(super) struct Shared<'a, V, const KEEP: bool> {
+/// What all threads of a run see. `MODE` says what a step is.
+pub(super) struct Shared<'a, V, const MODE: u8> {
     pub(super) net: &'a Net,
     pub(super) prepared: &'a Prepared,
     pub(super) targets: Targets<'a>,
@@ -35,6 +35,10 @@ pub(super) struct Shared<'a, V, const KEEP: bool> {
 pub(super) struct Scratch {
     joined: Pass,
     columns: Columns,
+    tile: Lines,
+    /// This thread's parts of the batch, and of the next.
+    now: Gathered,
+    next: Gathered,
     /// `[16][lines]` of the widest layer.
     gradient: Lines,
     /// Each layer's `[lines]`.
@@ -49,6 +53,9 @@ impl Scratch {
         Scratch {
             joined: Pass::new(net, batch),
             columns: Columns::new(first_rows(net.layers[0].inputs), batch),
+            tile: Lines::zeros(4 * batch),
+            now: Gathered::new(net.layers[0].inputs, batch),
+            next: Gathered::new(net.layers[0].inputs, batch),
             gradient: Lines::zeros(LANES * widest),
             bias_gradients: net.layers.each_ref().map(|layer| Lines::zeros(layer.lines)),
             scales: Lines::zeros(widest),
@@ -61,7 +68,7 @@ pub(super) fn share(count: usize, thread: usize, threads: usize) -> Range<usize>
     count * thread / threads..count * (thread + 1) / threads
 }
 
-impl<V: View, const KEEP: bool> Shared<'_, V, KEEP> {
+impl<V: View, const MODE: u8> Shared<'_, V, MODE> {
     /// Works as thread `thread` until all is done. `done` is told the metrics of each batch, by thread 0.
     /// None when another thread panicked, whose panic is then the run's.
     pub(super) fn work(
@@ -73,30 +80,23 @@ impl<V: View, const KEEP: bool> Shared<'_, V, KEEP> {
         let _guard = self.barrier.guard();
         let parts = share(PARTS, thread, self.threads());
         self.look(&parts, scratch)?;
-        for index in parts.clone() {
-            let mut part = self.net.layers[0].write(index);
-            let lines = self.net.layers[0].lines;
-            let part = &mut *part;
-            self.backend.run(StartFirst { part, lines });
-            self.begin(index, part, self.batch_of(0));
-            self.transpose(index);
-        }
+        scratch
+            .next
+            .gather(self.prepared, self.batch_of(0), parts.clone());
+        self.begin_all(&parts, scratch);
         self.meet()?;
         for (step, numbers) in self.numbers.iter().enumerate() {
             let batch = self.batch_of(step);
             self.pass(thread, batch);
             self.meet()?;
-            self.step(thread, &parts, scratch, step, numbers, done);
+            std::mem::swap(&mut scratch.now, &mut scratch.next);
+            let next = self.batch_of(step + 1);
+            scratch.next.gather(self.prepared, next, parts.clone());
+            self.step(thread, &parts, scratch, batch, numbers, done);
             if V::PRESENT {
                 self.meet()?;
                 self.look(&parts, scratch)?;
-                for index in parts.clone() {
-                    let part = &mut *self.net.layers[0].write(index);
-                    let lines = self.net.layers[0].lines;
-                    self.backend.run(StartFirst { part, lines });
-                    self.begin(index, part, self.batch_of(step + 1));
-                    self.transpose(index);
-                }
+                self.begin_all(&parts, scratch);
             }
             self.meet()?;
         }
@@ -118,25 +118,29 @@ impl<V: View, const KEEP: bool> Shared<'_, V, KEEP> {
         &self.order[from..to]
     }
 
+    /// What forwards and back need of this thread's parts, from the weights that they use.
+    fn begin_all(&self, parts: &Range<usize>, scratch: &Scratch) {
+        for index in parts.clone() {
+            let part = &mut *self.net.layers[0].write(index);
+            let lines = self.net.layers[0].lines;
+            self.backend.run(StartFirst { part, lines });
+            self.begin(index, part, &scratch.next);
+            self.transpose(index);
+        }
+    }
+
     /// The first layer's sums of one part.
-    fn begin(&self, index: usize, part: &mut Part, which: &[u32]) {
+    fn begin(&self, index: usize, part: &mut Part, batch: &Gathered) {
         let mut sums = std::mem::take(&mut part.sums);
         self.backend.run(SumFirst {
             part,
             index,
             lines: self.net.layers[0].lines,
-            batch: self.batch(which),
+            batch,
             table: &self.net.table,
             sums: &mut sums,
         });
         part.sums = sums;
-    }
-
-    fn batch<'b>(&'b self, which: &'b [u32]) -> Batch<'b> {
-        Batch {
-            prepared: self.prepared,
-            which,
-        }
     }
 
     /// The other layers' transposed weights of one part.
@@ -207,11 +211,10 @@ impl<V: View, const KEEP: bool> Shared<'_, V, KEEP> {
         thread: usize,
         parts: &Range<usize>,
         scratch: &mut Scratch,
-        step: usize,
+        batch: &[u32],
         numbers: &Numbers,
         done: &mut dyn FnMut(&Metrics),
     ) {
-        let batch = self.batch_of(step);
         let mut metrics = Metrics::default();
         let alone;
         let pass = if let [single] = self.passes {
@@ -239,7 +242,7 @@ impl<V: View, const KEEP: bool> Shared<'_, V, KEEP> {
         }
         if thread == 0 {
             for (layer, gradient) in layers.iter().zip(&scratch.bias_gradients) {
-                self.backend.run(StepBias::<KEEP> {
+                self.backend.run(StepBias::<MODE> {
                     bias: &mut layer.bias_mut(),
                     gradient,
                     numbers: *numbers,
@@ -250,7 +253,7 @@ impl<V: View, const KEEP: bool> Shared<'_, V, KEEP> {
         for index in parts.clone() {
             for (number, layer) in layers.iter().enumerate().skip(1) {
                 let input_lines = layers[number - 1].lines;
-                self.backend.run(StepDense::<KEEP> {
+                self.backend.run(StepDense::<MODE> {
                     part: &mut layer.write(index),
                     outputs: layer.outputs,
                     lines: layer.lines,
@@ -262,19 +265,20 @@ impl<V: View, const KEEP: bool> Shared<'_, V, KEEP> {
                 });
             }
             let part = &mut *layers[0].write(index);
-            self.backend.run(StepFirst::<KEEP> {
+            self.backend.run(StepFirst::<MODE> {
                 part,
                 index,
                 lines: layers[0].lines,
-                batch: self.batch(batch),
+                batch: &scratch.now,
                 table: &self.net.table,
                 columns: &mut scratch.columns,
                 delta: &pass.deltas[0][..batch.len() * layers[0].lines],
+                tile: &mut scratch.tile,
                 bias_gradient: &scratch.bias_gradients[0],
                 numbers: *numbers,
             });
             if !V::PRESENT {
-                self.begin(index, part, self.batch_of(step + 1));
+                self.begin(index, part, &scratch.next);
             }
         }
     }

@@ -7,7 +7,7 @@ use super::{LANES, Line};
 /// Lines that begin on cache lines: a vector that lies across two costs twice.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
-    /// One line more than is used, for the alignment. Never grows: its place is fixed.
+    /// More than is used, for the alignment. Never grows: its place is fixed.
     room: Vec<f32>,
     from: usize,
     count: usize,
@@ -16,9 +16,25 @@ pub(crate) struct Lines {
 impl Lines {
     /// `count` lines of zeros.
     pub(crate) fn zeros(count: usize) -> Lines {
-        let room = vec![0.0f32; (count + 1) * LANES];
-        let from = room.as_ptr().align_offset(64).min(LANES);
-        Lines { room, from, count }
+        Lines::placed(count, 0, 64)
+    }
+
+    /// `count` lines of zeros, `phase` thirds of a page from a page's beginning. Matrices that are walked over side
+    /// by side get different ones: a processor takes a load for one that waits for an earlier store when their
+    /// addresses differ by whole pages.
+    pub(crate) fn in_phase(count: usize, phase: usize) -> Lines {
+        Lines::placed(count, phase * THIRD, PAGE)
+    }
+
+    /// Its address is `offset` bytes after a multiple of `alignment`.
+    fn placed(count: usize, offset: usize, alignment: usize) -> Lines {
+        let room = vec![0.0f32; (count + 1) * LANES + (offset + alignment) / 4];
+        let ahead = room.as_ptr().align_offset(alignment).min(alignment / 4);
+        Lines {
+            room,
+            from: ahead + offset / 4,
+            count,
+        }
     }
 
     /// As one slice of numbers.
@@ -49,3 +65,7 @@ impl DerefMut for Lines {
             .0
     }
 }
+
+const PAGE: usize = 4096;
+/// About a third of a page, whole lines.
+const THIRD: usize = 21 * 64;

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::network::Weights;
 use crate::train::adam::Adam;
-use crate::train::engine::{Numbers, apply};
+use crate::train::engine::{DECAY, Numbers, PLAIN, apply};
 use crate::train::kernels::{Backend, LANES, Lanes, Line, Work};
 
 /// What the optimiser remembers, and the average.
@@ -145,7 +145,12 @@ impl Work for Piece<'_> {
                 let line = group.get(at..).and_then(|rest| rest.first_chunk());
                 gradient = lanes.add(gradient, lanes.load(line.unwrap_or(&[0.0; LANES])));
             }
-            let value = apply::<L, false>(lanes, &self.step.numbers, gradient, value, mean, square);
+            let numbers = &self.step.numbers;
+            let value = if numbers.decays() {
+                apply::<L, DECAY>(lanes, numbers, gradient, value, mean, square)
+            } else {
+                apply::<L, PLAIN>(lanes, numbers, gradient, value, mean, square)
+            };
             let old = lanes.load(average);
             lanes.store(lanes.fma(lanes.sub(value, old), follow, old), average);
         }
