@@ -76,8 +76,9 @@ impl Drop for Guard<'_> {
     }
 }
 
-/// Some tens of microseconds.
-const SPINS: u32 = 1000;
+/// A microsecond or two: a share of a step is about as long on every core, and where a thread waits for longer it is
+/// because another needs this core.
+const SPINS: u32 = 100;
 
 #[cfg(test)]
 mod tests {
