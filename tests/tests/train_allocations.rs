@@ -2,9 +2,6 @@
 //!
 //! The only test of this program, since the count is the whole process's.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use sealnet::train::adam::Adam;
 use sealnet::train::init::glorot_uniform;
 use sealnet::train::{
@@ -12,36 +9,13 @@ use sealnet::train::{
 };
 use sealnet_tests::network::Batch;
 
-/// The system's allocator, which counts.
-struct Counting;
-
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is the system allocator's own, with the arguments as they came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps `alloc`'s contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps `dealloc`'s contract, and `memory` is `System`'s.
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        COUNT.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps `realloc`'s contract, and `memory` is `System`'s.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
-
+/// Counts what is allocated.
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 #[test]
 fn steps_allocate_nothing() {
+    let _counting = dhat::Profiler::builder().testing().build();
     let shape = Shape::new(120, [33, 17], 5).unwrap();
     let batch = Batch::random(&shape, 640, 1);
     let prepared = Prepared::new(&batch.records());
@@ -64,9 +38,9 @@ fn steps_allocate_nothing() {
                 order: &all[..records],
                 rate: &|_| 1e-3,
             };
-            let before = COUNT.load(Ordering::Relaxed);
+            let before = dhat::HeapStats::get().total_blocks;
             engine.run(&chunk, &AsIs, &mut |_| ()).unwrap();
-            COUNT.load(Ordering::Relaxed) - before
+            dhat::HeapStats::get().total_blocks - before
         };
         let few = count(32);
         assert!(few > 0, "the allocator counts");
