@@ -353,7 +353,7 @@ mod tests {
                 "teacher.channels",
             ),
             (best, "hidden = 128", "hidden = 2048", "teacher.hidden"),
-            (best, "epochs = 15", "epochs = 0", "teacher.epochs"),
+            (best, "epochs = 15\n", "epochs = 0\n", "teacher.epochs"),
             (best, "batch = 64", "batch = 1025", "teacher.batch"),
             (
                 best,
