@@ -155,6 +155,7 @@ fn the_largest_receipt_is_within_the_limit() {
         (score.loss, score.accuracy) = (-1.234_567_890_123_456_7e-300, 0.123_456_789_012_345_67);
     }
     training.epochs = vec![epoch; 10_000];
+    training.teacher_epochs = vec![epoch; 10_000];
     let set_aside = receipt::Quarantined {
         record: u64::MAX,
         check: "decrypt".into(),
