@@ -175,10 +175,10 @@ impl RealLayer {
             .iter()
             .fold(0.0, |largest: f64, weight| largest.max(weight.abs()));
         let finest = (largest / f64::from(weight_type.max())).max(SCALE_MIN);
-        let best = match weight_type {
+        let best = on_grid(row, finest, weight_type).unwrap_or_else(|| match weight_type {
             WeightType::Int4 => self.cheapest(row, finest, weight_type),
-            _ => on_grid(row, finest, weight_type).unwrap_or(finest),
-        };
+            _ => finest,
+        });
         let mut scale = best.max(bias.abs() / f64::from(BIAS_MAX));
         loop {
             let (weights, rounded) = self.round(row, bias, scale, weight_type);
@@ -189,9 +189,8 @@ impl RealLayer {
         }
     }
 
-    /// Of scales from `most` down to a part of it, on which the largest weights are clipped, and of those on which the
-    /// largest weight is one of the smaller integers, the one on which rounding adds least to the output's variance, taking
-    /// inputs for independent. A row that lies on a grid, as quantisation-aware training leaves it, gets that grid.
+    /// Of scales from `most` down to a part of it, on which the largest weights are clipped, the one on which rounding adds
+    /// least to the output's variance, taking inputs for independent.
     fn cheapest(&self, row: &[f64], most: f64, weight_type: WeightType) -> f64 {
         let max = f64::from(weight_type.max());
         let cost = |scale: f64| -> f64 {
@@ -203,9 +202,7 @@ impl RealLayer {
                 })
                 .sum()
         };
-        let coarser = (1..weight_type.max()).map(|largest| most * max / f64::from(largest));
         let scales = (CLIPPED..=STEPS).map(|step| most * step as f64 / STEPS as f64);
-        let scales = coarser.chain(scales);
         let costs = scales.map(|scale| (cost(scale), scale));
         // Of equals the last, which clips least.
         costs
@@ -237,11 +234,16 @@ fn rounded(weight: f64, scale: f64, max: f64) -> f64 {
     (weight / scale).round().clamp(-max, max)
 }
 
-/// The scale of the grid that a row lies on, as quantisation-aware training leaves it, where its largest weight is one
-/// of the upper half of the integers.
+/// The finest scale of a grid that a row lies on, as quantisation-aware training leaves it; of int8's grids, those on which
+/// the largest weight is one of the upper half of the integers.
 fn on_grid(row: &[f64], finest: f64, weight_type: WeightType) -> Option<f64> {
     let largest = finest * f64::from(weight_type.max());
-    let integers = (weight_type.max() / 2..=weight_type.max()).rev();
+    let least = if weight_type == WeightType::Int4 {
+        1
+    } else {
+        weight_type.max() / 2
+    };
+    let integers = (least..=weight_type.max()).rev();
     integers
         .map(|integer| largest / f64::from(integer))
         .find(|scale| {
