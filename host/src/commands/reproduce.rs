@@ -208,13 +208,10 @@ fn tell(
         }
         return Ok(Outcome::Refused);
     }
-    let widths = training.network;
-    let [first, second] = widths.hidden;
     ui.line(format!(
-        "{}: reproduced to the bit: {}-{first}-{second}-{}, recipe {}, seed {}, numerics {}",
+        "{}: reproduced to the bit: {}, recipe {}, seed {}, numerics {}",
         args.receipt.display(),
-        widths.inputs,
-        widths.classes,
+        training.network,
         training.recipe.name,
         training.seed,
         training.numerics.version,

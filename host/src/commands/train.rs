@@ -87,13 +87,10 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
     let watched = watching.finish(log, &finished, &data.dataset, options.backend)?;
 
     let digest = hex::encode(finished.weights_digest);
-    let widths = training.network;
-    let [first, second] = widths.hidden;
     ui.line(format!(
-        "{}: {}-{first}-{second}-{}, recipe {}, seed {}",
+        "{}: {}, recipe {}, seed {}",
         args.output.display(),
-        widths.inputs,
-        widths.classes,
+        training.network,
         training.recipe.name,
         args.seed,
     ))?;

@@ -317,6 +317,23 @@ impl From<Shape> for Widths {
     }
 }
 
+/// As a [`Shape`] is written.
+impl std::fmt::Display for Widths {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Widths {
+            inputs,
+            hidden,
+            classes,
+        } = *self;
+        let shape = Shape {
+            inputs,
+            hidden,
+            classes,
+        };
+        shape.fmt(f)
+    }
+}
+
 impl Software {
     /// This program.
     pub fn this() -> Software {

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::augment::Room;
 use super::engine::{Compute, Prepared, Targets, no_thread};
+use super::metrics::softmax;
 use super::recipe::Distillation;
 use super::snapshot::{ANSWERS, Pool, Sitting, Snapshot, Stage};
 use super::teacher::{self, Teacher, TeacherPlan, TeacherRecipe, TeacherState};
@@ -265,19 +266,6 @@ impl<'a> Lesson<'a> {
                 },
             });
         }
-    }
-}
-
-/// Logits to probabilities: with `m` the largest, `e = exp((z - m) / temperature)`, each `e / Σ e`, in order.
-fn softmax(logits: &mut [f32], temperature: f32) {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for value in &mut *logits {
-        *value = libm::expf((*value - largest) / temperature);
-        sum += *value;
-    }
-    for value in logits {
-        *value /= sum;
     }
 }
 

@@ -50,6 +50,21 @@ pub fn argmax(values: &[f32]) -> usize {
     best
 }
 
+/// Logits to probabilities: with `m` the largest, `e = exp((z - m) / temperature)`, each `e / Σ e`, in order of class.
+/// Returns `m` and the sum.
+pub(super) fn softmax(logits: &mut [f32], temperature: f32) -> (f32, f32) {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0;
+    for value in &mut *logits {
+        *value = libm::expf((*value - largest) / temperature);
+        sum += *value;
+    }
+    for value in logits {
+        *value /= sum;
+    }
+    (largest, sum)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

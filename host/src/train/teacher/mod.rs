@@ -21,8 +21,10 @@
 //! An image's changes, then its dropout by neuron, draw from [`Stream::Teacher`] by epoch (from 1) and record; the order
 //! of an epoch from [`Stream::TeacherShuffle`].
 
+mod form;
 mod gemm;
 mod network;
+mod pool;
 mod state;
 mod update;
 
@@ -36,11 +38,12 @@ use std::time::Instant;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use self::network::{Form, Packed, Weights, Workspace};
+use self::form::{Form, Packed, Weights};
+use self::network::Workspace;
 use self::update::Optimiser;
 use super::augment::{Augmentation, Room};
 use super::kernels::{Backend, Lanes, Work};
-use super::metrics::{Metrics, argmax};
+use super::metrics::{Metrics, argmax, softmax};
 use super::model::Layer;
 use super::recipe::Annealing;
 use super::trainer::diverged;
@@ -297,7 +300,7 @@ impl Teacher {
         for (logits, &index) in logits.chunks_exact_mut(self.form.classes).zip(which) {
             let label = records.label_of(index);
             let hit = argmax(logits) == label;
-            metrics.add(softmax(logits, label), hit);
+            metrics.add(judged(logits, label), hit);
         }
         metrics
     }
@@ -384,7 +387,7 @@ impl GroupRoom {
             let logits = workspace.logits(image);
             let hit = argmax(logits) == label;
             let mut deltas = logits.to_vec();
-            self.metrics.add(softmax(&mut deltas, label), hit);
+            self.metrics.add(judged(&mut deltas, label), hit);
             for (class, (to, p)) in workspace
                 .logit_deltas(image)
                 .iter_mut()
@@ -441,16 +444,8 @@ impl Work for Backward<'_> {
 const GROUP: usize = 16;
 
 /// Logits to probabilities, and the cross-entropy of `label`, as [training](super) defines both.
-fn softmax(logits: &mut [f32], label: usize) -> f32 {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let of_label = logits[label] - largest;
-    let mut sum = 0.0;
-    for value in &mut *logits {
-        *value = libm::expf(*value - largest);
-        sum += *value;
-    }
-    for value in logits {
-        *value /= sum;
-    }
-    libm::logf(sum) - of_label
+fn judged(logits: &mut [f32], label: usize) -> f32 {
+    let of_label = logits[label];
+    let (largest, sum) = softmax(logits, 1.0);
+    libm::logf(sum) - (of_label - largest)
 }

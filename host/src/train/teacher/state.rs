@@ -1,6 +1,6 @@
 //! A teacher in numbers: what is kept of one that is not done, and of one that is.
 
-use super::network::{Form, Weights};
+use super::form::{Form, Weights};
 use super::update::Optimiser;
 use super::{Teacher, TeacherPlan};
 use crate::error::{Error, Result};

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::network::Weights;
+use super::form::Weights;
 use crate::train::adam::Adam;
 use crate::train::engine::{DECAY, Numbers, PLAIN, apply};
 use crate::train::kernels::{Backend, LANES, Lanes, Line, Work};
