@@ -7,6 +7,7 @@ mod onnx;
 mod options;
 mod receipt;
 mod reproduce;
+mod train;
 mod values;
 
 use clap::{Args, Parser, Subcommand};
@@ -24,6 +25,7 @@ pub(crate) use onnx::OnnxArgs;
 pub(crate) use options::{DataOptions, KeysOption, StoreOptions};
 pub(crate) use receipt::{ReceiptArgs, ReceiptCommand, ReceiptVerifyArgs};
 pub(crate) use reproduce::{ABOUT_REPRODUCE, ReproduceArgs};
+pub(crate) use train::{ABOUT_RECIPE, RecipeArgs, TrainArgs};
 pub(crate) use values::{ModelOrDigest, Tolerance};
 
 /// Seals data and models, and refuses anything that was touched on the way to a device's answer.

@@ -1,6 +1,7 @@
 //! A step of training allocates nothing: many steps cost as many allocations as few.
 //!
-//! The only test of this program, since the count is the whole process's.
+//! The only test of this program, since the count is the whole process's. The harness's own thread may allocate
+//! meanwhile, so each count is the least of some.
 
 use sealnet::train::adam::Adam;
 use sealnet::train::init::glorot_uniform;
@@ -38,9 +39,12 @@ fn steps_allocate_nothing() {
                 order: &all[..records],
                 rate: &|_| 1e-3,
             };
-            let before = dhat::HeapStats::get().total_blocks;
-            engine.run(&chunk, &AsIs, &mut |_| ()).unwrap();
-            dhat::HeapStats::get().total_blocks - before
+            let counts = (0..5).map(|_| {
+                let before = dhat::HeapStats::get().total_blocks;
+                engine.run(&chunk, &AsIs, &mut |_| ()).unwrap();
+                dhat::HeapStats::get().total_blocks - before
+            });
+            counts.min().unwrap()
         };
         let few = count(32);
         assert!(few > 0, "the allocator counts");

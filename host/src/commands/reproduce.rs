@@ -216,8 +216,12 @@ fn tell(
         training.seed,
         training.numerics.version,
     ))?;
+    let taught = match training.teacher_epochs.len() {
+        0 => String::new(),
+        epochs => format!(", {epochs} of its teacher"),
+    };
     ui.line(format!(
-        "the same: {} epochs, {:.2} % of {} test records, {:.2} % of {} validation records",
+        "the same: {} epochs{taught}, {:.2} % of {} test records, {:.2} % of {} validation records",
         training.epochs.len(),
         100.0 * finished.test.accuracy(),
         finished.test.records,

@@ -124,6 +124,7 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
         "network": training.network,
         "split": training.split,
         "history": training.epochs,
+        "teacher_history": training.teacher_epochs,
         "recipe": training.recipe.name,
         "seed": args.seed,
         "epochs": training.epochs.len(),

@@ -1,5 +1,6 @@
 //! The teacher's layers against the plainest way to say them, in f64.
 
+use super::group::Backward;
 use super::*;
 
 const FORM: Form = Form {
