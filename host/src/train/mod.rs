@@ -19,8 +19,9 @@
 //!   `δ[c] = (exp(y[c]) ⊘ s ⊖ t[c]) ⊗ (T/B)` for a batch of `B`. `T²`, `T/B` and, with label smoothing `ε` over `C`
 //!   classes, `t` = `ε/C` or `1 - ε + ε/C` are computed in f64 and rounded.
 //! - **Backwards.** Below, `δ[j] = fma(δ[k], w[j][k], δ[j])` for each `k` in order from 0, and 0 where ReLU gave 0.
-//!   The gradient of a bias is the sum of `δ` in order of record from 0; that of a weight is
-//!   `g = fma(x, δ, g)` for each record in order, from 0, in the first layer from `-o[i] ⊗ g(bias)`.
+//!   The sum of `δ` in order of record from 0 is `d`; the gradient of a bias is `2⁻⁶⁰ ⊕ d`, that of a weight is
+//!   `g = fma(x, δ, g)` for each record in order, from `2⁻⁶⁰`, in the first layer from `fma(-o[i], d, 2⁻⁶⁰)`
+//!   ([why not from 0](adam)).
 //! - In the first layer, terms with `u = 0` are left out, forwards and backwards: four of five of a digit's.
 //! - **Steps.** Each epoch begins with the records as given and shuffles them by the epoch's own random numbers
 //!   ([`Shuffle`](crate::random::Stream::Shuffle)); batches are taken in order, the last one short. Then [Adam](adam).

@@ -61,6 +61,7 @@ impl Reference {
             let x: Vec<f32> = features.iter().map(|&u| self.x(u)).collect();
             passes.push([(x, delta_1), (hidden_1, delta_2), (hidden_2, delta_3)]);
         }
+        let begin = 2f32.powi(-60);
         for (number, layer) in gradient.layers.iter_mut().enumerate() {
             for pass in &passes {
                 for (bias, delta) in layer.bias.iter_mut().zip(&pass[number].1) {
@@ -70,8 +71,8 @@ impl Reference {
             for i in 0..layer.inputs {
                 for o in 0..layer.outputs {
                     let mut g = match number {
-                        0 => -self.offsets[i] * layer.bias[o],
-                        _ => 0.0,
+                        0 => (-self.offsets[i]).mul_add(layer.bias[o], begin),
+                        _ => begin,
                     };
                     for pass in &passes {
                         let (x, delta) = &pass[number];
@@ -82,6 +83,7 @@ impl Reference {
                     layer.weights[i * layer.outputs + o] = g;
                 }
             }
+            layer.bias.iter_mut().for_each(|bias| *bias += begin);
         }
         self.optimise(&gradient, rate);
         losses

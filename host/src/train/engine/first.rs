@@ -3,7 +3,8 @@
 use super::parts::Part;
 use super::prepared::Gathered;
 use super::step::{Numbers, apply};
-use crate::train::kernels::{Lanes, Line, Lines, Work};
+use crate::train::adam::BEGIN;
+use crate::train::kernels::{LANES, Lanes, Line, Lines, Work};
 
 /// Sets `sums`, `[B][lines]`, of part number `index`.
 pub(super) struct SumFirst<'a> {
@@ -21,24 +22,24 @@ impl Work for SumFirst<'_> {
         let rows = self.part.used();
         let records = self.sums.chunks_exact_mut(self.lines);
         for (terms, sums) in self.batch.part(self.index).zip(records) {
-            let from = self.part.from as u32;
             let mut at = 0;
             while at < self.lines {
                 let sum = Sum {
                     terms,
-                    from,
                     rows,
                     lines: self.lines,
                     at,
                     start: &self.part.start,
                     table: self.table,
                 };
-                at += if L::WIDE && self.lines - at >= 4 || self.lines - at == 4 {
-                    sum.run::<L, 4>(lanes, sums)
+                at += if self.lines == 4 {
+                    sum.run::<L, 4, true>(lanes, sums)
+                } else if L::WIDE && self.lines - at >= 4 || self.lines - at == 4 {
+                    sum.run::<L, 4, false>(lanes, sums)
                 } else if self.lines - at >= 2 {
-                    sum.run::<L, 2>(lanes, sums)
+                    sum.run::<L, 2, false>(lanes, sums)
                 } else {
-                    sum.run::<L, 1>(lanes, sums)
+                    sum.run::<L, 1, false>(lanes, sums)
                 };
             }
         }
@@ -48,7 +49,6 @@ impl Work for SumFirst<'_> {
 /// One record's sums from line `at`.
 struct Sum<'a> {
     terms: &'a [u32],
-    from: u32,
     rows: &'a [Line],
     lines: usize,
     at: usize,
@@ -57,15 +57,27 @@ struct Sum<'a> {
 }
 
 impl Sum<'_> {
+    /// `WIDTH` lines; `ALL` says that a row has no more.
     #[inline(always)]
-    fn run<L: Lanes, const WIDTH: usize>(self, lanes: L, sums: &mut [Line]) -> usize {
+    fn run<L: Lanes, const WIDTH: usize, const ALL: bool>(
+        self,
+        lanes: L,
+        sums: &mut [Line],
+    ) -> usize {
         let mut registers = [lanes.splat(0.0); WIDTH];
         for (register, line) in registers.iter_mut().zip(&self.start[self.at..]) {
             *register = lanes.load(line);
         }
+        let whole = self.rows.as_chunks::<WIDTH>().0;
         for &term in self.terms {
-            let row = ((term >> 8) - self.from) as usize * self.lines + self.at;
-            let Some(row) = self.rows[row..].first_chunk::<WIDTH>() else {
+            let row = (term >> 8) as usize;
+            let row = if ALL {
+                whole.get(row)
+            } else {
+                let from = row * self.lines + self.at;
+                self.rows.get(from..).and_then(<[Line]>::first_chunk)
+            };
+            let Some(row) = row else {
                 break;
             };
             let value = lanes.splat(self.table[(term & 0xff) as usize]);
@@ -80,45 +92,53 @@ impl Sum<'_> {
     }
 }
 
-/// A batch's terms by row: what is added to each row's gradient.
+/// A batch's features by row: what is added to each row's gradient.
 #[derive(Debug, Default)]
 pub(super) struct Columns {
-    /// Where each row's terms end in `slots`; they begin at the row's place.
-    ends: Vec<usize>,
-    /// `record · 256 + u`, `[rows][capacity]`.
-    slots: Vec<u32>,
-    capacity: usize,
+    /// Which records have such a feature, 64 a word: `[rows][words]`.
+    present: Vec<u64>,
+    /// The features that are there, `[rows][64 · words]`.
+    features: Vec<u8>,
+    words: usize,
 }
 
 impl Columns {
     /// Room for parts of `rows` rows and batches of `capacity` records.
     pub(super) fn new(rows: usize, capacity: usize) -> Columns {
+        let words = capacity.div_ceil(64).max(1);
         Columns {
-            ends: vec![0; rows],
-            slots: vec![0; rows * capacity],
-            capacity,
+            present: vec![0; rows * words],
+            features: vec![0; rows * words * 64],
+            words,
         }
     }
 
     #[inline(always)]
     fn fill(&mut self, part: &Part, index: usize, batch: &Gathered) {
-        let (ends, slots) = (&mut self.ends[..part.rows], &mut self.slots[..]);
-        for (row, end) in ends.iter_mut().enumerate() {
-            *end = row * self.capacity;
-        }
-        let from = part.from;
-        for (terms, place) in batch.part(index).zip(0u32..) {
-            let place = place << 8;
+        let words = self.words;
+        let present = &mut self.present[..part.rows * words];
+        let features = &mut self.features[..];
+        present.fill(0);
+        for (record, terms) in batch.part(index).enumerate() {
+            let (word, bit) = (record / 64, 1 << (record % 64));
             for &term in terms {
+                let row = (term >> 8) as usize;
                 // Both are always there; a check that goes on is cheaper than one that panics.
-                if let Some(end) = ends.get_mut((term >> 8) as usize - from)
-                    && let Some(slot) = slots.get_mut(*end)
+                if let Some(present) = present.get_mut(row * words + word)
+                    && let Some(feature) = features.get_mut(row * words * 64 + record)
                 {
-                    *slot = place | (term & 0xff);
-                    *end += 1;
+                    *present |= bit;
+                    *feature = term as u8;
                 }
             }
         }
+    }
+
+    /// Each row's words, and its features.
+    #[inline(always)]
+    fn rows(&self) -> impl Iterator<Item = (&[u64], &[u8])> {
+        let present = self.present.chunks_exact(self.words);
+        present.zip(self.features.chunks_exact(self.words * 64))
     }
 }
 
@@ -145,7 +165,7 @@ impl<const MODE: u8> Work for StepFirst<'_, MODE> {
         self.columns.fill(self.part, self.index, self.batch);
         let mut at = 0;
         while at < self.lines {
-            at += if L::WIDE && self.lines - at >= 4 {
+            at += if self.lines - at >= 4 {
                 self.columns_from::<L, 4>(lanes, at)
             } else if self.lines - at >= 2 {
                 self.columns_from::<L, 2>(lanes, at)
@@ -163,49 +183,48 @@ impl<const MODE: u8> StepFirst<'_, MODE> {
         let width = self.lines;
         let part = &mut *self.part;
         let zero = lanes.splat(0.0);
-        let mut of_bias = [zero; WIDTH];
-        for (register, line) in of_bias.iter_mut().zip(&self.bias_gradient[at..]) {
-            *register = lanes.load(line);
-        }
-        let mut start = [zero; WIDTH];
+        let of_bias = &self.bias_gradient[at..][..WIDTH];
+        let start = &mut part.start[at..][..WIDTH];
+        start.fill([0.0; LANES]);
         let weights = part.weights.chunks_exact_mut(width);
         let averages = part
             .mean
             .chunks_exact_mut(width)
             .zip(part.square.chunks_exact_mut(width));
-        let Columns { ends, slots, .. } = &*self.columns;
-        let capacity = self.columns.capacity;
-        let ends = ends.iter().zip((0..).step_by(capacity));
         let delta = tile::<WIDTH>(self.delta, width, at, self.tile);
-        for ((weights, (mean, square)), ((&end, begin), &offset)) in
-            weights.zip(averages).zip(ends.zip(&part.offsets))
+        let columns = self.columns.rows().zip(&part.offsets);
+        for ((weights, (mean, square)), ((present, features), &offset)) in
+            weights.zip(averages).zip(columns)
         {
             let offset = lanes.splat(-offset);
             let mut gradient = [zero; WIDTH];
-            for (register, &bias) in gradient.iter_mut().zip(&of_bias) {
-                *register = lanes.mul(offset, bias);
+            for (register, bias) in gradient.iter_mut().zip(of_bias) {
+                *register = lanes.fma(offset, lanes.load(bias), lanes.splat(BEGIN));
             }
-            for &slot in &slots[begin..end] {
-                let Some(delta) = delta.get((slot >> 8) as usize) else {
-                    break;
-                };
-                let value = lanes.splat(self.table[(slot & 0xff) as usize]);
-                for (register, line) in gradient.iter_mut().zip(delta) {
-                    *register = lanes.fma(value, lanes.load(line), *register);
+            for (&present, from) in present.iter().zip((0..).step_by(64)) {
+                let mut left = present;
+                while left != 0 {
+                    let record = from + left.trailing_zeros() as usize;
+                    left &= left - 1;
+                    let (Some(delta), Some(&u)) = (delta.get(record), features.get(record)) else {
+                        break;
+                    };
+                    let value = lanes.splat(self.table[usize::from(u)]);
+                    for (register, line) in gradient.iter_mut().zip(delta) {
+                        *register = lanes.fma(value, lanes.load(line), *register);
+                    }
                 }
             }
             let lines = weights[at..]
                 .iter_mut()
                 .zip(mean[at..].iter_mut().zip(&mut square[at..]));
             for ((gradient, start), (weight, (mean, square))) in
-                gradient.iter().zip(&mut start).zip(lines)
+                gradient.iter().zip(&mut *start).zip(lines)
             {
                 let moved = apply::<L, MODE>(lanes, &self.numbers, *gradient, weight, mean, square);
-                *start = lanes.fma(moved, offset, *start);
+                let sum = lanes.fma(moved, offset, lanes.load(start));
+                lanes.store(sum, start);
             }
-        }
-        for (&register, line) in start.iter().zip(&mut part.start[at..]) {
-            lanes.store(register, line);
         }
         WIDTH
     }

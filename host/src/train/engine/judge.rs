@@ -13,7 +13,9 @@ use super::{Chunk, Compute, Engine, Settings, first};
 use crate::error::Result;
 use crate::train::adam::Adam;
 use crate::train::input::InputMap;
-use crate::train::kernels::{Factors, LANES, Lanes, Line, Lines, Sums, Work, lines_of, product};
+use crate::train::kernels::{
+    Factors, From, LANES, Lanes, Line, Lines, Sums, Work, lines_of, product,
+};
 use crate::train::metrics::Metrics;
 use crate::train::model::Network;
 use crate::train::records::{Records, check_records};
@@ -292,7 +294,6 @@ struct Inputs<'a> {
 impl Work for Inputs<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        self.inputs.fill([0.0; LANES]);
         let factors = Factors {
             numbers: self.delta.flat(),
             row_step: self.delta_lines * LANES,
@@ -304,7 +305,8 @@ impl Work for Inputs<'_> {
             step: self.lines,
             count,
         };
-        product(lanes, &mut sums, factors, self.columns, self.lines);
+        let columns = std::iter::once(self.columns);
+        product(lanes, &mut sums, factors, columns, self.lines, &From(0.0));
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::parts::{Net, PARTS, Parts};
 use super::targets::Targets;
 use crate::train::kernels::{
-    Factors, LANES, Lanes, Line, Lines, Sums, Work, exp, lines_of, product,
+    Edges, Factors, LANES, Lanes, Line, Lines, Sums, Work, exp, lines_of, product,
 };
 use crate::train::metrics::argmax;
 
@@ -87,9 +87,8 @@ impl Work for Run<'_> {
         pass.count = count;
         let [hidden_1, hidden_2, logits] = &mut pass.outputs;
         begin(lanes, first, self.sums, self.range, hidden_1);
-        dense(lanes, second, hidden_1, hidden_2, count, first.lines);
-        relu(lanes, &mut hidden_2[..count * second.lines]);
-        dense(lanes, last, hidden_2, logits, count, second.lines);
+        dense::<L, true>(lanes, second, hidden_1, hidden_2, count, first.lines);
+        dense::<L, false>(lanes, last, hidden_2, logits, count, second.lines);
 
         let [delta_1, delta_2, delta_3] = &mut pass.deltas;
         let temperature = self.targets.temperature();
@@ -149,9 +148,10 @@ fn begin<L: Lanes>(
     }
 }
 
-/// `bias + Σ inputs[i] · weights[i]` for every record. `from` is a record's lines in `inputs`.
+/// `bias + Σ inputs[i] · weights[i]` for every record, and `max(0, z)` of it, 0 for -0, where `RELU` is. `from` is a
+/// record's lines in `inputs`.
 #[inline(always)]
-fn dense<L: Lanes>(
+fn dense<L: Lanes, const RELU: bool>(
     lanes: L,
     layer: &Parts,
     inputs: &Lines,
@@ -159,33 +159,34 @@ fn dense<L: Lanes>(
     count: usize,
     from: usize,
 ) {
-    let bias = layer.bias();
-    for row in outputs.chunks_exact_mut(layer.lines).take(count) {
-        row.copy_from_slice(&bias.values);
-    }
     let mut sums = Sums {
         room: outputs,
         step: layer.lines,
         count,
     };
-    for part in layer.read_all() {
-        if part.rows > 0 {
-            let factors = Factors {
-                numbers: &inputs.flat()[part.from..],
-                row_step: from * LANES,
-                term_step: 1,
-            };
-            product(lanes, &mut sums, factors, part.used(), layer.lines);
-        }
-    }
+    let factors = Factors {
+        numbers: inputs.flat(),
+        row_step: from * LANES,
+        term_step: 1,
+    };
+    let (bias, parts) = (layer.bias(), layer.read_all());
+    let edges = Biased::<RELU>(&bias.values);
+    let blocks = parts.iter().map(|part| part.used());
+    product(lanes, &mut sums, factors, blocks, layer.lines, &edges);
 }
 
-/// `max(0, z)`, and 0 for -0.
-#[inline(always)]
-fn relu<L: Lanes>(lanes: L, values: &mut [Line]) {
-    for line in values {
-        let value = lanes.load(line);
-        lanes.store(lanes.gate(value, value), line);
+/// From the biases.
+struct Biased<'a, const RELU: bool>(&'a [Line]);
+
+impl<const RELU: bool> Edges for Biased<'_, RELU> {
+    #[inline(always)]
+    fn begin<L: Lanes>(&self, lanes: L, _: usize, line: usize) -> L::Reg {
+        lanes.load(&self.0[line])
+    }
+
+    #[inline(always)]
+    fn end<L: Lanes>(&self, lanes: L, _: usize, _: usize, sum: L::Reg) -> L::Reg {
+        if RELU { lanes.gate(sum, sum) } else { sum }
     }
 }
 
@@ -205,21 +206,40 @@ fn back<L: Lanes>(
         row_step: layer.lines * LANES,
         term_step: 1,
     };
-    delta_below[..count * below].fill([0.0; LANES]);
     for part in layer.read_all() {
         if part.rows > 0 {
+            let from = part.from / LANES;
             let mut sums = Sums {
-                room: &mut delta_below[part.from / LANES..],
+                room: &mut delta_below[from..],
                 step: below,
                 count,
             };
+            let gate = Gated {
+                hidden: &hidden[from..],
+                step: below,
+            };
             let width = lines_of(part.rows);
-            product(lanes, &mut sums, factors, &part.transposed, width);
+            let columns = std::iter::once(&part.transposed[..]);
+            product(lanes, &mut sums, factors, columns, width, &gate);
         }
     }
-    for (value, gate) in delta_below[..count * below].iter_mut().zip(hidden.iter()) {
-        let open = lanes.gate(lanes.load(gate), lanes.load(value));
-        lanes.store(open, value);
+}
+
+/// 0 where `hidden` is.
+struct Gated<'a> {
+    hidden: &'a [Line],
+    step: usize,
+}
+
+impl Edges for Gated<'_> {
+    #[inline(always)]
+    fn begin<L: Lanes>(&self, lanes: L, _: usize, _: usize) -> L::Reg {
+        lanes.splat(0.0)
+    }
+
+    #[inline(always)]
+    fn end<L: Lanes>(&self, lanes: L, row: usize, line: usize, sum: L::Reg) -> L::Reg {
+        lanes.gate(lanes.load(&self.hidden[row * self.step + line]), sum)
     }
 }
 

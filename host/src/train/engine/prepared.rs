@@ -11,10 +11,17 @@ use crate::train::Records;
 #[derive(Debug, Clone, Default)]
 pub struct Prepared {
     width: usize,
-    /// `row · 256 + u` of every feature `u` that is not zero, record by record.
+    /// `row · 256 + u` of every feature `u` that is not zero, record by record; rows count from their part's first.
     terms: Vec<u32>,
-    /// Where in `terms` each part of each record ends.
-    ends: Vec<[usize; PARTS]>,
+    places: Vec<Place>,
+}
+
+/// Where a record's terms are.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    from: usize,
+    /// Where each part's end, from `from`. A network has 65,535 inputs at most.
+    ends: [u16; PARTS],
 }
 
 impl Prepared {
@@ -41,7 +48,7 @@ impl Prepared {
             ..Prepared::default()
         };
         let count = rows.size_hint().0;
-        prepared.ends.reserve(count);
+        prepared.places.reserve(count);
         // A quarter is a digit's share.
         prepared.terms.reserve(count * width / 4);
         for features in rows {
@@ -51,10 +58,11 @@ impl Prepared {
     }
 
     fn push(&mut self, features: &[u8]) {
-        let mut ends = [self.terms.len(); PARTS];
-        let mut row = 0;
+        let from = self.terms.len();
+        let mut ends = [0; PARTS];
         let parts = features.chunks(first_rows(self.width));
         for (part, end) in parts.zip(&mut ends) {
+            let mut row = 0;
             let (words, rest) = part.as_chunks::<8>();
             for word in words {
                 let mut left = u64::from_le_bytes(*word);
@@ -72,35 +80,31 @@ impl Prepared {
                 }
                 row += 1;
             }
-            *end = self.terms.len();
+            *end = self.count_from(from);
         }
         let filled = features.len().div_ceil(first_rows(self.width));
-        ends[filled..].fill(self.terms.len());
-        self.ends.push(ends);
+        ends[filled..].fill(self.count_from(from));
+        self.places.push(Place { from, ends });
+    }
+
+    /// How many terms there are from `from` on.
+    fn count_from(&self, from: usize) -> u16 {
+        u16::try_from(self.terms.len() - from).unwrap_or(u16::MAX)
     }
 
     /// How many records.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.places.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.places.is_empty()
     }
 
     /// Features of a record.
     pub fn width(&self) -> usize {
         self.width
-    }
-
-    /// Where part `part` of record `index` begins in the terms.
-    fn begin(&self, index: usize, part: usize) -> usize {
-        match (part.checked_sub(1), index.checked_sub(1)) {
-            (Some(before), _) => self.ends[index][before],
-            (None, Some(before)) => self.ends[before][PARTS - 1],
-            (None, None) => 0,
-        }
     }
 }
 
@@ -140,15 +144,16 @@ impl Gathered {
         self.spans.clear();
         // Two loops, so that neither waits for the other's misses.
         for &index in which {
-            let index = index as usize;
-            let from = prepared.begin(index, parts.start);
-            let ends = &prepared.ends[index][parts.clone()];
+            let place = &prepared.places[index as usize];
+            let before = parts.start.checked_sub(1);
+            let before = before.map_or(0, |part| usize::from(place.ends[part]));
+            let ends = place.ends[parts.clone()].iter();
             let at = self.spans.last().map_or(0, |last: &Span| last.to);
-            self.ends.extend(ends.iter().map(|end| end - from + at));
-            let count = ends.last().map_or(0, |end| end - from);
+            self.ends
+                .extend(ends.map(|&end| usize::from(end) - before + at));
             self.spans.push(Span {
-                from,
-                to: at + count,
+                from: place.from + before,
+                to: self.ends.last().copied().unwrap_or(at),
             });
         }
         for span in &self.spans {

@@ -1,8 +1,10 @@
 //! The optimiser's step, and the dense layers'.
 
 use super::parts::{Bias, Part};
-use crate::train::adam::Adam;
-use crate::train::kernels::{Factors, LANES, Lanes, Line, Lines, Sums, Work, lines_of, product};
+use crate::train::adam::{Adam, BEGIN};
+use crate::train::kernels::{
+    Factors, From, LANES, Lanes, Line, Lines, Sums, Work, lines_of, product,
+};
 
 /// The numbers of one step.
 #[derive(Debug, Clone, Copy, Default)]
@@ -102,7 +104,6 @@ impl<const MODE: u8> Work for StepDense<'_, MODE> {
         for from in (0..part.rows).step_by(LANES) {
             let rows = LANES.min(part.rows - from);
             let gradient = &mut self.gradient[..rows * width];
-            gradient.fill([0.0; LANES]);
             let mut sums = Sums {
                 room: gradient,
                 step: width,
@@ -113,7 +114,8 @@ impl<const MODE: u8> Work for StepDense<'_, MODE> {
                 row_step: 1,
                 term_step: self.input_lines * LANES,
             };
-            product(lanes, &mut sums, factors, self.delta, width);
+            let delta = std::iter::once(self.delta);
+            product(lanes, &mut sums, factors, delta, width, &From(BEGIN));
             let at = from * width..(from + rows) * width;
             let lines = part.weights[at.clone()].iter_mut();
             let averages = part.mean[at.clone()].iter_mut();
@@ -199,7 +201,7 @@ impl<const MODE: u8> Work for StepBias<'_, MODE> {
         let averages = self.bias.mean.iter_mut().zip(self.bias.square.iter_mut());
         let lines = self.bias.values.iter_mut().zip(averages);
         for (gradient, (weight, (mean, square))) in self.gradient.iter().zip(lines) {
-            let gradient = lanes.load(gradient);
+            let gradient = lanes.add(lanes.splat(BEGIN), lanes.load(gradient));
             // Biases do not decay.
             if MODE == KEEP {
                 apply::<L, KEEP>(lanes, &self.numbers, gradient, weight, mean, square);

@@ -24,97 +24,146 @@ pub(crate) struct Sums<'a> {
     pub(crate) count: usize,
 }
 
-/// `sums[r] = sums[r] + Σₖ factor(r, k) · rows[k]` for every row `r` of `sums`, one fused multiply-add for
-/// each `k` in order. `rows` is `[K][lines]`.
+/// Where sums begin, and what becomes of them.
+pub(crate) trait Edges {
+    /// What line `line` of row `row` is before the first term.
+    fn begin<L: Lanes>(&self, lanes: L, row: usize, line: usize) -> L::Reg;
+
+    /// What is kept of it after the last.
+    #[inline(always)]
+    fn end<L: Lanes>(&self, lanes: L, row: usize, line: usize, sum: L::Reg) -> L::Reg {
+        let _ = (lanes, row, line);
+        sum
+    }
+}
+
+/// All from this number, and kept as they are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct From(pub(crate) f32);
+
+impl Edges for From {
+    #[inline(always)]
+    fn begin<L: Lanes>(&self, lanes: L, _: usize, _: usize) -> L::Reg {
+        lanes.splat(self.0)
+    }
+}
+
+/// `sums[r] = edges.begin(r) + Σₖ factor(r, k) · rows[k]` for every row `r` of `sums`, one fused multiply-add for
+/// each `k` in order, and what `edges` makes of it. The rows are those of `blocks`, each `[K][lines]`, one block
+/// after the other.
 #[inline(always)]
-pub(crate) fn product<L: Lanes>(
+pub(crate) fn product<'a, L: Lanes>(
     lanes: L,
     sums: &mut Sums<'_>,
     factors: Factors<'_>,
-    rows: &[Line],
+    blocks: impl Iterator<Item = &'a [Line]> + Clone,
     lines: usize,
+    edges: &impl Edges,
 ) {
     let mut from = 0;
     while from < lines {
+        let job = Job {
+            factors,
+            blocks: blocks.clone(),
+            lines,
+            from,
+            edges,
+        };
         // AVX-512's 32 registers hold 16 sums, AVX2's 16 hold 4 (of two registers each).
         from += if L::WIDE && lines - from >= 4 {
-            column::<L, 4, 4>(lanes, sums, factors, rows, lines, from)
+            job.run::<L, 4, 4>(lanes, sums)
         } else if L::WIDE && lines - from >= 2 {
-            column::<L, 4, 2>(lanes, sums, factors, rows, lines, from)
+            job.run::<L, 4, 2>(lanes, sums)
         } else if L::WIDE {
-            column::<L, 8, 1>(lanes, sums, factors, rows, lines, from)
+            job.run::<L, 8, 1>(lanes, sums)
         } else if lines - from >= 2 {
-            column::<L, 2, 2>(lanes, sums, factors, rows, lines, from)
+            job.run::<L, 2, 2>(lanes, sums)
         } else {
-            column::<L, 4, 1>(lanes, sums, factors, rows, lines, from)
+            job.run::<L, 4, 1>(lanes, sums)
         };
     }
 }
 
-/// All sums of `WIDTH` lines from line `from`, `HEIGHT` rows at a time. Returns `WIDTH`.
-#[inline(always)]
-fn column<L: Lanes, const HEIGHT: usize, const WIDTH: usize>(
-    lanes: L,
-    sums: &mut Sums<'_>,
-    factors: Factors<'_>,
-    rows: &[Line],
+/// Some columns of a product, from line `from`.
+struct Job<'a, B, E> {
+    factors: Factors<'a>,
+    blocks: B,
     lines: usize,
     from: usize,
-) -> usize {
-    let mut row = 0;
-    while row + HEIGHT <= sums.count {
-        tile::<L, HEIGHT, WIDTH>(lanes, sums, factors, rows, lines, from, row);
-        row += HEIGHT;
-    }
-    while row < sums.count {
-        tile::<L, 1, WIDTH>(lanes, sums, factors, rows, lines, from, row);
-        row += 1;
-    }
-    WIDTH
+    edges: &'a E,
 }
 
-#[inline(always)]
-fn tile<L: Lanes, const HEIGHT: usize, const WIDTH: usize>(
-    lanes: L,
-    sums: &mut Sums<'_>,
-    factors: Factors<'_>,
-    rows: &[Line],
-    lines: usize,
-    from: usize,
-    row: usize,
-) {
-    let mut tile = [[lanes.splat(0.0); WIDTH]; HEIGHT];
-    for (r, tile) in tile.iter_mut().enumerate() {
-        let sums = &sums.room[(row + r) * sums.step + from..][..WIDTH];
-        for (register, line) in tile.iter_mut().zip(sums) {
-            *register = lanes.load(line);
+impl<'b, B: Iterator<Item = &'b [Line]> + Clone, E: Edges> Job<'_, B, E> {
+    /// All sums of `WIDTH` lines, `HEIGHT` rows at a time. Returns `WIDTH`.
+    #[inline(always)]
+    fn run<L: Lanes, const HEIGHT: usize, const WIDTH: usize>(
+        self,
+        lanes: L,
+        sums: &mut Sums<'_>,
+    ) -> usize {
+        let mut row = 0;
+        while row + HEIGHT <= sums.count {
+            self.tile::<L, HEIGHT, WIDTH>(lanes, sums, row);
+            row += HEIGHT;
         }
-    }
-    let mut at = [0; HEIGHT];
-    for (r, at) in at.iter_mut().enumerate() {
-        *at = (row + r) * factors.row_step;
-    }
-    for terms in rows.chunks_exact(lines) {
-        let Some(terms) = terms[from..].first_chunk::<WIDTH>() else {
-            return;
-        };
-        let terms = terms.each_ref();
-        let mut loaded = [lanes.splat(0.0); WIDTH];
-        for (register, line) in loaded.iter_mut().zip(terms) {
-            *register = lanes.load(line);
+        while row + 2 <= sums.count {
+            self.tile::<L, 2, WIDTH>(lanes, sums, row);
+            row += 2;
         }
-        for (tile, at) in tile.iter_mut().zip(&mut at) {
-            let factor = lanes.splat(factors.numbers[*at]);
-            for (sum, &term) in tile.iter_mut().zip(&loaded) {
-                *sum = lanes.fma(factor, term, *sum);
+        if row < sums.count {
+            self.tile::<L, 1, WIDTH>(lanes, sums, row);
+        }
+        WIDTH
+    }
+
+    #[inline(always)]
+    fn tile<L: Lanes, const HEIGHT: usize, const WIDTH: usize>(
+        &self,
+        lanes: L,
+        sums: &mut Sums<'_>,
+        row: usize,
+    ) {
+        let mut tile = [[lanes.splat(0.0); WIDTH]; HEIGHT];
+        for (r, tile) in tile.iter_mut().enumerate() {
+            for (line, register) in tile.iter_mut().enumerate() {
+                *register = self.edges.begin(lanes, row + r, self.from + line);
             }
-            *at += factors.term_step;
         }
-    }
-    for (r, tile) in tile.iter().enumerate() {
-        let sums = &mut sums.room[(row + r) * sums.step + from..][..WIDTH];
-        for (&register, line) in tile.iter().zip(sums) {
-            lanes.store(register, line);
+        let Factors {
+            numbers,
+            row_step,
+            term_step,
+        } = self.factors;
+        let mut at = row * row_step;
+        for block in self.blocks.clone() {
+            for terms in block.chunks_exact(self.lines) {
+                let Some(terms) = terms[self.from..].first_chunk::<WIDTH>() else {
+                    return;
+                };
+                let mut factors = [lanes.splat(0.0); HEIGHT];
+                for (r, factor) in factors.iter_mut().enumerate() {
+                    // It is always there; a check that gives up is cheaper than one that panics.
+                    let Some(&number) = numbers.get(at + r * row_step) else {
+                        return;
+                    };
+                    *factor = lanes.splat(number);
+                }
+                for (line, terms) in terms.iter().enumerate() {
+                    let terms = lanes.load(terms);
+                    for (tile, &factor) in tile.iter_mut().zip(&factors) {
+                        tile[line] = lanes.fma(factor, terms, tile[line]);
+                    }
+                }
+                at += term_step;
+            }
+        }
+        for (r, tile) in tile.iter().enumerate() {
+            let row = row + r;
+            let sums = &mut sums.room[row * sums.step + self.from..][..WIDTH];
+            for (line, (&sum, to)) in tile.iter().zip(sums).enumerate() {
+                let sum = self.edges.end(lanes, row, self.from + line, sum);
+                lanes.store(sum, to);
+            }
         }
     }
 }

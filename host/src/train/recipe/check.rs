@@ -245,8 +245,8 @@ const TEACHER_AUGMENTATION: AugmentationNames = AugmentationNames {
     shift: "teacher.augmentation.shift",
     elastic: "teacher.augmentation.elastic",
 };
-/// Far above the smallest `f32` that is not 0.
-const MIN_EPSILON: f64 = 1e-30;
+/// Far above what gradients begin at.
+const MIN_EPSILON: f64 = 1e-12;
 
 #[cfg(test)]
 mod tests {

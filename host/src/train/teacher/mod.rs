@@ -11,7 +11,7 @@
 //! - **Backwards**, from `δ = (p ⊖ t) ⊗ (1 ⊘ B)` at the logits: a derivative by an input starts at 0 and takes the patches
 //!   around it by line, column and output; of a pool the first of the largest gets it, if it is above 0.
 //! - **Gradients.** A batch is cut into groups of 16 images. A group's gradient starts at 0 and takes its
-//!   images in order, of each the positions in order; the batch's is the sum of the groups' in order. So any number
+//!   images in order, of each the positions in order; the batch's is the sum of the groups' in order, from 2⁻⁶⁰. So any number
 //!   of threads gives the same bits.
 //! - **Dropout.** A neuron of the hidden layer counts `1 / (1 - rate)` times or, with probability `rate`, not at all.
 //! - **Steps** are [Adam](super::adam)'s at Keras's β₁, β₂ and ε, with decoupled weight decay but of biases. What teaches

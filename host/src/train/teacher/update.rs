@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::form::Weights;
-use crate::train::adam::Adam;
+use crate::train::adam::{Adam, BEGIN};
 use crate::train::engine::{DECAY, Numbers, PLAIN, apply};
 use crate::train::kernels::{Backend, LANES, Lanes, Line, Work};
 
@@ -140,7 +140,7 @@ impl Work for Piece<'_> {
             self.values.iter_mut().zip(averages).enumerate()
         {
             let at = self.from + index * LANES;
-            let mut gradient = lanes.splat(0.0);
+            let mut gradient = lanes.splat(BEGIN);
             for group in self.gradients {
                 let line = group.get(at..).and_then(|rest| rest.first_chunk());
                 gradient = lanes.add(gradient, lanes.load(line.unwrap_or(&[0.0; LANES])));
