@@ -186,6 +186,8 @@ impl<const MODE: u8> StepFirst<'_, MODE> {
         let of_bias = &self.bias_gradient[at..][..WIDTH];
         let start = &mut part.start[at..][..WIDTH];
         start.fill([0.0; LANES]);
+        // In registers where there are enough of them.
+        let mut held = [zero; WIDTH];
         let weights = part.weights.chunks_exact_mut(width);
         let averages = part
             .mean
@@ -218,12 +220,22 @@ impl<const MODE: u8> StepFirst<'_, MODE> {
             let lines = weights[at..]
                 .iter_mut()
                 .zip(mean[at..].iter_mut().zip(&mut square[at..]));
-            for ((gradient, start), (weight, (mean, square))) in
-                gradient.iter().zip(&mut *start).zip(lines)
+            let starts = start.iter_mut().zip(&mut held);
+            for ((gradient, (start, held)), (weight, (mean, square))) in
+                gradient.iter().zip(starts).zip(lines)
             {
                 let moved = apply::<L, MODE>(lanes, &self.numbers, *gradient, weight, mean, square);
-                let sum = lanes.fma(moved, offset, lanes.load(start));
-                lanes.store(sum, start);
+                if L::WIDE {
+                    *held = lanes.fma(moved, offset, *held);
+                } else {
+                    let sum = lanes.fma(moved, offset, lanes.load(start));
+                    lanes.store(sum, start);
+                }
+            }
+        }
+        if L::WIDE {
+            for (&held, start) in held.iter().zip(start) {
+                lanes.store(held, start);
             }
         }
         WIDTH
