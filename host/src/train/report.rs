@@ -268,11 +268,9 @@ fn confusion_table(confusion: &Confusion, classes: &Classes<'_>) -> Result<Optio
     table(&heading, rows).map(Some)
 }
 
-/// The hardest records as pictures, where they are pictures: two axes, each of a few pixels at least.
+/// The hardest records as pictures, where they are pictures of one channel, a few pixels at least either way.
 fn hardest_figure(hardest: &[Hard], data: &Dataset) -> Option<Figure> {
-    let &[height, width] = data.shape.as_slice() else {
-        return None;
-    };
+    let [height, width] = data.image()?;
     let classes = Classes(data);
     let tile = |hard: &Hard| {
         let (label, predicted) = (classes.name(hard.label), classes.name(hard.predicted));

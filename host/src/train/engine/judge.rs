@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::train::adam::Adam;
 use crate::train::input::InputMap;
 use crate::train::kernels::{
-    Factors, From, LANES, Lanes, Line, Lines, Sums, Work, lines_of, product,
+    Factors, LANES, Lanes, Line, Lines, Starting, Sums, Work, lines_of, product,
 };
 use crate::train::metrics::Metrics;
 use crate::train::model::Network;
@@ -306,7 +306,14 @@ impl Work for Inputs<'_> {
             count,
         };
         let columns = std::iter::once(self.columns);
-        product(lanes, &mut sums, factors, columns, self.lines, &From(0.0));
+        product(
+            lanes,
+            &mut sums,
+            factors,
+            columns,
+            self.lines,
+            &Starting(0.0),
+        );
     }
 }
 

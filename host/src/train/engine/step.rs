@@ -3,7 +3,7 @@
 use super::parts::{Bias, Part};
 use crate::train::adam::{Adam, BEGIN};
 use crate::train::kernels::{
-    Factors, From, LANES, Lanes, Line, Lines, Sums, Work, lines_of, product,
+    Factors, LANES, Lanes, Line, Lines, Starting, Sums, Work, lines_of, product,
 };
 
 /// The numbers of one step.
@@ -115,7 +115,7 @@ impl<const MODE: u8> Work for StepDense<'_, MODE> {
                 term_step: self.input_lines * LANES,
             };
             let delta = std::iter::once(self.delta);
-            product(lanes, &mut sums, factors, delta, width, &From(BEGIN));
+            product(lanes, &mut sums, factors, delta, width, &Starting(BEGIN));
             let at = from * width..(from + rows) * width;
             let lines = part.weights[at.clone()].iter_mut();
             let averages = part.mean[at.clone()].iter_mut();

@@ -19,7 +19,7 @@ mod product;
 pub(crate) use exp::exp;
 pub(crate) use lanes::{LANES, Lanes, Line};
 pub(crate) use lines::Lines;
-pub(crate) use product::{Edges, Factors, From, Sums, lines_of, product};
+pub(crate) use product::{Edges, Factors, Starting, Sums, lines_of, product};
 
 use lanes::Wide;
 use pulp::{Scalar512b, Simd, WithSimd};

@@ -39,9 +39,9 @@ pub(crate) trait Edges {
 
 /// All from this number, and kept as they are.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct From(pub(crate) f32);
+pub(crate) struct Starting(pub(crate) f32);
 
-impl Edges for From {
+impl Edges for Starting {
     #[inline(always)]
     fn begin<L: Lanes>(&self, lanes: L, _: usize, _: usize) -> L::Reg {
         lanes.splat(self.0)
