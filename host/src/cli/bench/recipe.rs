@@ -15,7 +15,7 @@ use crate::cli::{DataOptions, WeightsArg};
 Examples:
   sealnet bench recipe quick
   sealnet bench recipe best --seeds 3
-  sealnet bench recipe best --weights int4 --seeds 3"
+  sealnet bench recipe best --weights int8,int4 --seeds 3"
 )]
 pub(crate) struct BenchRecipeArgs {
     /// A recipe that `sealnet recipe` lists, or a TOML file
@@ -24,9 +24,16 @@ pub(crate) struct BenchRecipeArgs {
     /// How many seeds, from 1
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(crate) seeds: u64,
-    /// How fine the integers are, and with int4 how the last epochs see the weights
-    #[arg(long, value_enum, default_value_t = WeightsArg::Int8)]
-    pub(crate) weights: WeightsArg,
+    /// How fine the integers are, and with int4 how the last epochs see the weights; a seed's trainings begin alike, so
+    /// several types at once are done sooner than one after the other
+    #[arg(
+        long,
+        value_enum,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "int8"
+    )]
+    pub(crate) weights: Vec<WeightsArg>,
     /// Widths of the two hidden layers
     #[arg(long, value_name = "A,B", default_value = "64,64")]
     pub(crate) hidden: Hidden,
