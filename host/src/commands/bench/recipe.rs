@@ -82,6 +82,7 @@ pub(crate) fn run(args: &BenchRecipeArgs, ui: &Ui) -> Result<Outcome> {
         split.train.len(),
     ))?;
     ui.line("weights   seed   validation   test, f32   test, integers   changed   seconds")?;
+    let alike = alike(recipes.iter().map(|(recipe, _)| recipe));
     let mut all = vec![Vec::new(); recipes.len()];
     for seed in 1..=args.seeds {
         let mut shared = None;
@@ -97,7 +98,6 @@ pub(crate) fn run(args: &BenchRecipeArgs, ui: &Ui) -> Result<Outcome> {
                 backend: compute.backend,
                 threads: compute.threads,
             };
-            let alike = alike(recipes.iter().map(|(recipe, _)| recipe));
             let (network, seconds) = train(&plan, alike, &mut shared, ui)?;
             let quantisation = Quantisation {
                 weights: (*weights).into(),
