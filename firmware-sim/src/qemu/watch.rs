@@ -176,9 +176,11 @@ impl Debugged {
         for _ in 0..MOST_NAPS {
             self.gdb.start()?;
             thread::sleep(NAP);
+            // One that was only not given the time is not still.
+            let ready = self.machine.is_ready();
             self.gdb.stop()?;
             let now = self.machine.monitor.instructions()?;
-            still = if now == last { still + 1 } else { 0 };
+            still = if now == last && !ready { still + 1 } else { 0 };
             if still == NAPS {
                 return Ok(());
             }

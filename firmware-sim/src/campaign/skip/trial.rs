@@ -57,7 +57,10 @@ impl<'c> Bench<'c> {
 
     /// Boots with this flash, without a fault, and sees what comes of it.
     pub(super) fn boot(&mut self, flash: &[u8]) -> Result<Outcome, QemuError> {
-        self.trial(flash, self.setup.exchange.as_ref(), |_| Ok(true))
+        let exchange = self.setup.exchange.as_ref();
+        again_if_missed(exchange, || {
+            self.trial(flash, exchange, Core::Honest, |_| Ok(true))
+        })
     }
 
     /// The flash that the last trial has left.
@@ -104,14 +107,9 @@ impl<'c> Bench<'c> {
         point: &Point,
         neighbour: bool,
     ) -> Result<Outcome, QemuError> {
-        let mut outcome = self.strike(point, neighbour)?;
-        // QEMU passes bytes on when it has time: a core that slept too soon is met elsewhere.
-        for _ in 0..RETRIES {
-            if outcome != Outcome::Missed || self.setup.exchange.is_none() {
-                break;
-            }
-            outcome = self.strike(point, neighbour)?;
-        }
+        let outcome = again_if_missed(self.setup.exchange.as_ref(), || {
+            self.strike(point, neighbour)
+        })?;
         let setup = self.setup;
         let flash = setup.flash.as_slice();
         if matches!(outcome, Outcome::Accepted | Outcome::Missed)
@@ -126,11 +124,13 @@ impl<'c> Bench<'c> {
             before: Vec::new(),
             frame: exchange.frame.clone(),
         });
-        Ok(match self.trial(&left, again.as_ref(), |_| Ok(true))? {
-            Outcome::Accepted => Outcome::Accepted,
-            Outcome::Refused if !is_locked(&left) && !is_locked(&self.left) => outcome,
-            _ => Outcome::Locked,
-        })
+        Ok(
+            match self.trial(&left, again.as_ref(), Core::Struck, |_| Ok(true))? {
+                Outcome::Accepted => Outcome::Accepted,
+                Outcome::Refused if !is_locked(&left) && !is_locked(&self.left) => outcome,
+                _ => Outcome::Locked,
+            },
+        )
     }
 
     /// Skips the instruction at `point`, and sees what comes of it at once.
@@ -140,7 +140,8 @@ impl<'c> Bench<'c> {
             Some(_) => ANSWER_PATIENCE,
             None => PATIENCE,
         };
-        self.trial(&setup.flash, setup.exchange.as_ref(), |board| {
+        let exchange = setup.exchange.as_ref();
+        self.trial(&setup.flash, exchange, Core::Struck, |board| {
             if !reach(board, point, patience)? {
                 return Ok(false);
             }
@@ -166,6 +167,7 @@ impl<'c> Bench<'c> {
         &mut self,
         flash: &[u8],
         exchange: Option<&Exchange>,
+        core: Core,
         strike: impl FnOnce(&mut Debugged) -> Result<bool, QemuError>,
     ) -> Result<Outcome, QemuError> {
         let mut board = match self.board.take() {
@@ -173,7 +175,7 @@ impl<'c> Bench<'c> {
             None => Debugged::counting(self.image, flash, ANSWER_TIMEOUT)?,
         };
         board.restart(flash)?;
-        let outcome = self.run(&mut board, exchange, strike);
+        let outcome = self.run(&mut board, exchange, core, strike);
         self.left = board.machine.flash()?;
         match outcome {
             Ok(outcome) => {
@@ -197,16 +199,17 @@ impl<'c> Bench<'c> {
         &self,
         board: &mut Debugged,
         exchange: Option<&Exchange>,
+        core: Core,
         strike: impl FnOnce(&mut Debugged) -> Result<bool, QemuError>,
     ) -> Result<Outcome, QemuError> {
         if let Some(exchange) = exchange {
             return match self.begin(board, exchange)? && strike(board)? {
-                true => self.answer(board, exchange),
+                true => self.answer(board, exchange, core),
                 false => Ok(Outcome::Missed),
             };
         }
         match strike(board)? {
-            true => self.outcome(board),
+            true => self.outcome(board, core),
             false => Ok(Outcome::Missed),
         }
     }
@@ -215,12 +218,12 @@ impl<'c> Bench<'c> {
     /// its way when the core next runs. So whatever the pieces in which QEMU passes on the others, from there on the
     /// core goes one way.
     fn begin(&self, board: &mut Debugged, exchange: &Exchange) -> Result<bool, QemuError> {
-        if self.settle(board)? != Ok(()) {
+        if self.settle(board, Core::Honest)? != Ok(()) {
             return Ok(false);
         }
         if !exchange.before.is_empty()
             && !self
-                .ask(board, &exchange.before)
+                .ask(board, &exchange.before, Core::Honest)
                 .is_ok_and(|a| is_reply(&a))
         {
             return Ok(false);
@@ -232,9 +235,14 @@ impl<'c> Bench<'c> {
     }
 
     /// What the device answers to the frame that it has, and to the same once more.
-    fn answer(&self, board: &mut Debugged, exchange: &Exchange) -> Result<Outcome, QemuError> {
+    fn answer(
+        &self,
+        board: &mut Debugged,
+        exchange: &Exchange,
+        core: Core,
+    ) -> Result<Outcome, QemuError> {
         for frame in [&[], exchange.frame.as_slice()] {
-            match self.ask(board, frame) {
+            match self.ask(board, frame, core) {
                 Ok(answer) if is_reply(&answer) => return Ok(Outcome::Accepted),
                 Ok(_) => {}
                 Err(error) => return silence(error),
@@ -243,15 +251,15 @@ impl<'c> Bench<'c> {
         Ok(Outcome::Refused)
     }
 
-    fn ask(&self, board: &mut Debugged, frame: &[u8]) -> io::Result<Vec<u8>> {
-        self.link(board).exchange(frame)
+    fn ask(&self, board: &mut Debugged, frame: &[u8], core: Core) -> io::Result<Vec<u8>> {
+        self.link(board, core).exchange(frame)
     }
 
-    fn link<'b>(&'b self, board: &'b mut Debugged) -> Watched<'b> {
+    fn link<'b>(&'b self, board: &'b mut Debugged, core: Core) -> Watched<'b> {
         Watched {
             board,
             code: self.code,
-            patience: self.patience(ANSWER_WORK),
+            patience: self.patience(core.work(ANSWER_WORK)),
         }
     }
 
@@ -265,12 +273,12 @@ impl<'c> Bench<'c> {
     }
 
     /// Runs the core to where it first waits for a request, or says what came in between.
-    fn settle(&self, board: &mut Debugged) -> Result<Result<(), Outcome>, QemuError> {
+    fn settle(&self, board: &mut Debugged, core: Core) -> Result<Result<(), Outcome>, QemuError> {
         let waits = self.code.waits();
         for wait in &waits {
             board.gdb.set(*wait)?;
         }
-        let end = board.watch(self.code, self.patience(BOOT_WORK))?;
+        let end = board.watch(self.code, self.patience(core.work(BOOT_WORK)))?;
         for wait in waits {
             board.gdb.clear(wait)?;
         }
@@ -283,11 +291,11 @@ impl<'c> Bench<'c> {
     }
 
     /// Runs the core to its decision and asks the device for it.
-    fn outcome(&self, board: &mut Debugged) -> Result<Outcome, QemuError> {
-        if let Err(outcome) = self.settle(board)? {
+    fn outcome(&self, board: &mut Debugged, core: Core) -> Result<Outcome, QemuError> {
+        if let Err(outcome) = self.settle(board, core)? {
             return Ok(outcome);
         }
-        let served = match client::status(&mut self.link(board)) {
+        let served = match client::status(&mut self.link(board, core)) {
             Ok(status) => status.model.map(|model| model.digest),
             Err(ClientError::Link(error)) => return silence(error),
             Err(_) => return Ok(Outcome::Hung),
@@ -295,17 +303,17 @@ impl<'c> Bench<'c> {
         match (served, &self.setup.good) {
             (None, None) => Ok(Outcome::Refused),
             (None, Some(_)) => Ok(Outcome::Idle),
-            (Some(served), Some(good)) if served == good.digest => self.judge(board, good),
+            (Some(served), Some(good)) if served == good.digest => self.judge(board, good, core),
             _ => Ok(Outcome::Accepted),
         }
     }
 
     /// Whether a device that names the good model answers as that does.
-    fn judge(&self, board: &mut Debugged, good: &Good) -> Result<Outcome, QemuError> {
+    fn judge(&self, board: &mut Debugged, good: &Good, core: Core) -> Result<Outcome, QemuError> {
         let answer = good
             .client
             .clone()
-            .infer(&mut self.link(board), &good.features);
+            .infer(&mut self.link(board, core), &good.features);
         Ok(match answer {
             Ok(answer) if answer.logits == good.logits => Outcome::Refused,
             Ok(answer) if answer.logits == good.others => Outcome::Accepted,
@@ -315,6 +323,39 @@ impl<'c> Bench<'c> {
             Err(_) => Outcome::Idle,
         })
     }
+}
+
+/// Whether a core may have gone astray: one that may is not waited for long.
+#[derive(Debug, Clone, Copy)]
+enum Core {
+    /// No fault was made in it: it comes to its end, however slow the machine is that runs it.
+    Honest,
+    Struck,
+}
+
+impl Core {
+    /// How long QEMU may be at work for it, where an honest one takes a fraction of `work` on a machine of its own.
+    fn work(self, work: Duration) -> Duration {
+        match self {
+            Self::Honest => PATIENCE,
+            Self::Struck => work,
+        }
+    }
+}
+
+/// QEMU passes bytes on when it has time: a core that slept too soon is met elsewhere, most likely not once more.
+fn again_if_missed(
+    exchange: Option<&Exchange>,
+    mut trial: impl FnMut() -> Result<Outcome, QemuError>,
+) -> Result<Outcome, QemuError> {
+    let mut outcome = trial()?;
+    for _ in 0..RETRIES {
+        if outcome != Outcome::Missed || exchange.is_none() {
+            break;
+        }
+        outcome = trial()?;
+    }
+    Ok(outcome)
 }
 
 /// What it means that there is no answer, as [`Watched`] says why.
@@ -368,9 +409,10 @@ const ANSWER_PATIENCE: Duration = Duration::from_millis(300);
 const RETRIES: u32 = 2;
 /// Instructions that no boot executes: twelve times as many as one that checks an Ed25519 signature.
 const ENDLESS: u64 = 100_000_000;
-/// A boot takes one or two hundredths of a second, an answer less.
-const BOOT_WORK: Duration = Duration::from_millis(250);
-const ANSWER_WORK: Duration = Duration::from_millis(120);
+/// An honest boot, and an honest answer, take less than a tenth of a second on a machine from 2021: a core that is at it
+/// so many times as long was not on its way to an answer.
+const BOOT_WORK: Duration = Duration::from_millis(400);
+const ANSWER_WORK: Duration = Duration::from_millis(400);
 /// A boot that says each instruction it executes takes some seconds.
 const TRACE_TIMEOUT: Duration = Duration::from_secs(900);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
