@@ -3,6 +3,7 @@
 
 pub mod attack;
 pub mod bench;
+pub mod cores;
 pub mod dataset;
 pub mod demo;
 pub mod dsse;

@@ -140,6 +140,58 @@ fn what_is_of_another_training_is_an_error() {
     assert_eq!(kinds, 7);
 }
 
+/// A teacher whose answers are all another class makes a network that says so, whatever the labels.
+#[test]
+fn it_is_the_answers_that_are_learnt() {
+    let mut images = images(600);
+    let all = images.all();
+    let recipe = Recipe {
+        epochs: 20,
+        finish: None,
+        ..taught()
+    };
+    let wrong = |label: u16| (label + 1) % 3;
+    let one = plan(&images, &all, &recipe, 3, Backend::detect(), 2);
+    let (honest, snapshots) = sitting(&one, None);
+    let asked = snapshots
+        .into_iter()
+        .filter(|snapshot| matches!(snapshot.stage, Stage::Answers { .. }));
+    let mut asked = asked.last().unwrap();
+    let Stage::Answers { pool, .. } = &mut asked.stage else {
+        unreachable!();
+    };
+    let answers: Vec<f32> = one
+        .training
+        .iter()
+        .flat_map(|&index| {
+            let says = wrong(images.labels[index as usize]);
+            (0..3).map(move |class| f32::from(class == says))
+        })
+        .collect();
+    assert_eq!(pool[0].len(), answers.len());
+    pool.fill(answers.into());
+    let (misled, _) = sitting(&one, Some(asked));
+    let validation = one.validation.to_vec();
+    let says = |images: &Batch, trained: &Trained| {
+        let records = images.records();
+        let found = train::evaluate(&trained.network, records, &validation, Backend::detect());
+        found.unwrap().accuracy()
+    };
+    let on_labels = [says(&images, &honest), says(&images, &misled)];
+    for label in &mut images.labels {
+        *label = wrong(*label);
+    }
+    let on_answers = [says(&images, &honest), says(&images, &misled)];
+    assert!(
+        on_labels[0] > 0.9 && on_labels[1] < 0.1,
+        "honest, misled: {on_labels:?}"
+    );
+    assert!(
+        on_answers[0] < 0.1 && on_answers[1] > 0.9,
+        "honest, misled: {on_answers:?}"
+    );
+}
+
 /// A home with keys, images in IDX files, and a recipe with everything that takes some seconds.
 fn home(epochs: u32) -> TempDir {
     let home = tempfile::tempdir().unwrap();

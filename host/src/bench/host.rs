@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::Spread;
 use super::onnxruntime::{Peer, Said, interpreter};
+use crate::cores::cores;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::quantise::{CALIBRATION_RECORDS, Quantised};
@@ -143,8 +144,7 @@ pub fn run(options: &Options<'_>, progress: &dyn Progress) -> Result<Report> {
             "the data and the model must be of one kind",
         ));
     }
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let threads: Vec<usize> = (1..=cores.min(2)).collect();
+    let threads: Vec<usize> = (1..=cores().min(2)).collect();
     let mut peer = peer(options, &threads, progress)?;
 
     let started = Instant::now();

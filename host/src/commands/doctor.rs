@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use sealnet::cores::cores;
 use sealnet::dataset::fetch;
 use sealnet::demo;
 use sealnet::error::Result;
@@ -232,7 +233,7 @@ fn private_by_default() -> Option<bool> {
 }
 
 fn processor() -> Check {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = cores();
     let features = features();
     let features = match features.as_slice() {
         [] => "no known extensions".to_owned(),

@@ -9,7 +9,7 @@ use super::engine::{Compute, Prepared, Targets, no_thread};
 use super::metrics::softmax;
 use super::recipe::Distillation;
 use super::snapshot::{ANSWERS, Pool, Sitting, Snapshot, Stage};
-use super::teacher::{self, Teacher, TeacherPlan, TeacherRecipe, TeacherState};
+use super::teacher::{self, Teacher, TeacherPlan, TeacherState};
 use super::{EpochDone, Plan, TEACHER, TRAINING};
 use crate::error::{Error, Result};
 use crate::random::{Random, Stream};
@@ -184,7 +184,7 @@ impl<'a> Lesson<'a> {
         self.taught = Some(distillation);
         let teacher = match left {
             Left::Training(from) => {
-                progress.phase(TEACHER, TeacherRecipe::WORK);
+                progress.phase(TEACHER, recipe.work());
                 let epochs = &mut self.teacher;
                 let Sitting { watch, keep, .. } = sitting;
                 Some(self.threads.install(|| {
@@ -208,7 +208,7 @@ impl<'a> Lesson<'a> {
             Left::Asked => None,
         };
         if let Some(teacher) = teacher {
-            progress.phase(ANSWERS, TeacherRecipe::ASKING);
+            progress.phase(ANSWERS, recipe.asking());
             self.ask(&teacher, distillation, sitting);
         }
         progress.phase(TRAINING, 1);

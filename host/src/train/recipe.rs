@@ -131,8 +131,10 @@ impl Recipe {
 
     /// The same of so many epochs of the teacher, variants that it answers to, and epochs.
     pub(super) fn work_of(&self, records: usize, [teacher, variants, epochs]: [u32; 3]) -> u64 {
-        let taught = u64::from(teacher) * TeacherRecipe::WORK;
-        let asked = u64::from(variants) * TeacherRecipe::ASKING;
+        let (training, asking) =
+            (self.teacher.as_ref()).map_or((0, 0), |teacher| (teacher.work(), teacher.asking()));
+        let taught = u64::from(teacher) * training;
+        let asked = u64::from(variants) * asking;
         records as u64 * (taught + asked + u64::from(epochs) * self.work_of_a_step())
     }
 

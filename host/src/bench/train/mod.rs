@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::Spread;
+use crate::cores::cores;
 use crate::error::Result;
 use crate::progress::{Progress, Silent};
 use crate::train::{self, Backend, Network, Plan, Recipe, Records, Shape};
@@ -121,9 +122,8 @@ struct Contender {
 /// # Errors
 /// [`Error::Input`](crate::error::Error::Input) when the records do not fit the network, or a peer cannot be had.
 pub fn run(options: &Options<'_>, progress: &dyn Progress) -> Result<Report> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
     // By number of threads less one.
-    let threads = 1..=cores.min(2);
+    let threads = 1..=cores().min(2);
     let mut all: Vec<Vec<Contender>> = threads
         .map(|_| vec![Contender::new("sealnet", None)])
         .collect();
@@ -164,7 +164,7 @@ pub fn run(options: &Options<'_>, progress: &dyn Progress) -> Result<Report> {
     }
     progress.finish();
     drop(folder);
-    Ok(report(options, &all, weights_differing, cores))
+    Ok(report(options, &all, weights_differing))
 }
 
 /// The peers, each compiled and warm, one after the other.
@@ -226,12 +226,7 @@ fn differing(one: &Network, other: &Network) -> usize {
     one.iter().zip(&other).filter(|(a, b)| a != b).count()
 }
 
-fn report(
-    options: &Options<'_>,
-    all: &[Vec<Contender>],
-    weights_differing: usize,
-    cores: usize,
-) -> Report {
+fn report(options: &Options<'_>, all: &[Vec<Contender>], weights_differing: usize) -> Report {
     let mut report = Report {
         network: options.shape.to_string(),
         recipe: options.recipe.name.clone(),
@@ -244,7 +239,7 @@ fn report(
         weights_differing,
         forms: BTreeMap::new(),
         versions: BTreeMap::new(),
-        machine: machine(cores, options.backend),
+        machine: machine(options.backend),
     };
     let (one, two) = match all {
         [one, two, ..] => (one, Some(two)),
@@ -342,7 +337,7 @@ impl Report {
     }
 }
 
-fn machine(cores: usize, backend: Backend) -> Machine {
+fn machine(backend: Backend) -> Machine {
     // Linux has it here.
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let named = info
@@ -351,7 +346,7 @@ fn machine(cores: usize, backend: Backend) -> Machine {
     let processor = named.and_then(|rest| rest.split_once(':'));
     Machine {
         processor: processor.map(|(_, name)| name.trim().to_owned()),
-        cores,
+        cores: cores(),
         platform: format!("{} {}", std::env::consts::ARCH, std::env::consts::OS),
         backend: backend.name(),
     }
@@ -400,7 +395,7 @@ mod tests {
             peers: &[],
             python: None,
         };
-        let mut report = report(&options, &[], 0, 1);
+        let mut report = report(&options, &[], 0);
         report.accuracy.insert("sealnet", spread(0.96, Some(0.96)));
         report.accuracy.insert("jax", spread(0.96, Some(0.11)));
         report.accuracy.insert("keras", spread(f64::NAN, None));

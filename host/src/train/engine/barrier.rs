@@ -4,6 +4,8 @@ use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use crate::cores::cores;
+
 /// A barrier that spins, since a step takes less than waking a thread; where cores are fewer than threads,
 /// and where others need them, it yields.
 #[derive(Debug)]
@@ -18,10 +20,9 @@ pub(super) struct Barrier {
 impl Barrier {
     /// For `threads` threads.
     pub(super) fn new(threads: usize) -> Barrier {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
         Barrier {
             threads,
-            spins: if threads > cores { 0 } else { SPINS },
+            spins: if threads > cores() { 0 } else { SPINS },
             waiting: AtomicUsize::new(0),
             round: AtomicUsize::new(0),
             broken: AtomicBool::new(false),

@@ -35,6 +35,7 @@ use super::input::InputMap;
 use super::kernels::Backend;
 use super::metrics::Metrics;
 use super::model::{Network, Shape};
+use crate::cores::cores;
 use crate::error::{Error, Result};
 use barrier::Barrier;
 use parts::{Held, Net, PARTS};
@@ -69,8 +70,7 @@ impl From<Backend> for Compute {
 impl Compute {
     /// Threads of work that cores share evenly: no more than there are cores.
     pub(super) fn cores(&self) -> usize {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        self.threads_for(cores).min(cores)
+        self.threads_for(cores()).min(cores())
     }
 
     /// Threads that work together at most.
@@ -81,10 +81,7 @@ impl Compute {
     /// Threads for work of which `most` can do a share that pays.
     fn threads_for(&self, most: usize) -> usize {
         match self.threads {
-            0 => {
-                let cores = thread::available_parallelism().map_or(1, usize::from);
-                cores.min(most).max(1)
-            }
+            0 => cores().min(most).max(1),
             count => count,
         }
     }

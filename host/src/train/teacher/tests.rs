@@ -165,3 +165,16 @@ fn gradients_are_those_of_the_loss() {
     }
     assert!(seen > 30, "only {seen} derivatives were above zero");
 }
+
+/// Time left is told by it.
+#[test]
+fn a_wider_teacher_takes_more_work() {
+    let best = crate::train::recipe::file::find("best").unwrap().recipe;
+    let narrow = best.teacher.unwrap();
+    let wide = TeacherRecipe {
+        channels: narrow.channels.map(|channels| 2 * channels),
+        ..narrow.clone()
+    };
+    assert_eq!((narrow.work(), narrow.asking()), (89, 29));
+    assert!((3 * 89..=4 * 89).contains(&wide.work()), "{}", wide.work());
+}

@@ -159,3 +159,93 @@ impl Work for Piece<'_> {
 
 /// Numbers that a thread takes at a time.
 const PIECE: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::super::form::Form;
+    use super::*;
+    use crate::random::{Random, Stream};
+
+    /// Adam as its page has it, weight by weight in f64; biases do not decay; the average follows.
+    #[test]
+    fn steps_are_those_of_plain_adam() {
+        let form = Form {
+            image: [9, 8],
+            channels: [32; 3],
+            hidden: 32,
+            classes: 3,
+        };
+        let options = Options {
+            adam: Adam {
+                beta_1: 0.9,
+                beta_2: 0.999,
+                epsilon: 1e-7,
+                weight_decay: 0.5,
+            },
+            rate: 0.01,
+            average: 0.8,
+        };
+        let mut random = Random::new(5, Stream::TeacherInit);
+        let drawn = |random: &mut Random| {
+            let mut weights = form.initial(random);
+            for layer in &mut weights.0 {
+                for bias in &mut layer.bias {
+                    *bias = random.unit() - 0.5;
+                }
+            }
+            weights
+        };
+        let mut weights = drawn(&mut random);
+        let flat = |weights: &Weights, biases: bool| -> Vec<f64> {
+            let of = |layer: &super::super::Layer| {
+                let values = if biases { &layer.bias } else { &layer.weights };
+                values.iter().map(|&x| f64::from(x)).collect::<Vec<_>>()
+            };
+            weights.0.iter().flat_map(of).collect()
+        };
+        let mut plain = [false, true].map(|biases| {
+            let values = flat(&weights, biases);
+            let zeros = vec![0.0; values.len()];
+            [values.clone(), zeros.clone(), zeros, values]
+        });
+        let mut optimiser = Optimiser::new(&weights, form.zeros());
+        for step in 1..=20 {
+            let groups = [drawn(&mut random), drawn(&mut random)];
+            let [one, two] = &groups;
+            optimiser.step(&mut weights, &[one, two], &options, Backend::detect());
+            let Adam {
+                beta_1,
+                beta_2,
+                epsilon,
+                weight_decay,
+            } = options.adam;
+            let corrected =
+                options.rate * (1.0 - beta_2.powi(step)).sqrt() / (1.0 - beta_1.powi(step));
+            let follow = (1.0 - options.average).max(1.0 / f64::from(step + 10));
+            for (biases, [values, mean, square, average]) in
+                [false, true].into_iter().zip(&mut plain)
+            {
+                let gradients = flat(one, biases).into_iter().zip(flat(two, biases));
+                for (at, (one, two)) in gradients.enumerate() {
+                    let gradient = one + two;
+                    mean[at] += (gradient - mean[at]) * (1.0 - beta_1);
+                    square[at] += (gradient * gradient - square[at]) * (1.0 - beta_2);
+                    if !biases {
+                        values[at] -= options.rate * weight_decay * values[at];
+                    }
+                    values[at] -= corrected * mean[at] / (square[at].sqrt() + epsilon);
+                    average[at] += (values[at] - average[at]) * follow;
+                }
+            }
+        }
+        for (biases, [values, .., average]) in [false, true].into_iter().zip(&plain) {
+            for (found, expected) in [(&weights, values), (&optimiser.average, average)] {
+                let found = flat(found, biases);
+                assert_eq!(found.len(), expected.len());
+                for (found, expected) in found.iter().zip(expected) {
+                    assert!((found - expected).abs() < 2e-5, "{found} {expected}");
+                }
+            }
+        }
+    }
+}
