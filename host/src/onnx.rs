@@ -16,6 +16,9 @@
 //! <https://github.com/onnx/onnx/blob/main/docs/IR.md>
 
 mod messages;
+mod summary;
+
+pub use summary::Summary;
 
 use prost::Message;
 use sealnet_core::sign::Digest512;

@@ -102,6 +102,13 @@ fn onnx_runtime_answers_every_mnist_test_image_as_sealnet_does() {
         .unwrap_or("nothing: it answers reals");
     assert!(refused.contains("uint8"), "{refused}");
 
+    let seen = run("inspect model.onnx").json();
+    assert_eq!(seen["kind"], "onnx");
+    assert_eq!(seen["inputs"], json!(["features uint8 [records, 784]"]));
+    assert_eq!(seen["metadata"][1], "sealnet.network=784-64-64-10");
+    std::fs::write(folder.path("no.onnx"), b"no graph").unwrap();
+    assert_eq!(run("inspect no.onnx").code, 2);
+
     // The same again, and another's receipt is none.
     run("onnx model.safetensors -o again.onnx").json();
     let [once, again] = ["model.onnx", "again.onnx"].map(|name| std::fs::read(folder.path(name)));

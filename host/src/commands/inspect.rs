@@ -45,7 +45,7 @@ pub(crate) fn run(args: &InspectArgs, ui: &Ui) -> Result<Outcome> {
 
 /// Asks each kind of file in turn; the ones with a magic number first.
 fn look(path: &Path, bytes: &[u8], label: &LabelColumn) -> Result<Report> {
-    let kinds: [Kind; 10] = [
+    let kinds: [Kind; 11] = [
         signed::sealed_model,
         receipts::of_devices,
         signed::envelope,
@@ -56,6 +56,7 @@ fn look(path: &Path, bytes: &[u8], label: &LabelColumn) -> Result<Report> {
         plain::leaves,
         plain::weights,
         plain::idx,
+        plain::onnx,
     ];
     if bytes.is_empty() {
         return Err(Error::input(
@@ -74,8 +75,8 @@ fn look(path: &Path, bytes: &[u8], label: &LabelColumn) -> Result<Report> {
                 bytes.len(),
                 hex::encode(start)
             ),
-            "known are sealed models, signed manifests and receipts, devices' receipts, safetensors, IDX, CSV, Fernet \
-             tokens and keys",
+            "known are sealed models, signed manifests and receipts, devices' receipts, safetensors, ONNX, IDX, CSV, \
+             Fernet tokens and keys",
         ))
     })
 }

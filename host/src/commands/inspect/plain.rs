@@ -1,4 +1,4 @@
-//! Files without a signature: tokens, weights, data.
+//! Files without a signature: tokens, weights, networks for other runtimes, data.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use safetensors::SafeTensors;
 use sealnet::dataset::csv::{self as csv_data, LabelColumn};
 use sealnet::dataset::idx as idx_data;
 use sealnet::error::{Error, Result};
+use sealnet::onnx::Summary;
 use sealnet_core::fernet;
 
 use super::Report;
@@ -98,6 +99,30 @@ pub(super) fn weights(path: &Path, bytes: &[u8]) -> Option<Result<Report>> {
     .claim("metadata", notes)
     .claim("sha512", hex::encode(sealnet_core::sign::sha512(&[bytes])))
     .claim("file bytes", bytes.len())))
+}
+
+/// A network for other runtimes, as ONNX.
+pub(super) fn onnx(path: &Path, bytes: &[u8]) -> Option<Result<Report>> {
+    let Some(summary) = Summary::read(bytes) else {
+        let named = path.extension().is_some_and(|e| e == "onnx");
+        return named.then(|| {
+            Err(Error::input(
+                format!("{} is called ONNX, but holds no graph", path.display()),
+                "get the file again",
+            ))
+        });
+    };
+    Some(Ok(Report::new("onnx", "a network (ONNX), not signed")
+        .claim("producer", summary.producer)
+        .claim("ir version", summary.ir_version)
+        .claim("opset", summary.opset)
+        .claim("inputs", summary.inputs)
+        .claim("outputs", summary.outputs)
+        .claim("operators", summary.operators)
+        .claim("parameters", summary.parameters)
+        .claim("metadata", summary.metadata)
+        .claim("sha512", hex::encode(sealnet_core::sign::sha512(&[bytes])))
+        .claim("file bytes", bytes.len())))
 }
 
 /// One IDX file, plain or gzipped.
