@@ -14,11 +14,12 @@ pub fn taught() -> Recipe {
     file::read(&path).unwrap().recipe
 }
 
-/// The recipe `robust`, over few epochs.
+/// The recipe `robust`, over few epochs of several batches.
 pub fn attacked() -> Recipe {
     let robust = file::find("robust").unwrap().recipe;
     Recipe {
         epochs: 2,
+        batch: 32,
         ..robust
     }
 }

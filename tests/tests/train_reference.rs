@@ -70,25 +70,15 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// Weights as eighths of the largest of their output.
+/// Weights as eighths in the first layer, as fourths and as halves in the others.
 struct Eighths;
 
 impl View for Eighths {
     #[inline(always)]
-    fn scales(&self, _: usize, largest: &mut [f32]) {
-        for value in largest {
-            *value /= 8.0;
-        }
-    }
-
-    #[inline(always)]
-    fn rewrite(&self, _: usize, scales: &[f32], weights: &[f32], seen: &mut [f32]) {
-        for ((seen, weight), scale) in seen.iter_mut().zip(weights).zip(scales) {
-            *seen = if *scale > 0.0 {
-                (weight / scale).round_ties_even() * scale
-            } else {
-                0.0
-            };
+    fn rewrite(&self, layer: usize, weights: &[f32], seen: &mut [f32]) {
+        let scale = [0.125, 0.25, 0.5][layer];
+        for (seen, weight) in seen.iter_mut().zip(weights) {
+            *seen = (weight / scale).round_ties_even() * scale;
         }
     }
 }

@@ -15,14 +15,15 @@
 //! is computed in f32, one rounding for each circled operation, `fma` and root. The numbers `a`, `1 - β₁`,
 //! `1 - β₂`, `ε` and `rate · decay` are computed in f64, βᵗ by repeated multiplication, and rounded to f32.
 //!
-//! Every gradient is a sum that begins at 2⁻⁶⁰ in place of 0. The averages of a hidden unit that nothing reaches
+//! Every gradient is a sum that begins at 2⁻⁵⁰ in place of 0. The averages of a hidden unit that nothing reaches
 //! would decay for ever, and arithmetic on the subnormals that they end at takes many times as long; so they end at
-//! 2⁻⁶⁰ and 2⁻¹²⁰, which move a weight by less than 10⁻⁶ of the rate at the smallest ε that a recipe may have.
+//! 2⁻⁵⁰ and 2⁻¹⁰⁰, far enough above the smallest normal number that what they still change by is none either. They
+//! move a weight by less than 10⁻⁶ of the rate at the smallest ε that a recipe may have.
 
 use serde::{Deserialize, Serialize};
 
-/// What gradients begin at: 2⁻⁶⁰.
-pub const BEGIN: f32 = f32::from_bits((127 - 60) << 23);
+/// What gradients begin at: 2⁻⁵⁰.
+pub const BEGIN: f32 = f32::from_bits((127 - 50) << 23);
 
 /// The hyper-parameters; the rate belongs to each step.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -31,7 +31,7 @@ impl Numerics {
 }
 
 /// Raised by one with whatever changes a bit of any weights.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// The version of `libm` that this program is built with.
 pub const LIBM: &str = "0.2.16";
 /// The version of `rand_chacha` that this program is built with.

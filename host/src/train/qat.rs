@@ -38,7 +38,7 @@ impl Rounding {
             let outputs = layer.outputs;
             let from = network.layers[index].weights.chunks_exact(outputs);
             for (row, from) in layer.weights.chunks_exact_mut(outputs).zip(from) {
-                self.rewrite(index, &self.scales[index], from, row);
+                self.rewrite(index, from, row);
             }
         }
         seen
@@ -47,12 +47,8 @@ impl Rounding {
 
 impl View for Rounding {
     #[inline(always)]
-    fn scales(&self, layer: usize, largest: &mut [f32]) {
-        largest.copy_from_slice(&self.scales[layer]);
-    }
-
-    #[inline(always)]
-    fn rewrite(&self, _: usize, scales: &[f32], weights: &[f32], seen: &mut [f32]) {
+    fn rewrite(&self, layer: usize, weights: &[f32], seen: &mut [f32]) {
+        let scales = &self.scales[layer];
         for ((seen, &weight), &scale) in seen.iter_mut().zip(weights).zip(scales) {
             *seen = rounded(weight, scale, self.most);
         }

@@ -183,8 +183,7 @@ impl Attacked<'_> {
     ) -> Result<Metrics> {
         let recipe = self.plan.recipe;
         let width = self.plan.records.width;
-        let ramp = f64::from(self.epoch) / f64::from(self.adversarial.ramp.max(1));
-        let epsilon = (f64::from(self.adversarial.epsilon) * ramp.min(1.0)) as u8;
+        let epsilon = self.adversarial.epsilon_in(self.epoch);
         let mut random = Random::of_epoch(self.plan.seed, Stream::Attack, self.epoch);
         let mut total = Metrics::default();
         for batch in order.chunks(recipe.batch as usize) {

@@ -61,7 +61,7 @@ impl Reference {
             let x: Vec<f32> = features.iter().map(|&u| self.x(u)).collect();
             passes.push([(x, delta_1), (hidden_1, delta_2), (hidden_2, delta_3)]);
         }
-        let begin = 2f32.powi(-60);
+        let begin = 2f32.powi(-50);
         for (number, layer) in gradient.layers.iter_mut().enumerate() {
             for pass in &passes {
                 for (bias, delta) in layer.bias.iter_mut().zip(&pass[number].1) {
@@ -219,16 +219,9 @@ fn loss(logits: &[f32], targets: &Targets<'_>, index: usize, batch: usize) -> (f
 fn seen(network: &Network, view: &impl View) -> Network {
     let mut seen = network.clone();
     for (number, layer) in seen.layers.iter_mut().enumerate() {
-        let mut scales = vec![0.0f32; layer.outputs];
-        for row in layer.weights.chunks(layer.outputs) {
-            for (scale, weight) in scales.iter_mut().zip(row) {
-                *scale = scale.max(weight.abs());
-            }
-        }
-        view.scales(number, &mut scales);
         for row in layer.weights.chunks_mut(layer.outputs) {
             let weights = row.to_vec();
-            view.rewrite(number, &scales, &weights, row);
+            view.rewrite(number, &weights, row);
         }
     }
     seen

@@ -36,8 +36,6 @@ pub(super) struct Part {
     pub(super) start: Lines,
     /// The first layer's sums over these rows, `[B][lines]`.
     pub(super) sums: Lines,
-    /// The largest magnitude of each output's weights, `[lines]`.
-    pub(super) largest: Lines,
 }
 
 impl Part {
@@ -197,7 +195,6 @@ impl Net {
                 let part = part.get_mut().unwrap_or_else(PoisonError::into_inner);
                 part.mean = Lines::in_phase(part.rows * lines, 1);
                 part.square = Lines::in_phase(part.rows * lines, 2);
-                part.largest = Lines::zeros(lines);
                 if number == 0 {
                     part.sums = Lines::zeros(batch * lines);
                 }

@@ -10,7 +10,7 @@ use super::pass::{self, Pass};
 use super::prepared::{Gathered, Prepared};
 use super::step::{Numbers, StepBias, StepDense, SumBias, Transpose};
 use super::targets::Targets;
-use super::view::{Largest, Rewrite, View};
+use super::view::{Rewrite, View};
 use crate::train::kernels::{Backend, LANES, Lines};
 use crate::train::metrics::Metrics;
 
@@ -43,7 +43,6 @@ pub(super) struct Scratch {
     gradient: Lines,
     /// Each layer's `[lines]`.
     bias_gradients: [Lines; 3],
-    scales: Lines,
 }
 
 impl Scratch {
@@ -58,7 +57,6 @@ impl Scratch {
             next: Gathered::new(net.layers[0].inputs, batch),
             gradient: Lines::zeros(LANES * widest),
             bias_gradients: net.layers.each_ref().map(|layer| Lines::zeros(layer.lines)),
-            scales: Lines::zeros(widest),
         }
     }
 }
@@ -79,7 +77,6 @@ impl<V: View, const MODE: u8> Shared<'_, V, MODE> {
     ) -> Option<()> {
         let _guard = self.barrier.guard();
         let parts = share(PARTS, thread, self.threads());
-        self.look(&parts, scratch)?;
         scratch
             .next
             .gather(self.prepared, self.batch_of(0), parts.clone());
@@ -93,11 +90,6 @@ impl<V: View, const MODE: u8> Shared<'_, V, MODE> {
             let next = self.batch_of(step + 1);
             scratch.next.gather(self.prepared, next, parts.clone());
             self.step(thread, &parts, scratch, batch, numbers, done);
-            if V::PRESENT {
-                self.meet()?;
-                self.look(&parts, scratch)?;
-                self.begin_all(&parts, scratch);
-            }
             self.meet()?;
         }
         Some(())
@@ -121,11 +113,44 @@ impl<V: View, const MODE: u8> Shared<'_, V, MODE> {
     /// What forwards and back need of this thread's parts, from the weights that they use.
     fn begin_all(&self, parts: &Range<usize>, scratch: &Scratch) {
         for index in parts.clone() {
+            for number in 1..self.net.layers.len() {
+                self.begin_dense(number, &mut self.net.layers[number].write(index));
+            }
             let part = &mut *self.net.layers[0].write(index);
-            let lines = self.net.layers[0].lines;
-            self.backend.run(StartFirst { part, lines });
+            self.start_first(part);
             self.begin(index, part, &scratch.next);
-            self.transpose(index);
+        }
+    }
+
+    /// A part of the second or last layer, as forwards and back use it.
+    fn begin_dense(&self, number: usize, part: &mut Part) {
+        let layer = &self.net.layers[number];
+        self.look(number, part);
+        self.backend.run(Transpose {
+            part,
+            outputs: layer.outputs,
+            lines: layer.lines,
+        });
+    }
+
+    /// A part of the first layer, and what its sums start from.
+    fn start_first(&self, part: &mut Part) {
+        self.look(0, part);
+        let lines = self.net.layers[0].lines;
+        self.backend.run(StartFirst { part, lines });
+    }
+
+    /// Writes what is seen of a part's weights, if that is something else.
+    fn look(&self, number: usize, part: &mut Part) {
+        if V::PRESENT {
+            let layer = &self.net.layers[number];
+            self.backend.run(Rewrite {
+                view: self.view,
+                layer: number,
+                part,
+                outputs: layer.outputs,
+                lines: layer.lines,
+            });
         }
     }
 
@@ -141,53 +166,6 @@ impl<V: View, const MODE: u8> Shared<'_, V, MODE> {
             sums: &mut sums,
         });
         part.sums = sums;
-    }
-
-    /// The other layers' transposed weights of one part.
-    fn transpose(&self, index: usize) {
-        for layer in &self.net.layers[1..] {
-            self.backend.run(Transpose {
-                part: &mut layer.write(index),
-                outputs: layer.outputs,
-                lines: layer.lines,
-            });
-        }
-    }
-
-    /// Writes what is seen of the weights, if that is something else.
-    fn look(&self, parts: &Range<usize>, scratch: &mut Scratch) -> Option<()> {
-        if !V::PRESENT {
-            return Some(());
-        }
-        for layer in &self.net.layers {
-            for index in parts.clone() {
-                let (part, lines) = (&mut *layer.write(index), layer.lines);
-                self.backend.run(Largest { part, lines });
-            }
-        }
-        self.meet()?;
-        for (number, layer) in self.net.layers.iter().enumerate() {
-            for index in parts.clone() {
-                let scales = &mut scratch.scales[..layer.lines];
-                scales.fill([0.0; LANES]);
-                for other in 0..PARTS {
-                    let other = layer.read(other);
-                    let all = other.largest.as_flattened().iter();
-                    for (most, &own) in scales.as_flattened_mut().iter_mut().zip(all) {
-                        *most = most.max(own);
-                    }
-                }
-                self.backend.run(Rewrite {
-                    view: self.view,
-                    layer: number,
-                    part: &mut layer.write(index),
-                    outputs: layer.outputs,
-                    lines: layer.lines,
-                    scales,
-                });
-            }
-        }
-        Some(())
     }
 
     /// This thread's records of a batch forwards and back.
@@ -253,8 +231,9 @@ impl<V: View, const MODE: u8> Shared<'_, V, MODE> {
         for index in parts.clone() {
             for (number, layer) in layers.iter().enumerate().skip(1) {
                 let input_lines = layers[number - 1].lines;
+                let part = &mut *layer.write(index);
                 self.backend.run(StepDense::<MODE> {
-                    part: &mut layer.write(index),
+                    part,
                     outputs: layer.outputs,
                     lines: layer.lines,
                     inputs: &pass.outputs[number - 1],
@@ -263,6 +242,9 @@ impl<V: View, const MODE: u8> Shared<'_, V, MODE> {
                     gradient: &mut scratch.gradient,
                     numbers: *numbers,
                 });
+                if V::PRESENT {
+                    self.begin_dense(number, part);
+                }
             }
             let part = &mut *layers[0].write(index);
             self.backend.run(StepFirst::<MODE> {
@@ -277,9 +259,10 @@ impl<V: View, const MODE: u8> Shared<'_, V, MODE> {
                 bias_gradient: &scratch.bias_gradients[0],
                 numbers: *numbers,
             });
-            if !V::PRESENT {
-                self.begin(index, part, &scratch.next);
+            if V::PRESENT {
+                self.start_first(part);
             }
+            self.begin(index, part, &scratch.next);
         }
     }
 }

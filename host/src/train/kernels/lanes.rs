@@ -2,7 +2,8 @@
 
 use pulp::Simd;
 
-/// Numbers side by side: every row of every matrix is padded with zeros to a multiple of it.
+/// Numbers side by side: every row of every matrix is padded to a multiple of it. What is in the padding of weights
+/// may be anything, and meets no output: forwards and back read a layer's own rows alone, and of those its outputs.
 pub(crate) const LANES: usize = 16;
 
 /// One piece of a row.
@@ -35,8 +36,6 @@ pub(crate) trait Lanes: Copy {
     fn sqrt(self, a: Self::Reg) -> Self::Reg;
     /// `value` where `gate > 0`, else 0 (also where `gate` is not a number).
     fn gate(self, gate: Self::Reg, value: Self::Reg) -> Self::Reg;
-    /// `max(|a|, b)`.
-    fn max_abs(self, a: Self::Reg, b: Self::Reg) -> Self::Reg;
 }
 
 /// A line in `N` registers of `S`.
@@ -97,17 +96,6 @@ impl<S: Simd, const N: usize> Lanes for Wide<S, N> {
         for n in 0..N {
             let open = self.0.greater_than_f32s(gate[n], zero);
             out[n] = self.0.select_f32s(open, value[n], zero);
-        }
-        out
-    }
-
-    #[inline(always)]
-    fn max_abs(self, a: Self::Reg, b: Self::Reg) -> Self::Reg {
-        let mut out = [self.0.splat_f32s(0.0); N];
-        for n in 0..N {
-            let a = self.0.abs_f32s(a[n]);
-            let larger = self.0.greater_than_f32s(a, b[n]);
-            out[n] = self.0.select_f32s(larger, a, b[n]);
         }
         out
     }

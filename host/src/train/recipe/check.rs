@@ -246,7 +246,7 @@ const TEACHER_AUGMENTATION: AugmentationNames = AugmentationNames {
     elastic: "teacher.augmentation.elastic",
 };
 /// Far above what gradients begin at.
-const MIN_EPSILON: f64 = 1e-12;
+const MIN_EPSILON: f64 = 1e-9;
 
 #[cfg(test)]
 mod tests {

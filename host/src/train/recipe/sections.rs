@@ -48,7 +48,7 @@ pub struct Distillation {
 /// into 0 to 255; where the derivative is 0 it stays. The random places are one [`below`](crate::random::Random::below)
 /// a feature, `2ε + 1` numbers from `-ε`, record by record in the order of the epoch, from
 /// [`Stream::Attack`](crate::random::Stream::Attack) of the epoch (from 1). In epoch `e` the box is
-/// `ε = ⌊epsilon · min(1, e / ramp)⌋`.
+/// `ε = ⌊epsilon · min(e, ramp) / ramp⌋`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Adversarial {
@@ -60,6 +60,15 @@ pub struct Adversarial {
     pub steps: u32,
     /// Of the first epochs, while `epsilon` grows from 0.
     pub ramp: u32,
+}
+
+impl Adversarial {
+    /// `epsilon` in epoch `epoch`, from 1.
+    pub(crate) fn epsilon_in(&self, epoch: u32) -> u8 {
+        let ramp = u64::from(self.ramp.max(1));
+        let grown = u64::from(self.epsilon) * u64::from(epoch).min(ramp) / ramp;
+        u8::try_from(grown).unwrap_or(self.epsilon)
+    }
 }
 
 /// A quantisation-aware end ([`mod@crate::train::qat`]).
@@ -97,5 +106,27 @@ impl std::fmt::Display for Weights {
             Weights::Int8 => "int8",
             Weights::Int4 => "int4",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attack_grows_to_its_size() {
+        let grown = |epsilon, ramp| {
+            let attack = Adversarial {
+                epsilon,
+                step: 1,
+                steps: 1,
+                ramp,
+            };
+            [1, 29, 58, 100, 101, u32::MAX].map(|epoch| attack.epsilon_in(epoch))
+        };
+        // In reals 100 · (29 / 100) is less than 29.
+        assert_eq!(grown(100, 100), [1, 29, 58, 100, 100, 100]);
+        assert_eq!(grown(28, 5), [5, 28, 28, 28, 28, 28]);
+        assert_eq!(grown(255, 0), [255; 6]);
     }
 }
