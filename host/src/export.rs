@@ -48,12 +48,7 @@ pub fn prepare(
     quantisation: Quantisation,
     max_loss: f64,
 ) -> Result<Prepared> {
-    let columns = data
-        .headings
-        .as_ref()
-        .map(|headings| headings.features.as_slice());
-    let columns = storable(columns, "column")?;
-    let classes = storable(data.class_names.as_deref(), "class")?;
+    let [columns, classes] = names(data)?;
     let records = Records::from(data);
     let backend = Backend::detect();
     let options = Options {
@@ -222,6 +217,21 @@ pub fn provenance(receipt: Option<&Verified>) -> Provenance {
 }
 
 /// Names as a sealed model holds them; none when there are none.
+/// Names of columns and classes as a model holds them; none where there are none.
+///
+/// # Errors
+/// [`Error::Input`] when one does not fit.
+pub fn names(data: &Dataset) -> Result<[Vec<String>; 2]> {
+    let columns = data
+        .headings
+        .as_ref()
+        .map(|headings| headings.features.as_slice());
+    Ok([
+        storable(columns, "column")?,
+        storable(data.class_names.as_deref(), "class")?,
+    ])
+}
+
 fn storable(names: Option<&[String]>, what: &str) -> Result<Vec<String>> {
     let names = names.unwrap_or_default();
     let unfit = |name: &&String| {

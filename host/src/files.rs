@@ -210,7 +210,17 @@ fn read_open(file: File, path: &Path, limit: u64) -> Result<Vec<u8>> {
     let length = file.metadata().map_err(Error::io("read", path))?;
     // One byte more than there is: the buffer of a secret must not grow, which would leave a copy behind.
     let room = length.len().min(limit).saturating_add(1);
-    let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
+    let mut bytes = Vec::new();
+    let reserved = usize::try_from(room).map(|room| bytes.try_reserve_exact(room));
+    if !matches!(reserved, Ok(Ok(()))) {
+        return Err(Error::input(
+            format!(
+                "there is no memory for the {room} bytes of {}",
+                path.display()
+            ),
+            "this is not a file that belongs here, or the machine is too small for it",
+        ));
+    }
     // One byte more than allowed tells a file at the limit from one beyond it.
     file.take(limit.saturating_add(1))
         .read_to_end(&mut bytes)

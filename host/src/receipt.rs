@@ -34,7 +34,7 @@
 //!
 //! The members stand in this order; unknown and duplicate ones are errors, and so is a recipe that no training
 //! takes. Numbers are JSON numbers: whole ones exact, losses, accuracies and hyper-parameters the shortest
-//! decimal that reads as the same `f64`. Who has the data trains again with what the first part says and gets
+//! decimal that reads as the same `f64`; those of `augmentation`, and a teacher's `dropout`, as the same `f32`. Who has the data trains again with what the first part says and gets
 //! weights of the subject's digest and the same second part, to the bit, whatever `run` says:
 //! [`reproduce`](crate::reproduce), and `sealnet reproduce` on the command line.
 //!

@@ -144,19 +144,7 @@ impl Ui {
         }
         let left = match kept {
             None => "every output is whole or absent".to_owned(),
-            Some(Kept {
-                place,
-                path,
-                written: Ok(()),
-            }) => format!(
-                "the training so far ({place}) is in {}: the same command goes on",
-                path.display()
-            ),
-            Some(Kept {
-                place,
-                written: Err(e),
-                ..
-            }) => format!("the training so far ({place}) is not kept: {e}"),
+            Some(kept) => kept.tell(),
         };
         let _ = writeln!(
             anstream::stderr(),

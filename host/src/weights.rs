@@ -193,6 +193,23 @@ pub fn read_as(path: &Path, input: Option<Input>) -> Result<(Vec<u8>, Imported)>
     Ok((bytes, imported))
 }
 
+/// Whether the weights of such a network make a file that can be read again.
+///
+/// # Errors
+/// [`Error::Input`] when they are too many.
+pub fn fits(shape: &Shape) -> Result<()> {
+    if shape.parameters() as u64 > (LIMIT - HEADER_ROOM) / 4 {
+        return Err(Error::input(
+            format!(
+                "a network {shape} has {} parameters, more than a weight file may hold",
+                shape.parameters()
+            ),
+            "take narrower hidden layers",
+        ));
+    }
+    Ok(())
+}
+
 #[derive(Serialize)]
 struct Header<'a> {
     #[serde(rename = "__metadata__")]
@@ -216,6 +233,8 @@ const INPUT_KEY: &str = "sealnet.input";
 const INPUT: &str = "u/255-0.5";
 /// A network of 2^28 parameters; far beyond any that a microcontroller holds.
 const LIMIT: u64 = 1 << 30;
+/// Far above what a header of ours takes.
+const HEADER_ROOM: u64 = 1 << 16;
 
 #[cfg(test)]
 mod tests {

@@ -18,8 +18,8 @@ use super::values::Hidden;
   sealnet train vault -o best.safetensors --keys keys --recipe best
   sealnet train iris.csv -o iris.safetensors --keys keys --label species --hidden 16,16
 
-Stopped by Ctrl-C, training leaves FILE.checkpoint beside the weights, and about once a minute too: the same command \
-goes on from there, to the same bits.")]
+Stopped by Ctrl-C, training leaves FILE.checkpoint beside the weights, and once a minute too: the same command goes on \
+from there, from the end of the last epoch, to the same bits.")]
 pub(crate) struct TrainArgs {
     /// A vault (folder or file:// URL), or unsealed data: a folder of IDX files, a CSV file, `mnist`
     #[arg(value_name = "STORE|DATA")]

@@ -1,12 +1,21 @@
 //! `sealnet recipe`: the recipes there are, and each as a file to copy.
 
 use sealnet::error::Result;
+use sealnet::train::Recipe;
 use sealnet::train::recipe::file;
+use serde::Serialize;
 use serde_json::json;
 
 use super::Outcome;
 use crate::cli::RecipeArgs;
 use crate::ui::Ui;
+
+/// One recipe. Not by way of a JSON value, in which its numbers of 32 bits would have digits that nobody wrote.
+#[derive(Serialize)]
+struct Document<'a> {
+    recipe: &'a Recipe,
+    toml: &'a str,
+}
 
 pub(crate) fn run(args: &RecipeArgs, ui: &Ui) -> Result<Outcome> {
     match &args.recipe {
@@ -16,7 +25,10 @@ pub(crate) fn run(args: &RecipeArgs, ui: &Ui) -> Result<Outcome> {
             for line in written.text.lines() {
                 ui.line(line)?;
             }
-            ui.document(&json!({ "recipe": written.recipe, "toml": written.text }))?;
+            ui.document(&Document {
+                recipe: &written.recipe,
+                toml: &written.text,
+            })?;
         }
     }
     Ok(Outcome::Done)

@@ -108,6 +108,13 @@ impl Resumed {
         }
     }
 
+    /// There will be no result: keeps what was done, and says where.
+    pub(super) fn stop(&self, ui: &Ui) {
+        if let Some(kept) = self.keeper.stop() {
+            ui.say(kept.tell());
+        }
+    }
+
     /// The result is on the disk: nothing is left to go on with.
     pub(super) fn finish(&self, ui: &Ui) {
         if let Err(e) = self.keeper.finish() {

@@ -13,7 +13,7 @@ use sealnet::train::{EpochDone, Recipe};
 use serde_json::json;
 
 use super::resuming::Resuming;
-use super::watching::Watching;
+use super::watching::{Watching, distinct};
 use super::{Outcome, source};
 use crate::cli::TrainArgs;
 use crate::ui::Ui;
@@ -36,15 +36,7 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
         // A place that cannot be written to is better known before the work than after it.
         drop(AtomicFile::create(output)?);
     }
-    if args.output == receipt_path {
-        return Err(Error::input(
-            format!(
-                "{} cannot be both weights and receipt",
-                receipt_path.display()
-            ),
-            "name another file with --receipt",
-        ));
-    }
+    distinct(&receipt_path, &[&args.output])?;
     let outputs = [&*args.output, &receipt_path];
     let resuming = Resuming::prepare(args, &inputs, &outputs)?;
     let outputs = [outputs[0], outputs[1], resuming.path()];
@@ -69,22 +61,26 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
     let mut log = watching.log(resumed.rows())?;
     let mut watch = |phase: &str, done: &EpochDone| log.add(phase, done);
     let mut keep = resumed.keep(ui);
-    let finished = session.run(resumed.from.clone(), ui.progress(), &mut watch, &mut keep)?;
-    let training = &finished.training;
-    // Both are on the disk before either replaces what was there: a full disk leaves the old pair whole.
-    let staged = |path: &Path, bytes: &[u8]| {
-        let mut file = AtomicFile::create(path)?;
-        file.write_all(bytes)
-            .and_then(|()| file.flush())
-            .map_err(Error::io("write", path))?;
-        Ok::<_, Error>(file)
-    };
-    let weights = staged(&args.output, &finished.weights)?;
-    let receipt = staged(&receipt_path, &finished.receipt(&name, &owner))?;
-    weights.commit()?;
-    receipt.commit()?;
+    let finished = session
+        .run(resumed.from.clone(), ui.progress(), &mut watch, &mut keep)
+        .and_then(|finished| {
+            // Both are on the disk before either replaces what was there: a full disk leaves the old pair whole.
+            let staged = |path: &Path, bytes: &[u8]| {
+                let mut file = AtomicFile::create(path)?;
+                file.write_all(bytes).map_err(Error::io("write", path))?;
+                file.sync()?;
+                Ok::<_, Error>(file)
+            };
+            let weights = staged(&args.output, &finished.weights)?;
+            let receipt = staged(&receipt_path, &finished.receipt(&name, &owner))?;
+            weights.commit()?;
+            receipt.commit()?;
+            Ok(finished)
+        })
+        .inspect_err(|_| resumed.stop(ui))?;
     resumed.finish(ui);
-    let watched = watching.finish(log, &finished, &data.dataset, options.backend)?;
+    let training = &finished.training;
+    let watched = watching.finish(log, &finished, &data.dataset, compute)?;
 
     let digest = hex::encode(finished.weights_digest);
     ui.line(format!(

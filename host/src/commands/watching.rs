@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sealnet::dataset::Dataset;
 use sealnet::error::{Error, Result};
 use sealnet::files::{self, AtomicFile};
-use sealnet::train::Backend;
+use sealnet::train::Compute;
 use sealnet::train::log::{EpochLog, Row};
 use sealnet::train::report::{self, Judgement, NAMES};
 use sealnet::train::session::Finished;
@@ -79,9 +79,9 @@ impl Watching {
         log: EpochLog,
         finished: &Finished,
         data: &Dataset,
-        backend: Backend,
+        compute: Compute,
     ) -> Result<Watched> {
-        let judgement = report::judge(finished, data, backend)?;
+        let judgement = report::judge(finished, data, compute)?;
         let mut names = Vec::new();
         if let Some(folder) = &self.report {
             let report = report::files(log.rows(), &judgement, data)?;

@@ -91,7 +91,7 @@ impl AtomicFile {
     /// # Errors
     /// [`Error::Io`] when the disk refuses; what was there is then unharmed.
     pub fn commit(self) -> Result<()> {
-        self.ready()?;
+        self.sync()?;
         self.staged
             .release(|file| file.persist(&self.destination).map_err(|e| e.error))
             .map_err(Error::io("write", self.named))?;
@@ -103,7 +103,7 @@ impl AtomicFile {
     /// # Errors
     /// [`Error::Io`] with [`io::ErrorKind::AlreadyExists`], or when the disk refuses.
     pub fn commit_new(self) -> Result<()> {
-        self.ready()?;
+        self.sync()?;
         self.staged
             .release(|file| {
                 let named = file.persist_noclobber(&self.destination);
@@ -113,7 +113,12 @@ impl AtomicFile {
         sync_folder(parent(&self.destination))
     }
 
-    fn ready(&self) -> Result<()> {
+    /// Brings the file to the disk, still under its temporary name: what a later [`commit`](Self::commit) has left to
+    /// do takes no room.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the disk refuses.
+    pub fn sync(&self) -> Result<()> {
         self.staged
             .get()
             .and_then(|file| {

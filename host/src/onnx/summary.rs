@@ -36,8 +36,8 @@ impl Summary {
         let opset = model.opset_import.first()?.version;
         let operators = graph.node.into_iter().map(|node| node.op_type).collect();
         let sizes = graph.initializer.iter().map(|tensor| {
-            let sizes = tensor.dims.iter().map(|&size| u64::try_from(size).ok());
-            let product = sizes.fold(Some(1u64), |all, size| all?.checked_mul(size?));
+            let mut sizes = tensor.dims.iter().map(|&size| u64::try_from(size).ok());
+            let product = sizes.try_fold(1u64, |all, size| all.checked_mul(size?));
             product.unwrap_or(0)
         });
         let mut metadata: Vec<String> = (model.metadata_props.iter())

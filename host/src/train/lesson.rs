@@ -60,15 +60,6 @@ impl<'a> Lesson<'a> {
         let count = if changes { compute.cores() } else { 1 };
         let threads = rayon::ThreadPoolBuilder::new().num_threads(count);
         let threads = threads.build().map_err(|e| no_thread(&e))?;
-        if changes && plan.image.is_none() {
-            return Err(Error::input(
-                format!(
-                    "recipe {} changes images, and these records are none",
-                    recipe.name
-                ),
-                "take a recipe without augmentation and teacher, such as paper",
-            ));
-        }
         let mut lesson = Lesson {
             plan,
             threads,

@@ -19,21 +19,23 @@
 //!   `δ[c] = (exp(y[c]) ⊘ s ⊖ t[c]) ⊗ (T/B)` for a batch of `B`. `T²`, `T/B` and, with label smoothing `ε` over `C`
 //!   classes, `t` = `ε/C` or `1 - ε + ε/C` are computed in f64 and rounded.
 //! - **Backwards.** Below, `δ[j] = fma(δ[k], w[j][k], δ[j])` for each `k` in order from 0, and 0 where ReLU gave 0.
-//!   The sum of `δ` in order of record from 0 is `d`; the gradient of a bias is `2⁻⁶⁰ ⊕ d`, that of a weight is
-//!   `g = fma(x, δ, g)` for each record in order, from `2⁻⁶⁰`, in the first layer from `fma(-o[i], d, 2⁻⁶⁰)`
+//!   The sum of `δ` in order of record from 0 is `d`; the gradient of a bias is `2⁻⁵⁰ ⊕ d`, that of a weight is
+//!   `g = fma(x, δ, g)` for each record in order, from `2⁻⁵⁰`, in the first layer from `fma(-o[i], d, 2⁻⁵⁰)`
 //!   ([why not from 0](adam)).
 //! - In the first layer, terms with `u = 0` are left out, forwards and backwards: four of five of a digit's.
 //! - **Steps.** Each epoch begins with the records as given and shuffles them by the epoch's own random numbers
 //!   ([`Shuffle`](crate::random::Stream::Shuffle)); batches are taken in order, the last one short. Then [Adam](adam).
 //!
-//! - **Metrics** add up in f64: the losses of a batch in order of record, then those of the batches.
+//! - **Metrics** add up in f64: in training the losses of a batch in order of record, then those of the batches (a
+//!   teacher's: of its groups); of validation and test records one sum in order of record.
 //!
 //! Beyond the paper's recipe: other first weights ([`init`]), rates ([`schedule`]), changed images ([`augment`]), a
 //! teacher ([`teacher`]) whose answers are learnt from ([`recipe::Distillation`]), attacks
 //! ([`recipe::Adversarial`]), and an end that sees integers ([`qat`]).
 //!
 //! Sums run over one index in one order and never across the vector: several outputs side by side give
-//! the same bits as one after the other. `tests/tests/train_reference.rs` is this page once more, in plain loops.
+//! the same bits as one after the other. `tests/tests/train_reference.rs` is this page up to here once more, in plain loops; what is beyond the paper's
+//! recipe is tested where it is.
 
 mod adversarial;
 mod engine;
@@ -226,6 +228,7 @@ fn check(plan: &Plan<'_>) -> Result<()> {
             "`sealnet recipe best` and `sealnet recipe robust` explain every field",
         )
     })?;
+    plan.recipe.fits(plan.image)?;
     if plan.training.is_empty() {
         return Err(Error::input(
             "there is nothing to learn from: no training records",

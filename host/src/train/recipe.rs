@@ -15,6 +15,8 @@ use super::adam::AdamOptions;
 use super::augment::Augmentation;
 use super::teacher::TeacherRecipe;
 
+use crate::error::{Error, Result};
+
 pub use check::{MAX_BATCH, MAX_EPOCHS, Wrong};
 pub use sections::{Adversarial, Annealing, Distillation, Finish, Weights};
 
@@ -116,6 +118,26 @@ impl Recipe {
             distillation: None,
             adversarial: None,
             finish: None,
+        }
+    }
+
+    /// Whether it can train on records that are such images, or none.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when it changes images and these are none, or they are too small for its teacher.
+    pub fn fits(&self, image: Option<[usize; 2]>) -> Result<()> {
+        match (image, &self.teacher) {
+            (Some(image), Some(teacher)) => teacher.fits(image),
+            (None, teacher) if teacher.is_some() || self.augmentation.is_some() => {
+                Err(Error::input(
+                    format!(
+                        "recipe {} changes images, and these records are none",
+                        self.name
+                    ),
+                    "take a recipe without augmentation and teacher, such as paper",
+                ))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -6,7 +6,7 @@ use super::confusion::Confusion;
 use super::hardest::{Hard, hardest};
 use super::log::{self, Row, table};
 use super::session::Finished;
-use super::{Backend, Metrics, Records, logits};
+use super::{Compute, Metrics, Records, for_each_batch};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::files;
@@ -27,15 +27,24 @@ pub struct Judgement {
 ///
 /// # Errors
 /// [`Error::Input`] when `data` is not what it was trained on.
-pub fn judge(finished: &Finished, data: &Dataset, backend: Backend) -> Result<Judgement> {
+pub fn judge(
+    finished: &Finished,
+    data: &Dataset,
+    compute: impl Into<Compute>,
+) -> Result<Judgement> {
     let which = &finished.test_records;
-    let all = logits(&finished.network, Records::from(data), which, backend)?;
-    // Every record named exists: the logits are there.
-    let judged: Vec<Hard> = which
-        .iter()
-        .zip(all.chunks_exact(usize::from(data.classes).max(1)))
-        .map(|(&record, logits)| Hard::of(record, data.labels[record as usize], logits))
-        .collect();
+    let (mut left, mut judged) = (which.iter(), Vec::with_capacity(which.len()));
+    let classes = usize::from(data.classes).max(1);
+    // Every record named exists: the labels are there.
+    let each = |[.., logits]: &[Vec<f32>; 3]| {
+        judged.extend(
+            logits
+                .chunks_exact(classes)
+                .zip(&mut left)
+                .map(|(logits, &record)| Hard::of(record, data.labels[record as usize], logits)),
+        );
+    };
+    for_each_batch(&finished.network, Records::from(data), which, compute, each)?;
     let pairs = judged.iter().map(|hard| (hard.label, hard.predicted));
     Ok(Judgement {
         confusion: Confusion::new(data.classes, pairs),

@@ -100,6 +100,8 @@ impl<'a> Session<'a> {
         let dataset = &data.dataset;
         let inputs = dataset.feature_count();
         let shape = Shape::new(inputs, options.hidden, usize::from(dataset.classes))?;
+        options.recipe.fits(dataset.image())?;
+        weights::fits(&shape)?;
         let split = split::split(dataset, options.split_seed)?;
         let described = Data::of(source, data);
         let identity = Identity {

@@ -16,27 +16,32 @@ fn a_full_disk_leaves_the_old_weights_and_their_receipt() {
     let disk = SmallDisk::mounted_in(&workspace.path(""));
     fs::write(disk.path("m.safetensors"), "old weights").unwrap();
     fs::write(disk.path("m.safetensors.receipt.json"), "old receipt").unwrap();
-    // First no room for the weights, then one page, which they fit and the receipt does not find.
-    for (line, ballast) in [
-        ("train data.csv -o disk/m.safetensors --hidden 200,200", 0),
+    // First no room for the weights, then one page, which they fit and the receipt does not find. The checkpoint finds it.
+    for (line, ballast, kept) in [
+        (
+            "train data.csv -o disk/m.safetensors --hidden 200,200",
+            0,
+            None,
+        ),
         (
             "train data.csv -o disk/m.safetensors --hidden 9,7",
             13 * 4096,
+            Some("m.safetensors.checkpoint"),
         ),
     ] {
         fs::write(disk.path("ballast"), vec![1; ballast]).unwrap();
         workspace.refused(line, 2, "no space left on the disk");
-        assert_eq!(
-            disk.names(),
-            ["ballast", "m.safetensors", "m.safetensors.receipt.json"],
-            "nothing half-written"
-        );
+        let mut names = vec!["ballast", "m.safetensors", "m.safetensors.receipt.json"];
+        names.splice(2..2, kept);
+        assert_eq!(disk.names(), names, "nothing half-written");
         let read = |name: &str| fs::read_to_string(disk.path(name)).unwrap();
         assert_eq!(read("m.safetensors"), "old weights", "{line}");
         assert_eq!(read("m.safetensors.receipt.json"), "old receipt", "{line}");
     }
     fs::remove_file(disk.path("ballast")).unwrap();
-    workspace.done("train data.csv -o disk/m.safetensors --hidden 9,7");
+    let done = workspace.done("train data.csv -o disk/m.safetensors --hidden 9,7");
+    assert!(done.stderr.contains("goes on from"), "{}", done.stderr);
+    assert!(!disk.names().iter().any(|name| name.ends_with("checkpoint")));
     workspace.done("export disk/m.safetensors -o m.sealed --max-loss 100");
 }
 
@@ -191,6 +196,10 @@ fn huge_sizes_are_refused_before_memory_is_taken() {
     )
     .unwrap();
     workspace.refused("train images -o x.safetensors", 2, "labels");
+
+    // A checkpoint of 60 GB.
+    sparse("y.safetensors.checkpoint", b"SEALNETC", 60 << 30);
+    workspace.refused("train data.csv -o y.safetensors", 2, "larger than");
 
     // Weights whose header is said to be 2^63 bytes long, and a header that promises a tensor of 1 TiB.
     workspace.write("huge.safetensors", &[0, 0, 0, 0, 0, 0, 0, 0x80, b'{', b'}']);

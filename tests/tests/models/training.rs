@@ -146,6 +146,15 @@ fn bad_input_leaves_the_old_weights() {
     workspace.write("tiny.csv", b"label,a\n0,1\n1,2\n");
     workspace.write("one.csv", b"label,a\n0,1\n0,2\n0,3\n0,4\n0,5\n0,6\n");
     fs::create_dir(workspace.path("empty")).unwrap();
+    // 2^16 - 1 columns, too many for layers that wide.
+    let row = |cell: &dyn Fn(usize) -> String| {
+        (0..65_535).fold(String::new(), |row, column| row + "," + &cell(column))
+    };
+    let mut wide = format!("label{}\n", row(&|column| format!("c{column}")));
+    for label in 0..12 {
+        wide += &format!("{}{}\n", label % 2, row(&|column| (column % 7).to_string()));
+    }
+    workspace.write("wide.csv", wide.as_bytes());
     for (line, code, words) in [
         ("train missing.csv -o old.safetensors", 2, "missing.csv"),
         ("train empty -o old.safetensors", 2, "empty"),
@@ -163,7 +172,23 @@ fn bad_input_leaves_the_old_weights() {
             2,
             "names a folder",
         ),
+        (
+            "train data.csv -o old.safetensors --receipt ./old.safetensors",
+            2,
+            "cannot be written in one place",
+        ),
         ("train data.csv -o old.safetensors --keys none", 2, "none"),
+        // A log that was there is not begun anew for a training that cannot be.
+        (
+            "train data.csv -o new.safetensors --recipe quick --log old.safetensors",
+            2,
+            "changes images",
+        ),
+        (
+            "train wide.csv -o new.safetensors --hidden 4096,4096",
+            2,
+            "narrower",
+        ),
         (
             "train data.csv -o old.safetensors --min-serial 1",
             2,

@@ -73,6 +73,8 @@ pub(crate) fn run(args: &BenchRecipeArgs, ui: &Ui) -> Result<Outcome> {
         &source::load_options(&args.data_options),
         ui.progress(),
     )?;
+    // Better known before the work than after it.
+    export::names(&data)?;
     let split = split(&data, None)?;
     let hidden = [args.hidden.0, args.hidden.1].map(usize::from);
     let shape = Shape::new(data.feature_count(), hidden, data.classes.into())?;

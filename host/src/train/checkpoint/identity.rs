@@ -24,7 +24,36 @@ pub struct Identity {
     pub numerics: Numerics,
 }
 
+/// The identity itself, whose texts are short, and lengths and numbers beside the lists.
+const OVERHEAD: u64 = 1 << 16;
+
 impl Identity {
+    /// At least as many bytes as a checkpoint of it has.
+    pub(super) fn most_bytes(&self) -> u64 {
+        let Widths {
+            inputs,
+            hidden: [first, second],
+            classes,
+        } = self.network;
+        let layers = [(inputs, first), (first, second), (second, classes)];
+        let parameters = layers.map(|(from, to)| (from as u64 + 1).saturating_mul(to as u64));
+        let parameters = parameters.into_iter().fold(0, u64::saturating_add);
+        let teacher = self.recipe.teacher.as_ref();
+        let taught = teacher.map_or(0, |teacher| teacher.most_parameters(inputs, classes));
+        let variants = u64::from(self.recipe.variants()) + 1;
+        let answers = (self.split.training)
+            .saturating_mul(classes as u64)
+            .saturating_mul(variants);
+        let epochs = u64::from(self.recipe.epochs) + teacher.map_or(0, |t| u64::from(t.epochs));
+        let numbers = (parameters.saturating_mul(3))
+            .saturating_add(taught.saturating_mul(4))
+            .saturating_add(answers);
+        (numbers.saturating_mul(4))
+            .saturating_add(epochs * 64)
+            .saturating_add(variants * 8)
+            .saturating_add(OVERHEAD)
+    }
+
     /// What makes `here` another training than this one, if anything does.
     pub fn other(&self, here: &Identity) -> Option<String> {
         let both = |what: &str, there: String, here: String| {

@@ -12,7 +12,8 @@ use super::Checkpoint;
 use crate::error::{Error, Result};
 use crate::files;
 
-/// How often a checkpoint is written while nobody stops the program: what is lost at most when it is killed.
+/// How often a checkpoint is written at most while nobody stops the program. There is a new one at the end of each
+/// epoch and of each round of a teacher's answers, so that is lost too when it is killed.
 pub const EVERY: Duration = Duration::from_secs(60);
 
 /// Holds a training's newest checkpoint, and writes it. Shared with who hears signals.
@@ -44,6 +45,20 @@ pub struct Kept {
     pub path: PathBuf,
     /// Whether it is.
     pub written: Result<()>,
+}
+
+impl Kept {
+    /// What to tell of it.
+    pub fn tell(&self) -> String {
+        let place = &self.place;
+        match &self.written {
+            Ok(()) => format!(
+                "the training so far ({place}) is in {}: the same command goes on",
+                self.path.display()
+            ),
+            Err(e) => format!("the training so far ({place}) is not kept: {e}"),
+        }
+    }
 }
 
 impl Keeper {

@@ -100,7 +100,7 @@ impl Checkpoint {
         if path.symlink_metadata().is_err() {
             return Ok(None);
         }
-        let bytes = files::read_limited(path, MAX_BYTES)?;
+        let bytes = files::read_limited(path, identity.most_bytes())?;
         let found = Checkpoint::from_bytes(&bytes, owner).map_err(|error| match error {
             Error::Verification { what, hint } => Error::Verification {
                 what: format!("{}: {what}", path.display()),
@@ -152,6 +152,3 @@ fn refused(cause: &str) -> Error {
         "nothing is trained from what somebody else may have changed; begin anew with --fresh",
     )
 }
-
-/// Far above what a teacher's answers take.
-const MAX_BYTES: u64 = 1 << 36;

@@ -142,7 +142,7 @@ impl Columns {
     }
 }
 
-/// A step of part number `index`; in what [`Mode`](super::step).
+/// A step of part number `index`; `MODE` is [`PLAIN`](super::PLAIN) or one beside it.
 pub(super) struct StepFirst<'a, const MODE: u8> {
     pub(super) part: &'a mut Part,
     pub(super) index: usize,

@@ -9,7 +9,7 @@ use super::step::{KEEP, Numbers};
 use super::targets::Targets;
 use super::view::AsIs;
 use super::worker::share;
-use super::{Chunk, Compute, Engine, Settings, first};
+use super::{Chunk, Compute, Engine, Settings, first, no_thread};
 use crate::error::Result;
 use crate::train::adam::Adam;
 use crate::train::input::InputMap;
@@ -131,11 +131,12 @@ impl Judge {
                 };
                 if index + 1 == threads {
                     work();
-                } else {
-                    scope.spawn(work);
+                } else if let Err(error) = thread::Builder::new().spawn_scoped(scope, work) {
+                    return Err(no_thread(&error));
                 }
             }
-        });
+            Ok(())
+        })?;
         Ok(gradients)
     }
 
@@ -199,7 +200,11 @@ impl Judge {
                     let to = (share.end * BATCH).min(round.len());
                     let which = &round[(share.start * BATCH).min(to)..to];
                     let judge = &judge;
-                    working.push(scope.spawn(move || judge(which)));
+                    let work = move || judge(which);
+                    match thread::Builder::new().spawn_scoped(scope, work) {
+                        Ok(thread) => working.push(thread),
+                        Err(error) => return Err(no_thread(&error)),
+                    }
                 }
                 for thread in working {
                     match thread.join() {
@@ -207,7 +212,8 @@ impl Judge {
                         Err(panic) => std::panic::resume_unwind(panic),
                     }
                 }
-            });
+                Ok(())
+            })?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@
 //! - **Backwards**, from `δ = (p ⊖ t) ⊗ (1 ⊘ B)` at the logits: a derivative by an input starts at 0 and takes the patches
 //!   around it by line, column and output; of a pool the first of the largest gets it, if it is above 0.
 //! - **Gradients.** A batch is cut into groups of 16 images. A group's gradient starts at 0 and takes its
-//!   images in order, of each the positions in order; the batch's is the sum of the groups' in order, from 2⁻⁶⁰. So any number
+//!   images in order, of each the positions in order; the batch's is the sum of the groups' in order, from 2⁻⁵⁰. So any number
 //!   of threads gives the same bits.
 //! - **Dropout.** A neuron of the hidden layer counts `1 / (1 - rate)` times or, with probability `rate`, not at all.
 //! - **Steps** are [Adam](super::adam)'s at Keras's β₁, β₂ and ε, with decoupled weight decay but of biases. What teaches
@@ -92,6 +92,28 @@ impl TeacherRecipe {
     /// What the answer to a record takes, which is forwards alone.
     pub(super) fn asking(&self) -> u64 {
         (self.multiplications() / 222_000).max(1)
+    }
+
+    /// Whether it can look at images of so many lines and columns.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when they are too small.
+    pub(super) fn fits(&self, [lines, columns]: [usize; 2]) -> Result<()> {
+        if lines.min(columns) < 8 {
+            return Err(Error::input(
+                format!("a teacher for images of {lines} by {columns} pixels"),
+                "images must have 8 pixels either way at least; take a recipe without a teacher",
+            ));
+        }
+        Ok(())
+    }
+
+    /// At least as many numbers as it has for images of so many pixels.
+    pub(super) fn most_parameters(&self, pixels: usize, classes: usize) -> u64 {
+        let [first, second, third] = self.channels.map(|channels| channels as u64);
+        let (hidden, pixels, classes) = (self.hidden as u64, pixels as u64, classes as u64);
+        let convolved = 32 * first + 10 * second * (first + third);
+        convolved + (pixels / 64 * third + 1 + classes + 64) * hidden + classes + 64
     }
 
     /// Of one image of 28 by 28 forwards.
@@ -248,15 +270,7 @@ impl TeacherPlan<'_> {
         let TeacherRecipe {
             channels, hidden, ..
         } = *self.recipe;
-        if self.image.iter().any(|&length| length < 8) {
-            return Err(Error::input(
-                format!(
-                    "a teacher for images of {} by {} pixels",
-                    self.image[0], self.image[1]
-                ),
-                "images must have 8 pixels either way at least; take a recipe without a teacher",
-            ));
-        }
+        self.recipe.fits(self.image)?;
         Ok(Form {
             image: self.image,
             channels,

@@ -4,7 +4,8 @@
 //! every 2 by 2 positions, then through a hidden layer with ReLU and dropout, then to logits.
 //!
 //! Images and what becomes of them lie by position, then channel. Widths are padded to a multiple of [`PANEL`](super::gemm::PANEL) so
-//! that no sum is cut; what is padded has weights of zero, gets no gradient, and stays zero.
+//! that no sum is cut. What is padded is an output of no layer and a class of no image: it gets no gradient but what
+//! every gradient begins at, and no real number is made of it.
 
 use super::form::{CONVOLUTIONS, Form, Packed, Weights};
 use super::gemm::{BLOCK, Layout, Panels, outer_products, product};
