@@ -141,21 +141,14 @@ pub fn distance(one: &Network, other: &Network) -> Option<Distance> {
     if one.shape() != other.shape() {
         return None;
     }
-    let numbers = |network: &Network| -> Vec<f32> {
-        let layers = network.layers.iter();
-        layers
-            .flat_map(|layer| layer.weights.iter().chain(&layer.bias).copied())
-            .collect()
-    };
-    let (one, other) = (numbers(one), numbers(other));
     let mut distance = Distance {
         differing: 0,
-        of: one.len(),
+        of: one.shape().parameters(),
         largest: 0.0,
     };
-    for (a, b) in one.iter().zip(&other) {
+    for (a, b) in one.numbers().zip(other.numbers()) {
         distance.differing += usize::from(a.to_bits() != b.to_bits());
-        distance.largest = distance.largest.max((f64::from(*a) - f64::from(*b)).abs());
+        distance.largest = distance.largest.max((f64::from(a) - f64::from(b)).abs());
     }
     Some(distance)
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -80,7 +81,7 @@ impl Peer {
         let script = folder.path().join("peer.py");
         command.arg("-B").arg(script).arg(folder.path());
         let errors = folder.path().join("errors");
-        let mut process = Process::start(&PACKAGE, &mut command, errors)?;
+        let mut process = Process::start(&PACKAGE, &mut command, errors, Duration::ZERO)?;
         let said = process.answer()?;
         Ok(Peer {
             process,

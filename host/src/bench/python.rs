@@ -101,10 +101,12 @@ pub(super) struct Process {
     questions: ChildStdin,
     answers: Receiver<String>,
     errors: PathBuf,
+    /// How long it may take to an answer: what takes longer on any machine hangs.
+    patience: Duration,
 }
 
 impl Process {
-    /// Starts `command`, whose standard error goes to the file `errors`.
+    /// Starts `command`, whose standard error goes to the file `errors`. Its answers may take [`LIMIT`], and `more`.
     ///
     /// # Errors
     /// [`Error::Io`] when the command or the file cannot be had.
@@ -112,6 +114,7 @@ impl Process {
         package: &'static Package,
         command: &mut Command,
         errors: PathBuf,
+        more: Duration,
     ) -> Result<Process> {
         let file = File::create(&errors).map_err(Error::io("write", &errors))?;
         let mut child = command
@@ -142,6 +145,7 @@ impl Process {
             questions,
             answers,
             errors,
+            patience: LIMIT + more,
         })
     }
 
@@ -158,9 +162,9 @@ impl Process {
     /// The next line that it says.
     ///
     /// # Errors
-    /// [`Error::Input`] with its last words when it says nothing, or for [`LIMIT`] nothing.
+    /// [`Error::Input`] with its last words when it says nothing, or nothing for too long.
     pub(super) fn answer<T: DeserializeOwned>(&mut self) -> Result<T> {
-        let said = self.answers.recv_timeout(LIMIT);
+        let said = self.answers.recv_timeout(self.patience);
         if let Some(answer) = said
             .as_ref()
             .ok()
@@ -170,7 +174,9 @@ impl Process {
         }
         let errors = fs::read_to_string(&self.errors).unwrap_or_default();
         let why = match said {
-            Err(RecvTimeoutError::Timeout) => format!("{} seconds have passed", LIMIT.as_secs()),
+            Err(RecvTimeoutError::Timeout) => {
+                format!("{} seconds have passed", self.patience.as_secs())
+            }
             _ => last_line(&errors)
                 .unwrap_or("it ended without a word")
                 .to_owned(),
@@ -198,5 +204,5 @@ fn last_line(text: &str) -> Option<&str> {
     text.lines().rev().find(|line| !line.trim().is_empty())
 }
 
-/// For one answer: what takes longer on any machine hangs.
+/// For an answer that takes no work to speak of.
 const LIMIT: Duration = Duration::from_secs(600);

@@ -55,4 +55,4 @@ The receipt says all that decides the weights: records, split, widths, recipe, s
 is verified first, then that the records are those it names: from the vault, or unsealed, since the records \
 alone decide. Then they are trained on again. Weights, every epoch's losses and accuracies, validation and \
 test must be the same. A vault is opened as the receipt says: the manifest of that digest, however old, the \
-profile, as many records set aside; options below say otherwise.";
+profile, as many records set aside; options below say otherwise. It has no key to sign a checkpoint with: what is stopped begins anew.";

@@ -118,11 +118,14 @@ impl Network {
         }
     }
 
+    /// Every parameter: layer by layer the weights, then the biases.
+    pub fn numbers(&self) -> impl Iterator<Item = f32> {
+        let layers = self.layers.iter();
+        layers.flat_map(|layer| layer.weights.iter().chain(&layer.bias).copied())
+    }
+
     /// Whether every parameter is a finite number.
     pub fn is_finite(&self) -> bool {
-        self.layers
-            .iter()
-            .flat_map(|layer| layer.weights.iter().chain(&layer.bias))
-            .all(|value| value.is_finite())
+        self.numbers().all(f32::is_finite)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -81,7 +82,11 @@ pub(super) struct Training {
 
 /// The records and the recipe as the peers read them.
 #[derive(Debug)]
-pub(super) struct Folder(Scratch);
+pub(super) struct Folder {
+    place: Scratch,
+    /// Records that a training learns from, epochs together.
+    steps: u64,
+}
 
 impl Folder {
     pub(super) fn write(options: &Options<'_>) -> Result<Folder> {
@@ -115,7 +120,11 @@ impl Folder {
         });
         put("plan.json", plan.to_string().as_bytes())?;
         put(SCRIPT, include_bytes!("peer.py"))?;
-        Ok(Folder(folder))
+        let steps = options.training.len() as u64 * u64::from(options.recipe.epochs);
+        Ok(Folder {
+            place: folder,
+            steps,
+        })
     }
 }
 
@@ -134,13 +143,15 @@ impl Peer {
         folder: &Folder,
         threads: usize,
     ) -> Result<Peer> {
-        let folder = folder.0.path();
+        // Twenty times what the slowest takes to learn from a record.
+        let more = Duration::from_millis(folder.steps);
+        let folder = folder.place.path();
         let mut command = Command::new(python);
         command.arg("-B").arg(folder.join(SCRIPT));
         command.arg(system.key()).arg(folder);
         command.arg(threads.to_string());
         let errors = folder.join(format!("errors-{}-{threads}", system.key()));
-        let mut process = Process::start(system.package(), &mut command, errors)?;
+        let mut process = Process::start(system.package(), &mut command, errors, more)?;
         let about = process.answer()?;
         Ok(Peer { process, about })
     }

@@ -225,7 +225,7 @@ const MAX_VARIANTS: u32 = 1_000;
 const MAX_ATTACK_STEPS: u32 = 1_000;
 /// Pixels that a change may move something by.
 const MAX_PIXELS: f32 = 100.0;
-/// Each 16 records of a teacher's step take some 8 MB.
+/// Whether a step of so many fits a machine is for the teacher's widths and the images to say.
 const MAX_TEACHER_BATCH: u32 = 1 << 10;
 /// Widest layer of a teacher.
 const MAX_WIDTH: usize = 1024;

@@ -97,12 +97,25 @@ impl TeacherRecipe {
     /// Whether it can look at images of so many lines and columns.
     ///
     /// # Errors
-    /// [`Error::Input`] when they are too small.
+    /// [`Error::Input`] when they are too small, or a step's would take more memory than a machine should need.
     pub(super) fn fits(&self, [lines, columns]: [usize; 2]) -> Result<()> {
         if lines.min(columns) < 8 {
             return Err(Error::input(
                 format!("a teacher for images of {lines} by {columns} pixels"),
                 "images must have 8 pixels either way at least; take a recipe without a teacher",
+            ));
+        }
+        let [first, second, third] = self.channels.map(|channels| channels as u64);
+        let positions = 4 * first + second + third / 4;
+        // Four numbers for each channel of each position.
+        let bytes = u64::from(self.batch) * (lines * columns) as u64 / 4 * positions * 16;
+        if bytes > MOST_MEMORY {
+            return Err(Error::input(
+                format!(
+                    "a step of such a teacher takes some {} GB of memory",
+                    bytes >> 30
+                ),
+                "give the teacher fewer channels, or a smaller batch",
             ));
         }
         Ok(())
@@ -124,6 +137,9 @@ impl TeacherRecipe {
         9 * (convolved + third * hidden)
     }
 }
+
+/// For a step: two hundred times what recipe `best` takes.
+const MOST_MEMORY: u64 = 8 << 30;
 
 /// What a teacher is trained on.
 #[derive(Debug, Clone, Copy)]

@@ -176,5 +176,14 @@ fn a_wider_teacher_takes_more_work() {
         ..narrow.clone()
     };
     assert_eq!((narrow.work(), narrow.asking()), (89, 29));
+    assert!(narrow.fits([28, 28]).is_ok() && wide.fits([28, 28]).is_ok());
+    let huge = TeacherRecipe {
+        channels: [1024; 3],
+        batch: 1024,
+        ..narrow.clone()
+    };
+    let refused = huge.fits([28, 28]).unwrap_err().to_string();
+    assert!(refused.contains("16 GB"), "{refused}");
+    assert!(narrow.fits([28, 7]).is_err());
     assert!((3 * 89..=4 * 89).contains(&wide.work()), "{}", wide.work());
 }
