@@ -19,7 +19,7 @@ pub struct LineChart {
     pub y: Axis,
     /// The lines.
     pub series: Vec<Series>,
-    /// Places along that something begins at.
+    /// Places along that something begins at, and every line anew.
     pub marks: Vec<Mark>,
 }
 
@@ -85,7 +85,8 @@ impl Panel for LineChart {
         let mut group = Group::new().add(text(MARGIN, 18.0, "head", &self.title));
         group = self.axes(group, &frame);
         for (index, series) in self.series.iter().enumerate() {
-            group = group.add(drawn(series, index % COLOURS, &frame, self.y.unit));
+            let colour = index % COLOURS;
+            group = group.add(drawn(series, colour, &frame, self.y.unit, &self.marks));
         }
         (self.names(group, &frame), HEIGHT)
     }
@@ -190,7 +191,7 @@ impl Series {
     }
 }
 
-fn drawn(series: &Series, colour: usize, frame: &Frame, unit: Unit) -> Group {
+fn drawn(series: &Series, colour: usize, frame: &Frame, unit: Unit, marks: &[Mark]) -> Group {
     let mut path = String::new();
     let mut pen_down = false;
     let mut dots = Group::new();
@@ -199,6 +200,7 @@ fn drawn(series: &Series, colour: usize, frame: &Frame, unit: Unit) -> Group {
             pen_down = false;
             continue;
         }
+        pen_down &= marks.iter().all(|mark| mark.x.total_cmp(&point.0).is_ne());
         let (x, y) = frame.at(point);
         // Writing to a string cannot fail.
         let _ = write!(

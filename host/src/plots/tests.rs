@@ -152,6 +152,22 @@ fn a_line_has_its_points_its_gaps_and_its_last_value() {
         (2, 2),
         "{path}"
     );
+    // What begins somewhere is not joined to what was before.
+    let mut parted = chart(&[("network", &values)]);
+    parted.marks = [1.0, 2.0]
+        .map(|x| Mark {
+            x,
+            label: "phase".into(),
+        })
+        .into();
+    let parted = Figure::new("", "").with(&parted).to_svg();
+    let parted = Document::parse(&parted).unwrap();
+    let path = named(&parted, "path")[0].attribute("d").unwrap();
+    assert_eq!(
+        (path.matches('M').count(), path.matches('L').count()),
+        (3, 1),
+        "{path}"
+    );
     let heights: Vec<f64> = named(&document, "circle")
         .iter()
         .map(|dot| dot.attribute("cy").unwrap().parse().unwrap())
