@@ -228,6 +228,12 @@ fn check(plan: &Plan<'_>) -> Result<()> {
             "`sealnet recipe best` and `sealnet recipe robust` explain every field",
         )
     })?;
+    if !kernels::rounds_once() {
+        return Err(Error::input(
+            "this platform's fused multiply-add rounds twice: its weights would be nobody else's",
+            "train where `fmaf` is as C99 asks, or on a processor that has the instruction",
+        ));
+    }
     plan.recipe.fits(plan.image)?;
     if plan.training.is_empty() {
         return Err(Error::input(

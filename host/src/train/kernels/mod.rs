@@ -6,7 +6,7 @@
 //!
 //! Where the target has no such instruction (the portable backend on x86-64), `f32::mul_add` calls the C
 //! library's `fmaf`. It gives the same bits wherever that rounds once, as C99 (F.10.10.1) asks and as glibc,
-//! musl and macOS do; on a platform whose `fmaf` rounds twice, the portable backend's weights are its own.
+//! musl and macOS do; on a platform whose `fmaf` rounds twice nothing is trained (`rounds_once`).
 //!
 //! What runs inside `Backend::run` is compiled once for each instruction set. It must therefore be
 //! inlined all the way: hence `#[inline(always)]` on every function that is called from there.
@@ -20,6 +20,8 @@ pub(crate) use exp::exp;
 pub(crate) use lanes::{LANES, Lanes, Line};
 pub(crate) use lines::Lines;
 pub(crate) use product::{Edges, Factors, Starting, Sums, lines_of, product};
+
+use std::hint::black_box;
 
 use lanes::Wide;
 use pulp::{Scalar512b, Simd, WithSimd};
@@ -87,6 +89,14 @@ impl Backend {
     }
 }
 
+/// Whether `f32::mul_add` rounds once here, seen by a sum that lies just above the middle of two numbers.
+pub(crate) fn rounds_once() -> bool {
+    // (1 + 2⁻¹²)² is the middle of 1 + 2⁻¹¹ and the next number; in f64 what lies above it is lost.
+    let (factor, above) = (1.0 + 2f32.powi(-12), 2f32.powi(-80));
+    let sum = black_box(factor).mul_add(black_box(factor), black_box(above));
+    sum.to_bits() == (1.0 + 2f32.powi(-11)).to_bits() + 1
+}
+
 /// A piece of work for `Backend::run`: mark its `run` `#[inline(always)]`.
 pub(crate) trait Work {
     /// Does it.
@@ -101,5 +111,19 @@ impl<W: Work, const REGISTERS: usize> WithSimd for Vectorised<W, REGISTERS> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         self.0.run(Wide::<S, REGISTERS>(simd));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_rounds_once() {
+        assert!(rounds_once());
+        // What is asked would notice: by way of f64 it is rounded twice.
+        let factor = 1.0 + 2f64.powi(-12);
+        let twice = (factor * factor + 2f64.powi(-80)) as f32;
+        assert_eq!(twice, 1.0 + 2f32.powi(-11));
     }
 }
