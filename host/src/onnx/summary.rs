@@ -1,7 +1,5 @@
 //! What an ONNX file says of itself, whoever wrote it.
 
-use std::iter;
-
 use prost::Message;
 
 use super::messages::{FLOAT, ModelProto, UINT8, ValueInfoProto};
@@ -87,11 +85,7 @@ fn described(value: &ValueInfoProto) -> String {
         11 => "double".to_owned(),
         other => format!("type {other}"),
     };
-    let shape = format!("[{}]", sizes.join(", "));
-    iter::once(value.name.clone())
-        .chain([element, shape])
-        .collect::<Vec<_>>()
-        .join(" ")
+    format!("{} {element} [{}]", value.name, sizes.join(", "))
 }
 
 #[cfg(test)]

@@ -139,6 +139,12 @@ fn names_may_be_anything() {
     assert_eq!(title, Some("<b>&\"'\\u{0}\\u{1b}[31m\\u{202e}\u{fffd}]]>"));
 }
 
+/// How often the first line begins, and how often it goes on.
+fn strokes(document: &Document<'_>) -> (usize, usize) {
+    let path = named(document, "path")[0].attribute("d").unwrap();
+    (path.matches('M').count(), path.matches('L').count())
+}
+
 #[test]
 fn a_line_has_its_points_its_gaps_and_its_last_value() {
     let values = [0.5, 0.625, f64::NAN, 0.75, 0.875];
@@ -146,12 +152,7 @@ fn a_line_has_its_points_its_gaps_and_its_last_value() {
         .with(&chart(&[("network", &values)]))
         .to_svg();
     let document = Document::parse(&svg).unwrap();
-    let path = named(&document, "path")[0].attribute("d").unwrap();
-    assert_eq!(
-        (path.matches('M').count(), path.matches('L').count()),
-        (2, 2),
-        "{path}"
-    );
+    assert_eq!(strokes(&document), (2, 2));
     // What begins somewhere is not joined to what was before.
     let mut parted = chart(&[("network", &values)]);
     parted.marks = [1.0, 2.0]
@@ -162,12 +163,7 @@ fn a_line_has_its_points_its_gaps_and_its_last_value() {
         .into();
     let parted = Figure::new("", "").with(&parted).to_svg();
     let parted = Document::parse(&parted).unwrap();
-    let path = named(&parted, "path")[0].attribute("d").unwrap();
-    assert_eq!(
-        (path.matches('M').count(), path.matches('L').count()),
-        (3, 1),
-        "{path}"
-    );
+    assert_eq!(strokes(&parted), (3, 1));
     let heights: Vec<f64> = named(&document, "circle")
         .iter()
         .map(|dot| dot.attribute("cy").unwrap().parse().unwrap())

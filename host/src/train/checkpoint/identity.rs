@@ -24,9 +24,6 @@ pub struct Identity {
     pub numerics: Numerics,
 }
 
-/// The identity itself, whose texts are short, and lengths and numbers beside the lists.
-const OVERHEAD: u64 = 1 << 16;
-
 impl Identity {
     /// At least as many bytes as a checkpoint of it has.
     pub(super) fn most_bytes(&self) -> u64 {
@@ -90,3 +87,6 @@ impl Identity {
         }))
     }
 }
+
+/// The identity itself, whose texts are short, and lengths and numbers beside the lists.
+const OVERHEAD: u64 = 1 << 16;
