@@ -1,5 +1,6 @@
 //! The first layer: sums over what is not zero, and its step.
 
+use super::columns::{Columns, RECORDS};
 use super::parts::Part;
 use super::prepared::Gathered;
 use super::step::{Numbers, apply};
@@ -26,6 +27,7 @@ impl Work for SumFirst<'_> {
             while at < self.lines {
                 let sum = Sum {
                     terms,
+                    first: self.part.from,
                     rows,
                     lines: self.lines,
                     at,
@@ -49,6 +51,8 @@ impl Work for SumFirst<'_> {
 /// One record's sums from line `at`.
 struct Sum<'a> {
     terms: &'a [u32],
+    /// The part's first row.
+    first: usize,
     rows: &'a [Line],
     lines: usize,
     at: usize,
@@ -70,11 +74,11 @@ impl Sum<'_> {
         }
         let whole = self.rows.as_chunks::<WIDTH>().0;
         for &term in self.terms {
-            let row = (term >> 8) as usize;
+            let row = ((term >> 8) as usize).wrapping_sub(self.first);
             let row = if ALL {
                 whole.get(row)
             } else {
-                let from = row * self.lines + self.at;
+                let from = row.wrapping_mul(self.lines).wrapping_add(self.at);
                 self.rows.get(from..).and_then(<[Line]>::first_chunk)
             };
             let Some(row) = row else {
@@ -92,64 +96,12 @@ impl Sum<'_> {
     }
 }
 
-/// A batch's features by row: what is added to each row's gradient.
-#[derive(Debug, Default)]
-pub(super) struct Columns {
-    /// Which records have such a feature, 64 a word: `[rows][words]`.
-    present: Vec<u64>,
-    /// The features that are there, `[rows][64 · words]`.
-    features: Vec<u8>,
-    words: usize,
-}
-
-impl Columns {
-    /// Room for parts of `rows` rows and batches of `capacity` records.
-    pub(super) fn new(rows: usize, capacity: usize) -> Columns {
-        let words = capacity.div_ceil(64).max(1);
-        Columns {
-            present: vec![0; rows * words],
-            features: vec![0; rows * words * 64],
-            words,
-        }
-    }
-
-    #[inline(always)]
-    fn fill(&mut self, part: &Part, index: usize, batch: &Gathered) {
-        let words = self.words;
-        let present = &mut self.present[..part.rows * words];
-        let features = &mut self.features[..];
-        present.fill(0);
-        for (record, terms) in batch.part(index).enumerate() {
-            let (word, bit) = (record / 64, 1 << (record % 64));
-            for &term in terms {
-                let row = (term >> 8) as usize;
-                // Both are always there; a check that goes on is cheaper than one that panics.
-                if let Some(present) = present.get_mut(row * words + word)
-                    && let Some(feature) = features.get_mut(row * words * 64 + record)
-                {
-                    *present |= bit;
-                    *feature = term as u8;
-                }
-            }
-        }
-    }
-
-    /// Each row's words, and its features.
-    #[inline(always)]
-    fn rows(&self) -> impl Iterator<Item = (&[u64], &[u8])> {
-        let present = self.present.chunks_exact(self.words);
-        present.zip(self.features.chunks_exact(self.words * 64))
-    }
-}
-
-/// A step of part number `index`; `MODE` is [`PLAIN`](super::PLAIN) or one beside it.
+/// A step of a part; `MODE` is [`PLAIN`](super::PLAIN) or one beside it.
 pub(super) struct StepFirst<'a, const MODE: u8> {
     pub(super) part: &'a mut Part,
-    pub(super) index: usize,
     pub(super) lines: usize,
-    pub(super) batch: &'a Gathered,
     pub(super) table: &'a [f32; 256],
-    pub(super) columns: &'a mut Columns,
+    pub(super) columns: &'a Columns,
     /// `[B][lines]`.
     pub(super) delta: &'a [Line],
     /// Room for four lines of each record's.
@@ -162,7 +114,6 @@ pub(super) struct StepFirst<'a, const MODE: u8> {
 impl<const MODE: u8> Work for StepFirst<'_, MODE> {
     #[inline(always)]
     fn run<L: Lanes>(mut self, lanes: L) {
-        self.columns.fill(self.part, self.index, self.batch);
         let mut at = 0;
         while at < self.lines {
             at += if self.lines - at >= 4 {
@@ -194,24 +145,22 @@ impl<const MODE: u8> StepFirst<'_, MODE> {
             .chunks_exact_mut(width)
             .zip(part.square.chunks_exact_mut(width));
         let delta = tile::<WIDTH>(self.delta, width, at, self.tile);
-        let columns = self.columns.rows().zip(&part.offsets);
-        for ((weights, (mean, square)), ((present, features), &offset)) in
-            weights.zip(averages).zip(columns)
-        {
+        let rows = (part.from..).zip(&part.offsets);
+        for ((weights, (mean, square)), (row, &offset)) in weights.zip(averages).zip(rows) {
             let offset = lanes.splat(-offset);
             let mut gradient = [zero; WIDTH];
             for (register, bias) in gradient.iter_mut().zip(of_bias) {
                 *register = lanes.fma(offset, lanes.load(bias), lanes.splat(BEGIN));
             }
-            for (&present, from) in present.iter().zip((0..).step_by(64)) {
+            for (from, present, features) in self.columns.row(row) {
                 let mut left = present;
                 while left != 0 {
-                    let record = from + left.trailing_zeros() as usize;
+                    let bit = left.trailing_zeros() as usize % RECORDS;
                     left &= left - 1;
-                    let (Some(delta), Some(&u)) = (delta.get(record), features.get(record)) else {
+                    let Some(delta) = delta.get(from + bit) else {
                         break;
                     };
-                    let value = lanes.splat(self.table[usize::from(u)]);
+                    let value = lanes.splat(self.table[usize::from(features[bit])]);
                     for (register, line) in gradient.iter_mut().zip(delta) {
                         *register = lanes.fma(value, lanes.load(line), *register);
                     }

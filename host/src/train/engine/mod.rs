@@ -10,8 +10,10 @@
 //!    weights and averages never travel between cores.
 
 mod barrier;
+mod columns;
 mod first;
 mod judge;
+mod loss;
 mod parts;
 mod pass;
 mod prepared;

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
+use super::loss::{self, Room, Wanted};
 use super::parts::{Net, PARTS, Parts};
 use super::targets::Targets;
 use crate::train::kernels::{
-    Edges, Factors, LANES, Lanes, Line, Lines, Sums, Work, exp, lines_of, product,
+    Edges, Factors, LANES, Lanes, Line, Lines, Sums, Work, lines_of, product,
 };
-use crate::train::metrics::argmax;
 
 /// What the layers gave for some records, `[N][lines]` each, and the loss's derivatives.
 #[derive(Debug, Default)]
@@ -21,8 +21,7 @@ pub(super) struct Pass {
     /// One a record.
     pub(super) losses: Vec<f32>,
     pub(super) correct: Vec<bool>,
-    /// One a class.
-    exps: Lines,
+    pub(super) room: Room,
 }
 
 impl Pass {
@@ -39,7 +38,7 @@ impl Pass {
             deltas: room(),
             losses: vec![0.0; count],
             correct: vec![false; count],
-            exps: Lines::zeros(net.layers[2].lines),
+            room: Room::new(count, net.layers[2].lines),
         }
     }
 
@@ -90,25 +89,16 @@ impl Work for Run<'_> {
         dense::<L, true>(lanes, second, hidden_1, hidden_2, count, first.lines);
         dense::<L, false>(lanes, last, hidden_2, logits, count, second.lines);
 
-        let [delta_1, delta_2, delta_3] = &mut pass.deltas;
-        let temperature = self.targets.temperature();
-        let classes = last.outputs;
-        let factor = (temperature / self.batch.unwrap_or(1) as f64) as f32;
-        let square = (temperature * temperature) as f32;
-        let temperature = temperature as f32;
-        let width = last.lines * LANES;
-        let rows = logits.flat().chunks_exact(width);
-        let deltas = delta_3.flat_mut().chunks_exact_mut(width);
-        let judged = pass.losses.iter_mut().zip(&mut pass.correct);
-        for (((&index, logits), delta), (loss, correct)) in
-            self.which.iter().zip(rows).zip(deltas).zip(judged)
-        {
-            let (logits, delta) = (&logits[..classes], &mut delta[..classes]);
-            self.targets.write(index, delta);
-            *loss = square * softmax(logits, delta, &mut pass.exps, temperature, factor);
-            *correct = argmax(logits) == self.targets.label(index);
-        }
+        let wanted = Wanted {
+            which: self.which,
+            targets: self.targets,
+            classes: last.outputs,
+            batch: self.batch.unwrap_or(1),
+        };
+        loss::judge(lanes, wanted, pass);
         if self.batch.is_some() {
+            let [hidden_1, hidden_2, _] = &pass.outputs;
+            let [delta_1, delta_2, delta_3] = &mut pass.deltas;
             back(lanes, last, delta_3, hidden_2, delta_2, count, second.lines);
             back(
                 lanes,
@@ -241,39 +231,6 @@ impl Edges for Gated<'_> {
     fn end<L: Lanes>(&self, lanes: L, row: usize, line: usize, sum: L::Reg) -> L::Reg {
         lanes.gate(lanes.load(&self.hidden[row * self.step + line]), sum)
     }
-}
-
-/// Turns the target in `delta` into the delta: with `z = logits / temperature`, `m` the largest of them,
-/// `s = Σ exp(z - m)` in order of class, `p = exp(z - m) / s` and the target `t`, `(p - t) · factor`.
-/// Returns the loss, `ln s - Σ t · (z - m)`, one `fma` a class in order.
-#[inline(always)]
-fn softmax(
-    logits: &[f32],
-    delta: &mut [f32],
-    exps: &mut Lines,
-    temperature: f32,
-    factor: f32,
-) -> f32 {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max) / temperature;
-    let mut sum = 0.0;
-    let mut hit = 0.0f32;
-    exps.fill([0.0; LANES]);
-    for (exp, &logit) in exps.flat_mut().iter_mut().zip(logits) {
-        *exp = logit / temperature - largest;
-    }
-    for (value, target) in exps.flat().iter().zip(delta.iter()) {
-        hit = target.mul_add(*value, hit);
-    }
-    for line in exps.iter_mut() {
-        exp(line);
-    }
-    for value in &exps.flat()[..logits.len()] {
-        sum += value;
-    }
-    for (value, exp) in delta.iter_mut().zip(exps.flat()) {
-        *value = (exp / sum - *value) * factor;
-    }
-    libm::logf(sum) - hit
 }
 
 impl Pass {

@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use prefetch_index::prefetch_index;
+
+use super::columns::Columns;
 use super::parts::{PARTS, first_rows};
 use crate::train::Records;
 
@@ -11,7 +14,7 @@ use crate::train::Records;
 #[derive(Debug, Clone, Default)]
 pub struct Prepared {
     width: usize,
-    /// `row · 256 + u` of every feature `u` that is not zero, record by record; rows count from their part's first.
+    /// `row · 256 + u` of every feature `u` that is not zero, record by record.
     terms: Vec<u32>,
     places: Vec<Place>,
 }
@@ -51,45 +54,44 @@ impl Prepared {
         prepared.places.reserve(count);
         // A quarter is a digit's share.
         prepared.terms.reserve(count * width / 4);
+        let mut room = vec![0; width + 1];
         for features in rows {
-            prepared.push(features);
+            prepared.push(features, &mut room);
         }
         prepared
     }
 
-    fn push(&mut self, features: &[u8]) {
-        let from = self.terms.len();
+    /// Every feature is written to `room`, and the next one over it where it was zero: no branch to guess.
+    fn push(&mut self, features: &[u8], room: &mut [u32]) {
+        let (mut row, mut count) = (0, 0);
         let mut ends = [0; PARTS];
-        let parts = features.chunks(first_rows(self.width));
-        for (part, end) in parts.zip(&mut ends) {
-            let mut row = 0;
-            let (words, rest) = part.as_chunks::<8>();
-            for word in words {
-                let mut left = u64::from_le_bytes(*word);
-                while left != 0 {
-                    let byte = left.trailing_zeros() / 8;
-                    let u = (left >> (8 * byte)) & 0xff;
-                    self.terms.push((row + byte) << 8 | u as u32);
-                    left &= !(0xff << (8 * byte));
+        for (part, end) in features.chunks(first_rows(self.width)).zip(&mut ends) {
+            for &u in part {
+                if let Some(term) = room.get_mut(count) {
+                    *term = row | u32::from(u);
                 }
-                row += 8;
+                row += 1 << 8;
+                count += usize::from(u != 0);
             }
-            for &u in rest {
-                if u != 0 {
-                    self.terms.push(row << 8 | u32::from(u));
-                }
-                row += 1;
-            }
-            *end = self.count_from(from);
+            // A network has 65,535 inputs at most.
+            *end = u16::try_from(count).unwrap_or(u16::MAX);
         }
         let filled = features.len().div_ceil(first_rows(self.width));
-        ends[filled..].fill(self.count_from(from));
+        ends[filled..].fill(u16::try_from(count).unwrap_or(u16::MAX));
+        let from = self.terms.len();
+        self.terms.extend_from_slice(&room[..count]);
         self.places.push(Place { from, ends });
     }
 
-    /// How many terms there are from `from` on.
-    fn count_from(&self, from: usize) -> u16 {
-        u16::try_from(self.terms.len() - from).unwrap_or(u16::MAX)
+    /// Asks for the memory of those records that `which` names, which is wanted soon: shuffled records lie far apart,
+    /// and what comes from far would be waited for.
+    pub(super) fn ask_for(&self, which: &[u32]) {
+        for &index in which {
+            let Place { from, ends } = self.places[index as usize];
+            for at in (from..from + usize::from(ends[PARTS - 1])).step_by(64 / size_of::<u32>()) {
+                prefetch_index(&self.terms, at);
+            }
+        }
     }
 
     /// How many records.
@@ -117,6 +119,8 @@ pub(super) struct Gathered {
     /// Where each record's parts end, record by record.
     ends: Vec<usize>,
     spans: Vec<Span>,
+    /// The same by row, where there is room for it.
+    columns: Columns,
 }
 
 /// Where a record's terms come from, and where they end here.
@@ -127,13 +131,14 @@ struct Span {
 }
 
 impl Gathered {
-    /// Room for `batch` records of `width` features, so that gathering never allocates.
+    /// Room for `batch` records of `width` features, also by row, so that gathering never allocates.
     pub(super) fn new(width: usize, batch: usize) -> Gathered {
         Gathered {
             parts: 0..0,
             terms: Vec::with_capacity(width * batch),
             ends: Vec::with_capacity(PARTS * batch),
             spans: Vec::with_capacity(batch),
+            columns: Columns::new(width, batch),
         }
     }
 
@@ -161,7 +166,20 @@ impl Gathered {
             let terms = &prepared.terms[span.from..][..count];
             self.terms.extend_from_slice(terms);
         }
+        if !self.columns.is_empty() {
+            self.columns.clear();
+            let mut from = 0;
+            for (record, span) in self.spans.iter().enumerate() {
+                self.columns.add(record, &self.terms[from..span.to]);
+                from = span.to;
+            }
+        }
         self.parts = parts;
+    }
+
+    /// The same by row.
+    pub(super) fn columns(&self) -> &Columns {
+        &self.columns
     }
 
     /// How many records.

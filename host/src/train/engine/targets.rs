@@ -1,5 +1,7 @@
 //! What a network is to say.
 
+use prefetch_index::prefetch_index;
+
 use crate::error::{Error, Result};
 
 /// The target of each record.
@@ -37,6 +39,21 @@ impl<'a> Targets<'a> {
     pub(super) fn label(&self, index: u32) -> usize {
         let (Targets::Labels { labels, .. } | Targets::Soft { labels, .. }) = self;
         usize::from(labels[index as usize])
+    }
+
+    /// Asks for the memory of those of the records that `which` names.
+    pub(super) fn ask_for(&self, which: &[u32]) {
+        let (Targets::Labels { labels, .. } | Targets::Soft { labels, .. }) = self;
+        for &index in which {
+            prefetch_index(labels, index as usize);
+        }
+        if let Targets::Soft { probabilities, .. } = self
+            && let Some(classes) = probabilities.len().checked_div(labels.len())
+        {
+            for &index in which {
+                prefetch_index(probabilities, index as usize * classes);
+            }
+        }
     }
 
     /// The temperature.

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::RwLock;
 
 use super::barrier::Barrier;
-use super::first::{Columns, StartFirst, StepFirst, SumFirst};
-use super::parts::{Net, PARTS, Part, first_rows, read, write};
+use super::first::{StartFirst, StepFirst, SumFirst};
+use super::parts::{Net, PARTS, Part, read, write};
 use super::pass::{self, Pass};
 use super::prepared::{Gathered, Prepared};
 use super::step::{Numbers, StepBias, StepDense, SumBias, Transpose};
@@ -34,7 +34,6 @@ pub(super) struct Shared<'a, V, const MODE: u8> {
 #[derive(Debug)]
 pub(super) struct Scratch {
     joined: Pass,
-    columns: Columns,
     tile: Lines,
     /// This thread's parts of the batch, and of the next.
     now: Gathered,
@@ -51,7 +50,6 @@ impl Scratch {
         let widest = widest.unwrap_or(0);
         Scratch {
             joined: Pass::new(net, batch),
-            columns: Columns::new(first_rows(net.layers[0].inputs), batch),
             tile: Lines::zeros(4 * batch),
             now: Gathered::new(net.layers[0].inputs, batch),
             next: Gathered::new(net.layers[0].inputs, batch),
@@ -84,10 +82,12 @@ impl<V: View, const MODE: u8> Shared<'_, V, MODE> {
         self.meet()?;
         for (step, numbers) in self.numbers.iter().enumerate() {
             let batch = self.batch_of(step);
+            let next = self.batch_of(step + 1);
+            self.prepared.ask_for(next);
+            self.targets.ask_for(next);
             self.pass(thread, batch);
             self.meet()?;
             std::mem::swap(&mut scratch.now, &mut scratch.next);
-            let next = self.batch_of(step + 1);
             scratch.next.gather(self.prepared, next, parts.clone());
             self.step(thread, &parts, scratch, batch, numbers, done);
             self.meet()?;
@@ -249,11 +249,9 @@ impl<V: View, const MODE: u8> Shared<'_, V, MODE> {
             let part = &mut *layers[0].write(index);
             self.backend.run(StepFirst::<MODE> {
                 part,
-                index,
                 lines: layers[0].lines,
-                batch: &scratch.now,
                 table: &self.net.table,
-                columns: &mut scratch.columns,
+                columns: scratch.now.columns(),
                 delta: &pass.deltas[0][..batch.len() * layers[0].lines],
                 tile: &mut scratch.tile,
                 bias_gradient: &scratch.bias_gradients[0],
