@@ -3,11 +3,11 @@
 /// Which records of a batch have a feature in each row, and what it is: what is added to a row's gradient.
 #[derive(Debug, Default)]
 pub(super) struct Columns {
-    /// One bit a record: `[words][rows]`.
+    /// One bit a record: `[rows][words]`.
     present: Vec<u32>,
     /// The features that are there.
     features: Vec<[u8; RECORDS]>,
-    rows: usize,
+    words: usize,
 }
 
 /// Records of a word.
@@ -16,11 +16,11 @@ pub(super) const RECORDS: usize = u32::BITS as usize;
 impl Columns {
     /// Room for `rows` rows and batches of `capacity` records.
     pub(super) fn new(rows: usize, capacity: usize) -> Columns {
-        let cells = rows * capacity.div_ceil(RECORDS);
+        let words = capacity.div_ceil(RECORDS);
         Columns {
-            present: vec![0; cells],
-            features: vec![[0; RECORDS]; cells],
-            rows,
+            present: vec![0; rows * words],
+            features: vec![[0; RECORDS]; rows * words],
+            words,
         }
     }
 
@@ -37,30 +37,24 @@ impl Columns {
     /// Adds the terms of record `record`: `row · 256 + u` each.
     pub(super) fn add(&mut self, record: usize, terms: &[u32]) {
         let (word, bit) = (record / RECORDS, record % RECORDS);
-        let cells = word * self.rows..(word + 1) * self.rows;
-        let present = self.present.get_mut(cells.clone());
-        let (Some(present), Some(features)) = (present, self.features.get_mut(cells)) else {
-            return;
-        };
         for &term in terms {
-            let row = (term >> 8) as usize;
+            let cell = (term >> 8) as usize * self.words + word;
             // Both are always there; a check that goes on is cheaper than one that panics.
-            if let (Some(present), Some(features)) = (present.get_mut(row), features.get_mut(row)) {
+            if let Some(present) = self.present.get_mut(cell)
+                && let Some(features) = self.features.get_mut(cell)
+            {
                 *present |= 1 << bit;
                 features[bit] = term as u8;
             }
         }
     }
 
-    /// What row `row` has, [`RECORDS`] records at a time: the first one's number, which of them have such a feature,
-    /// and it.
+    /// What each row has from row `first`, [`RECORDS`] records at a time: which of them have such a feature, and it.
     #[inline(always)]
-    pub(super) fn row(&self, row: usize) -> impl Iterator<Item = (usize, u32, &[u8; RECORDS])> {
-        let step = self.rows.max(1);
-        let present = self.present.iter().skip(row).step_by(step);
-        let words = present.zip(self.features.iter().skip(row).step_by(step));
-        let words = (0..).step_by(RECORDS).zip(words);
-        words.map(|(from, (&present, features))| (from, present, features))
+    pub(super) fn rows(&self, first: usize) -> impl Iterator<Item = (&[u32], &[[u8; RECORDS]])> {
+        let words = self.words.max(1);
+        let present = self.present.chunks_exact(words).skip(first);
+        present.zip(self.features.chunks_exact(words).skip(first))
     }
 }
 
@@ -85,11 +79,13 @@ mod tests {
             let terms: Vec<u32> = terms.filter(|term| term & 0xff != 0).collect();
             columns.add(record, &terms);
         }
-        for row in 0..rows {
+        assert_eq!(columns.rows(10).count(), rows - 10);
+        for (row, (present, features)) in columns.rows(0).enumerate() {
             let mut seen = vec![0; records];
-            for (from, present, features) in columns.row(row) {
-                for bit in (0..RECORDS).filter(|bit| present >> bit & 1 == 1) {
-                    seen[from + bit] = features[bit];
+            for (record, seen) in seen.iter_mut().enumerate() {
+                let (word, bit) = (record / RECORDS, record % RECORDS);
+                if present[word] >> bit & 1 == 1 {
+                    *seen = features[word][bit];
                 }
             }
             let expected: Vec<u8> = (0..records).map(|record| feature(record, row)).collect();

@@ -2,7 +2,7 @@
 
 use super::columns::{Columns, RECORDS};
 use super::parts::Part;
-use super::prepared::Gathered;
+use super::prepared::{Gathered, Prepared};
 use super::step::{Numbers, apply};
 use crate::train::adam::BEGIN;
 use crate::train::kernels::{LANES, Lanes, Line, Lines, Work};
@@ -12,6 +12,8 @@ pub(super) struct SumFirst<'a> {
     pub(super) part: &'a Part,
     pub(super) index: usize,
     pub(super) lines: usize,
+    pub(super) prepared: &'a Prepared,
+    /// Of `prepared`.
     pub(super) batch: &'a Gathered,
     pub(super) table: &'a [f32; 256],
     pub(super) sums: &'a mut [Line],
@@ -22,7 +24,7 @@ impl Work for SumFirst<'_> {
     fn run<L: Lanes>(self, lanes: L) {
         let rows = self.part.used();
         let records = self.sums.chunks_exact_mut(self.lines);
-        for (terms, sums) in self.batch.part(self.index).zip(records) {
+        for (terms, sums) in self.batch.part(self.prepared, self.index).zip(records) {
             let mut at = 0;
             while at < self.lines {
                 let sum = Sum {
@@ -145,19 +147,22 @@ impl<const MODE: u8> StepFirst<'_, MODE> {
             .chunks_exact_mut(width)
             .zip(part.square.chunks_exact_mut(width));
         let delta = tile::<WIDTH>(self.delta, width, at, self.tile);
-        let rows = (part.from..).zip(&part.offsets);
-        for ((weights, (mean, square)), (row, &offset)) in weights.zip(averages).zip(rows) {
+        let columns = self.columns.rows(part.from).zip(&part.offsets);
+        for ((weights, (mean, square)), ((present, features), &offset)) in
+            weights.zip(averages).zip(columns)
+        {
             let offset = lanes.splat(-offset);
             let mut gradient = [zero; WIDTH];
             for (register, bias) in gradient.iter_mut().zip(of_bias) {
                 *register = lanes.fma(offset, lanes.load(bias), lanes.splat(BEGIN));
             }
-            for (from, present, features) in self.columns.row(row) {
+            let words = present.iter().zip(features);
+            for ((&present, features), delta) in words.zip(delta.chunks(RECORDS)) {
                 let mut left = present;
                 while left != 0 {
                     let bit = left.trailing_zeros() as usize % RECORDS;
                     left &= left - 1;
-                    let Some(delta) = delta.get(from + bit) else {
+                    let Some(delta) = delta.get(bit) else {
                         break;
                     };
                     let value = lanes.splat(self.table[usize::from(features[bit])]);

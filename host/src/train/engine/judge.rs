@@ -253,6 +253,7 @@ impl Room {
                 part: &net.layers[0].read(index),
                 index,
                 lines: net.layers[0].lines,
+                prepared,
                 batch: &self.gathered,
                 table: &net.table,
                 sums,

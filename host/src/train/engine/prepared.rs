@@ -61,17 +61,22 @@ impl Prepared {
         prepared
     }
 
-    /// Every feature is written to `room`, and the next one over it where it was zero: no branch to guess.
+    /// Every feature is written to `room`, and the next one over it where it was zero: no branch to guess. Where many
+    /// are zero one after the other, all are passed over at once.
     fn push(&mut self, features: &[u8], room: &mut [u32]) {
         let (mut row, mut count) = (0, 0);
         let mut ends = [0; PARTS];
         for (part, end) in features.chunks(first_rows(self.width)).zip(&mut ends) {
-            for &u in part {
-                if let Some(term) = room.get_mut(count) {
-                    *term = row | u32::from(u);
+            for few in part.chunks(16) {
+                if few.iter().fold(0, |any, u| any | u) != 0 {
+                    for (&u, row) in few.iter().zip(row..) {
+                        if let Some(term) = room.get_mut(count) {
+                            *term = row << 8 | u32::from(u);
+                        }
+                        count += usize::from(u != 0);
+                    }
                 }
-                row += 1 << 8;
-                count += usize::from(u != 0);
+                row += few.len() as u32;
             }
             // A network has 65,535 inputs at most.
             *end = u16::try_from(count).unwrap_or(u16::MAX);
@@ -110,24 +115,14 @@ impl Prepared {
     }
 }
 
-/// The terms of a batch's records over some parts, side by side: shuffled records lie far apart, and each miss of
-/// the caches would be waited for.
+/// Where the terms of a batch's records over some parts are, and the same by row.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     parts: Range<usize>,
-    terms: Vec<u32>,
-    /// Where each record's parts end, record by record.
-    ends: Vec<usize>,
-    spans: Vec<Span>,
-    /// The same by row, where there is room for it.
+    /// Where each record's parts begin, and where the last one ends: `[records][parts + 1]`.
+    bounds: Vec<usize>,
+    /// Empty where there is no room for it.
     columns: Columns,
-}
-
-/// Where a record's terms come from, and where they end here.
-#[derive(Debug)]
-struct Span {
-    from: usize,
-    to: usize,
 }
 
 impl Gathered {
@@ -135,46 +130,31 @@ impl Gathered {
     pub(super) fn new(width: usize, batch: usize) -> Gathered {
         Gathered {
             parts: 0..0,
-            terms: Vec::with_capacity(width * batch),
-            ends: Vec::with_capacity(PARTS * batch),
-            spans: Vec::with_capacity(batch),
+            bounds: Vec::with_capacity((PARTS + 1) * batch),
             columns: Columns::new(width, batch),
         }
     }
 
     /// Takes the terms of `parts` of those records that `which` names.
     pub(super) fn gather(&mut self, prepared: &Prepared, which: &[u32], parts: Range<usize>) {
-        self.terms.clear();
-        self.ends.clear();
-        self.spans.clear();
-        // Two loops, so that neither waits for the other's misses.
+        self.bounds.clear();
         for &index in which {
-            let place = &prepared.places[index as usize];
+            let Place { from, ends } = &prepared.places[index as usize];
             let before = parts.start.checked_sub(1);
-            let before = before.map_or(0, |part| usize::from(place.ends[part]));
-            let ends = place.ends[parts.clone()].iter();
-            let at = self.spans.last().map_or(0, |last: &Span| last.to);
-            self.ends
-                .extend(ends.map(|&end| usize::from(end) - before + at));
-            self.spans.push(Span {
-                from: place.from + before,
-                to: self.ends.last().copied().unwrap_or(at),
-            });
-        }
-        for span in &self.spans {
-            let count = span.to - self.terms.len();
-            let terms = &prepared.terms[span.from..][..count];
-            self.terms.extend_from_slice(terms);
-        }
-        if !self.columns.is_empty() {
-            self.columns.clear();
-            let mut from = 0;
-            for (record, span) in self.spans.iter().enumerate() {
-                self.columns.add(record, &self.terms[from..span.to]);
-                from = span.to;
-            }
+            let first = before.map_or(*from, |part| from + usize::from(ends[part]));
+            let ends = ends[parts.clone()].iter();
+            self.bounds.push(first);
+            self.bounds.extend(ends.map(|&end| from + usize::from(end)));
         }
         self.parts = parts;
+        if !self.columns.is_empty() {
+            self.columns.clear();
+            for (record, bounds) in self.bounds.chunks_exact(self.parts.len() + 1).enumerate() {
+                if let [first, .., last] = *bounds {
+                    self.columns.add(record, &prepared.terms[first..last]);
+                }
+            }
+        }
     }
 
     /// The same by row.
@@ -182,19 +162,15 @@ impl Gathered {
         &self.columns
     }
 
-    /// How many records.
-    pub(super) fn len(&self) -> usize {
-        self.ends.len().checked_div(self.parts.len()).unwrap_or(0)
-    }
-
-    /// Part `part` of each record in turn.
+    /// Part `part` of each record in turn, of what was gathered from.
     #[inline(always)]
-    pub(super) fn part(&self, part: usize) -> impl Iterator<Item = &[u32]> {
-        let (count, part) = (self.parts.len(), part - self.parts.start);
-        (0..self.len()).map(move |record| {
-            let at = record * count + part;
-            let from = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-            &self.terms[from..self.ends[at]]
-        })
+    pub(super) fn part<'a>(
+        &self,
+        prepared: &'a Prepared,
+        part: usize,
+    ) -> impl Iterator<Item = &'a [u32]> {
+        let part = part - self.parts.start;
+        let bounds = self.bounds.chunks_exact(self.parts.len() + 1);
+        bounds.map(move |bounds| &prepared.terms[bounds[part]..bounds[part + 1]])
     }
 }

@@ -161,6 +161,7 @@ impl<V: View, const MODE: u8> Shared<'_, V, MODE> {
             part,
             index,
             lines: self.net.layers[0].lines,
+            prepared: self.prepared,
             batch,
             table: &self.net.table,
             sums: &mut sums,
