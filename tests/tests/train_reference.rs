@@ -62,6 +62,11 @@ fn cases() -> Vec<Case> {
             adam: decay,
             ..plain([49, 33, 18, 11], 13, 60)
         },
+        // More records than a word has, the last batch short; targets of more lines than one.
+        Case {
+            soft: Some(2.0),
+            ..plain([49, 70, 18, 21], 70, 165)
+        },
         Case {
             view: true,
             soft: Some(1.5),

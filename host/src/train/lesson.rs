@@ -51,14 +51,11 @@ impl<'a> Lesson<'a> {
         sitting: &mut Sitting<'_>,
     ) -> Result<Lesson<'a>> {
         let recipe = plan.recipe;
-        let changes = recipe.augmentation.is_some() || recipe.teacher.is_some();
         let compute = Compute {
             backend: plan.backend,
             threads: plan.threads,
         };
-        // What changes nothing needs one thread, which costs nothing.
-        let count = if changes { compute.cores() } else { 1 };
-        let threads = rayon::ThreadPoolBuilder::new().num_threads(count);
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(compute.cores());
         let threads = threads.build().map_err(|e| no_thread(&e))?;
         let mut lesson = Lesson {
             plan,
@@ -81,7 +78,7 @@ impl<'a> Lesson<'a> {
         }
         lesson.learn_from_teacher(left, sitting)?;
         if recipe.augmentation.is_none() {
-            lesson.prepared = Prepared::of(&plan.records, plan.training.iter().copied());
+            lesson.prepared = Prepared::of(&plan.records, plan.training, Some(&lesson.threads));
         }
         Ok(lesson)
     }
@@ -114,7 +111,7 @@ impl<'a> Lesson<'a> {
                     augmentation.apply(records.features_of(index), image, &mut random, to, room);
                 });
         });
-        self.prepared = Prepared::from_features(features, pixels);
+        self.prepared = Prepared::of_features(features, pixels, Some(&self.threads));
     }
 
     /// The records of the epoch, `[training]`, and what each is to give.

@@ -197,7 +197,7 @@ pub fn gradient(
     compute: impl Into<Compute>,
 ) -> Result<(Network, Metrics)> {
     check_records(&network.shape(), &records, batch)?;
-    let prepared = Prepared::of(&records, batch.iter().copied());
+    let prepared = Prepared::of(&records, batch, None);
     let labels = records.labels_of(batch);
     let targets = Targets::labels(&labels);
     gradient_of(network, &InputMap::centred(), &prepared, targets, compute)

@@ -177,7 +177,7 @@ impl Judge {
             let mut room = Room::new(self);
             let batches = which.chunks(BATCH);
             let kept = batches.map(|which| {
-                let prepared = Prepared::of(&records, which.iter().copied());
+                let prepared = Prepared::of(&records, which, None);
                 let labels = records.labels_of(which);
                 let all: Vec<u32> = (0..labels.len() as u32).collect();
                 room.pass(self, &prepared, &all, Targets::labels(&labels), false);

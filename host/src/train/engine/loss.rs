@@ -2,7 +2,7 @@
 
 use super::pass::Pass;
 use super::targets::Targets;
-use crate::train::kernels::{LANES, Lanes, Lines, exp};
+use crate::train::kernels::{LANES, Lanes, exp, lines_of};
 use crate::train::metrics::argmax;
 
 /// What the records of a pass are to give.
@@ -16,24 +16,6 @@ pub(super) struct Wanted<'a> {
     pub(super) batch: usize,
 }
 
-/// Room for it.
-#[derive(Debug, Default)]
-pub(super) struct Room {
-    labels: Vec<usize>,
-    /// Exponentials, `[N][lines]`.
-    exps: Lines,
-}
-
-impl Room {
-    /// For `count` records of `lines` lines of logits.
-    pub(super) fn new(count: usize, lines: usize) -> Room {
-        Room {
-            labels: vec![0; count],
-            exps: Lines::zeros(count * lines),
-        }
-    }
-}
-
 /// Sets a pass's losses, what was right, and the last delta from its logits.
 ///
 /// With `z = logits / temperature`, `m` the largest of them, `s = Σ exp(z - m)` in order of class,
@@ -42,7 +24,7 @@ impl Room {
 ///
 /// Every loop goes over all records, which do not wait for each other; within a record most of it would.
 #[inline(always)]
-pub(super) fn judge<L: Lanes>(lanes: L, wanted: Wanted<'_>, pass: &mut Pass) {
+pub(super) fn of_pass<L: Lanes>(lanes: L, wanted: Wanted<'_>, pass: &mut Pass) {
     let Wanted {
         which,
         targets,
@@ -50,29 +32,29 @@ pub(super) fn judge<L: Lanes>(lanes: L, wanted: Wanted<'_>, pass: &mut Pass) {
         batch,
     } = wanted;
     let [.., logits] = &pass.outputs;
-    let [.., deltas] = &mut pass.deltas;
-    let Room { labels, exps } = &mut pass.room;
+    let [.., delta] = &mut pass.deltas;
+    let exps = &mut pass.exps;
     let temperature = targets.temperature();
     let factor = (temperature / batch as f64) as f32;
     let square = (temperature * temperature) as f32;
     let temperature = temperature as f32;
-    let lines = classes.div_ceil(LANES);
+    let lines = lines_of(classes);
     let width = lines * LANES;
 
-    let rows = deltas.flat_mut().chunks_exact_mut(width);
-    for ((&index, label), target) in which.iter().zip(&mut *labels).zip(rows) {
-        *label = targets.label(index);
+    let rows = delta.flat_mut().chunks_exact_mut(width);
+    for (&index, target) in which.iter().zip(rows) {
         targets.write(index, &mut target[..classes]);
     }
     let rows = logits
         .chunks_exact(lines)
-        .zip(deltas.flat().chunks_exact(width));
-    let rows = rows.zip(exps.chunks_exact_mut(lines)).take(which.len());
-    let judged = pass.losses.iter_mut().zip(&mut pass.correct).zip(&*labels);
-    for (((row, target), exps), ((hit, correct), &label)) in rows.zip(judged) {
+        .zip(delta.flat().chunks_exact(width));
+    let rows = rows.zip(exps.chunks_exact_mut(lines)).zip(which);
+    // Until `s` is known, a loss is its `Σ t · (z - m)`.
+    let judged = pass.losses.iter_mut().zip(&mut pass.correct);
+    for ((((row, target), exps), &index), (hit, correct)) in rows.zip(judged) {
         let logits = &row.as_flattened()[..classes];
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max) / temperature;
-        *correct = argmax(logits) == label;
+        *correct = argmax(logits) == targets.label(index);
         for (to, line) in exps.iter_mut().zip(row) {
             let scaled = lanes.div(lanes.load(line), lanes.splat(temperature));
             lanes.store(lanes.sub(scaled, lanes.splat(largest)), to);
@@ -87,7 +69,7 @@ pub(super) fn judge<L: Lanes>(lanes: L, wanted: Wanted<'_>, pass: &mut Pass) {
     for line in exps.iter_mut().take(which.len() * lines) {
         exp(line);
     }
-    let rows = deltas.chunks_exact_mut(lines).zip(exps.chunks_exact(lines));
+    let rows = delta.chunks_exact_mut(lines).zip(exps.chunks_exact(lines));
     for ((delta, exps), loss) in rows.zip(&mut pass.losses).take(which.len()) {
         let mut sum = 0.0;
         for value in &exps.as_flattened()[..classes] {

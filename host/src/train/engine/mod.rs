@@ -175,7 +175,8 @@ impl Engine {
             let threads = settings.compute.training_threads(&shape, settings.batch);
             let of_each = settings.batch.div_ceil(threads);
             let passes = (0..threads).map(|_| RwLock::new(Pass::new(&net, of_each)));
-            let scratch = (0..threads).map(|_| Scratch::new(&net, settings.batch));
+            let scratch =
+                (0..threads).map(|thread| Scratch::new(&net, settings.batch, thread, threads));
             return Ok(Engine {
                 passes: passes.collect(),
                 scratch: scratch.collect(),
@@ -354,7 +355,7 @@ impl std::fmt::Debug for Chunk<'_> {
     }
 }
 
-/// A place in a batch takes 24 bits beside a feature's 8.
+/// Far more than a recipe may ask for.
 const MAX_BATCH: usize = 1 << 24;
 
 /// Parameters times records of a batch, above which another thread pays: about ten microseconds of one.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::loss::{self, Room, Wanted};
+use super::loss::{self, Wanted};
 use super::parts::{Net, PARTS, Parts};
 use super::targets::Targets;
 use crate::train::kernels::{
@@ -21,7 +21,8 @@ pub(super) struct Pass {
     /// One a record.
     pub(super) losses: Vec<f32>,
     pub(super) correct: Vec<bool>,
-    pub(super) room: Room,
+    /// Exponentials of the logits.
+    pub(super) exps: Lines,
 }
 
 impl Pass {
@@ -38,7 +39,7 @@ impl Pass {
             deltas: room(),
             losses: vec![0.0; count],
             correct: vec![false; count],
-            room: Room::new(count, net.layers[2].lines),
+            exps: Lines::zeros(count * net.layers[2].lines),
         }
     }
 
@@ -95,7 +96,7 @@ impl Work for Run<'_> {
             classes: last.outputs,
             batch: self.batch.unwrap_or(1),
         };
-        loss::judge(lanes, wanted, pass);
+        loss::of_pass(lanes, wanted, pass);
         if self.batch.is_some() {
             let [hidden_1, hidden_2, _] = &pass.outputs;
             let [delta_1, delta_2, delta_3] = &mut pass.deltas;

@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use prefetch_index::prefetch_index;
+use rayon::ThreadPool;
+use rayon::prelude::*;
 
 use super::columns::Columns;
 use super::parts::{PARTS, first_rows};
@@ -30,72 +32,87 @@ struct Place {
 impl Prepared {
     /// All of `records`, in their order.
     pub fn new(records: &Records<'_>) -> Prepared {
-        let count = records.labels.len() as u32;
-        Prepared::of(records, 0..count)
+        let row = |index| records.features_of(index as u32);
+        Prepared::from_rows(records.width, records.labels.len(), &row, None)
     }
 
     /// Those of `records` that `which` names, which must be there.
-    pub(crate) fn of(records: &Records<'_>, which: impl Iterator<Item = u32>) -> Prepared {
-        let features = which.map(|index| records.features_of(index));
-        Prepared::from_rows(records.width, features)
+    pub(crate) fn of(
+        records: &Records<'_>,
+        which: &[u32],
+        threads: Option<&ThreadPool>,
+    ) -> Prepared {
+        let row = |index: usize| records.features_of(which[index]);
+        Prepared::from_rows(records.width, which.len(), &row, threads)
     }
 
     /// Features, `[N][width]` row-major.
     pub fn from_features(features: &[u8], width: usize) -> Prepared {
-        Prepared::from_rows(width, features.chunks_exact(width.max(1)))
+        Prepared::of_features(features, width, None)
     }
 
-    fn from_rows<'a>(width: usize, rows: impl Iterator<Item = &'a [u8]>) -> Prepared {
-        let mut prepared = Prepared {
-            width,
-            ..Prepared::default()
+    /// The same, by `threads` where there are any.
+    pub(crate) fn of_features(
+        features: &[u8],
+        width: usize,
+        threads: Option<&ThreadPool>,
+    ) -> Prepared {
+        let row = |index| &features[index * width..][..width];
+        let count = features.len().checked_div(width).unwrap_or(0);
+        Prepared::from_rows(width, count, &row, threads)
+    }
+
+    /// `count` records, of which `row` gives one; done by `threads` where there are any.
+    fn from_rows<'a>(
+        width: usize,
+        count: usize,
+        row: &(dyn Fn(usize) -> &'a [u8] + Sync),
+        threads: Option<&ThreadPool>,
+    ) -> Prepared {
+        let place = |index| Place::counted(row(index));
+        let mut places: Vec<Place> = match threads {
+            Some(threads) => threads.install(|| {
+                let all = (0..count).into_par_iter().with_min_len(TOGETHER);
+                all.map(place).collect()
+            }),
+            None => (0..count).map(place).collect(),
         };
-        let count = rows.size_hint().0;
-        prepared.places.reserve(count);
-        // A quarter is a digit's share.
-        prepared.terms.reserve(count * width / 4);
-        let mut room = vec![0; width + 1];
-        for features in rows {
-            prepared.push(features, &mut room);
+        let mut total = 0;
+        for place in &mut places {
+            place.from = total;
+            total += place.len();
         }
-        prepared
+        let mut terms = vec![0; total];
+        let mut rest = &mut terms[..];
+        let mut pieces = Vec::with_capacity(count.div_ceil(TOGETHER));
+        for (places, from) in places.chunks(TOGETHER).zip((0..).step_by(TOGETHER)) {
+            let len = places.iter().map(Place::len).sum();
+            let (piece, after) = rest.split_at_mut(len);
+            pieces.push((piece, from..from + places.len()));
+            rest = after;
+        }
+        let fill = |(piece, which): (&mut [u32], Range<usize>)| write(piece, which.map(row));
+        match threads {
+            Some(threads) => threads.install(|| pieces.into_par_iter().for_each(fill)),
+            None => pieces.into_iter().for_each(fill),
+        }
+        Prepared {
+            width,
+            terms,
+            places,
+        }
     }
 
-    /// Every feature is written to `room`, and the next one over it where it was zero: no branch to guess. Where many
-    /// are zero one after the other, all are passed over at once.
-    fn push(&mut self, features: &[u8], room: &mut [u32]) {
-        let (mut row, mut count) = (0, 0);
-        let mut ends = [0; PARTS];
-        for (part, end) in features.chunks(first_rows(self.width)).zip(&mut ends) {
-            for few in part.chunks(16) {
-                if few.iter().fold(0, |any, u| any | u) != 0 {
-                    for (&u, row) in few.iter().zip(row..) {
-                        if let Some(term) = room.get_mut(count) {
-                            *term = row << 8 | u32::from(u);
-                        }
-                        count += usize::from(u != 0);
-                    }
-                }
-                row += few.len() as u32;
-            }
-            // A network has 65,535 inputs at most.
-            *end = u16::try_from(count).unwrap_or(u16::MAX);
-        }
-        let filled = features.len().div_ceil(first_rows(self.width));
-        ends[filled..].fill(u16::try_from(count).unwrap_or(u16::MAX));
-        let from = self.terms.len();
-        self.terms.extend_from_slice(&room[..count]);
-        self.places.push(Place { from, ends });
-    }
-
-    /// Asks for the memory of those records that `which` names, which is wanted soon: shuffled records lie far apart,
-    /// and what comes from far would be waited for.
-    pub(super) fn ask_for(&self, which: &[u32]) {
+    /// Asks for the memory of `parts` of those records that `which` names, which is wanted soon: shuffled records lie
+    /// far apart, and what comes from far would be waited for.
+    pub(super) fn ask_for(&self, which: &[u32], parts: &Range<usize>) {
         for &index in which {
-            let Place { from, ends } = self.places[index as usize];
-            for at in (from..from + usize::from(ends[PARTS - 1])).step_by(64 / size_of::<u32>()) {
+            let terms = self.places[index as usize].range(parts);
+            let last = terms.end.saturating_sub(1);
+            for at in terms.step_by(LINE / size_of::<u32>()) {
                 prefetch_index(&self.terms, at);
             }
+            prefetch_index(&self.terms, last);
         }
     }
 
@@ -115,6 +132,64 @@ impl Prepared {
     }
 }
 
+/// Bytes that memory gives at once.
+const LINE: usize = 64;
+
+/// Records that one thread prepares at a time.
+const TOGETHER: usize = 256;
+
+impl Place {
+    /// Of a record that has these features; where it is, is yet to be set.
+    fn counted(features: &[u8]) -> Place {
+        let mut ends = [0; PARTS];
+        let mut count = 0;
+        let mut parts = features.chunks(first_rows(features.len()));
+        for end in &mut ends {
+            // As many at a time as a byte counts, so that the compiler does several side by side.
+            for some in parts.next().unwrap_or(&[]).chunks(usize::from(u8::MAX)) {
+                let of_some = some.iter().fold(0, |count, &u| count + u8::from(u != 0));
+                count += usize::from(of_some);
+            }
+            // A network has 65,535 inputs at most.
+            *end = u16::try_from(count).unwrap_or(u16::MAX);
+        }
+        Place { from: 0, ends }
+    }
+
+    /// How many terms.
+    fn len(&self) -> usize {
+        usize::from(self.ends[PARTS - 1])
+    }
+
+    /// Where those of `parts` are.
+    fn range(&self, parts: &Range<usize>) -> Range<usize> {
+        let end = |parts: usize| match parts.checked_sub(1) {
+            Some(last) => self.from + usize::from(self.ends[last]),
+            None => self.from,
+        };
+        end(parts.start)..end(parts.end)
+    }
+}
+
+/// Writes the terms of `records`, one after the other. Every feature is written, and the next one over it where it was
+/// zero: no branch to guess. Where many are zero one after the other, all are passed over at once.
+fn write<'a>(terms: &mut [u32], records: impl Iterator<Item = &'a [u8]>) {
+    let mut at = 0;
+    for features in records {
+        for (few, first) in features.chunks(16).zip((0..).step_by(16)) {
+            if few.iter().fold(0, |any, u| any | u) == 0 {
+                continue;
+            }
+            for (&u, row) in few.iter().zip(first..) {
+                if let Some(term) = terms.get_mut(at) {
+                    *term = row << 8 | u32::from(u);
+                }
+                at += usize::from(u != 0);
+            }
+        }
+    }
+}
+
 /// Where the terms of a batch's records over some parts are, and the same by row.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
@@ -126,12 +201,12 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// Room for `batch` records of `width` features, also by row, so that gathering never allocates.
-    pub(super) fn new(width: usize, batch: usize) -> Gathered {
+    /// Room for `batch` records, by row those of `rows`, so that gathering never allocates.
+    pub(super) fn new(rows: Range<usize>, batch: usize) -> Gathered {
         Gathered {
             parts: 0..0,
             bounds: Vec::with_capacity((PARTS + 1) * batch),
-            columns: Columns::new(width, batch),
+            columns: Columns::new(rows, batch),
         }
     }
 
@@ -139,12 +214,11 @@ impl Gathered {
     pub(super) fn gather(&mut self, prepared: &Prepared, which: &[u32], parts: Range<usize>) {
         self.bounds.clear();
         for &index in which {
-            let Place { from, ends } = &prepared.places[index as usize];
-            let before = parts.start.checked_sub(1);
-            let first = before.map_or(*from, |part| from + usize::from(ends[part]));
-            let ends = ends[parts.clone()].iter();
-            self.bounds.push(first);
-            self.bounds.extend(ends.map(|&end| from + usize::from(end)));
+            let place = &prepared.places[index as usize];
+            let ends = place.ends[parts.clone()].iter();
+            let ends = ends.map(|&end| place.from + usize::from(end));
+            self.bounds.push(place.range(&parts).start);
+            self.bounds.extend(ends);
         }
         self.parts = parts;
         if !self.columns.is_empty() {

@@ -41,7 +41,7 @@ impl<'a> Targets<'a> {
         usize::from(labels[index as usize])
     }
 
-    /// Asks for the memory of those of the records that `which` names.
+    /// Asks for the memory of those of the records that `which` names, of many classes' the beginning and the end.
     pub(super) fn ask_for(&self, which: &[u32]) {
         let (Targets::Labels { labels, .. } | Targets::Soft { labels, .. }) = self;
         for &index in which {
@@ -51,7 +51,9 @@ impl<'a> Targets<'a> {
             && let Some(classes) = probabilities.len().checked_div(labels.len())
         {
             for &index in which {
-                prefetch_index(probabilities, index as usize * classes);
+                let from = index as usize * classes;
+                prefetch_index(probabilities, from);
+                prefetch_index(probabilities, from + classes.saturating_sub(1));
             }
         }
     }

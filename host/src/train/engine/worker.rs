@@ -5,7 +5,7 @@ use std::sync::RwLock;
 
 use super::barrier::Barrier;
 use super::first::{StartFirst, StepFirst, SumFirst};
-use super::parts::{Net, PARTS, Part, read, write};
+use super::parts::{Net, PARTS, Part, first_rows, read, write};
 use super::pass::{self, Pass};
 use super::prepared::{Gathered, Prepared};
 use super::step::{Numbers, StepBias, StepDense, SumBias, Transpose};
@@ -45,14 +45,19 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    pub(super) fn new(net: &Net, batch: usize) -> Scratch {
+    /// Of thread `thread` of `threads`.
+    pub(super) fn new(net: &Net, batch: usize, thread: usize, threads: usize) -> Scratch {
         let widest = net.layers.iter().map(|layer| layer.lines).max();
         let widest = widest.unwrap_or(0);
+        let inputs = net.layers[0].inputs;
+        let parts = share(PARTS, thread, threads);
+        let row = |part: usize| (part * first_rows(inputs)).min(inputs);
+        let rows = row(parts.start)..row(parts.end);
         Scratch {
             joined: Pass::new(net, batch),
             tile: Lines::zeros(4 * batch),
-            now: Gathered::new(net.layers[0].inputs, batch),
-            next: Gathered::new(net.layers[0].inputs, batch),
+            now: Gathered::new(rows.clone(), batch),
+            next: Gathered::new(rows, batch),
             gradient: Lines::zeros(LANES * widest),
             bias_gradients: net.layers.each_ref().map(|layer| Lines::zeros(layer.lines)),
         }
@@ -83,8 +88,9 @@ impl<V: View, const MODE: u8> Shared<'_, V, MODE> {
         for (step, numbers) in self.numbers.iter().enumerate() {
             let batch = self.batch_of(step);
             let next = self.batch_of(step + 1);
-            self.prepared.ask_for(next);
-            self.targets.ask_for(next);
+            self.prepared.ask_for(next, &parts);
+            let own = share(next.len(), thread, self.threads());
+            self.targets.ask_for(&next[own]);
             self.pass(thread, batch);
             self.meet()?;
             std::mem::swap(&mut scratch.now, &mut scratch.next);
