@@ -80,8 +80,8 @@ mod tests {
         };
         let first = 20;
         let mut columns = Columns::new(first..first + rows, records);
-        // What was there before is forgotten.
-        columns.add(1, &[25 << 8 | 9]);
+        // What was there before is forgotten, where nothing comes in its place too.
+        columns.add(1, &[26 << 8 | 9]);
         columns.clear();
         for record in 0..records {
             let terms =
