@@ -129,4 +129,42 @@ mod tests {
         assert_eq!(rounded(-3.5, 1.0, 7.0), -4.0);
         assert_eq!(rounded(9.0, 1.0, 7.0), 7.0);
     }
+    #[test]
+    fn no_other_scale_of_those_tried_is_nearer() {
+        let shape = Shape {
+            inputs: 40,
+            hidden: [9, 7],
+            classes: 3,
+        };
+        let network = he_uniform(&shape, 5);
+        for most in [7i16, 127] {
+            let layer = &network.layers[0];
+            let mut narrower = 0;
+            for (output, &scale) in scales(layer, most.into()).iter().enumerate() {
+                let column: Vec<f32> = (0..40).map(|i| layer.weights[i * 9 + output]).collect();
+                let largest = column
+                    .iter()
+                    .fold(0.0, |most: f32, weight| most.max(weight.abs()));
+                let widest = largest / f32::from(most);
+                let cost = |scale: f32| -> f64 {
+                    let error = |&weight: &f32| {
+                        let q = (weight / scale).round_ties_even() as i16;
+                        let seen = f32::from(q.clamp(-most, most)) * scale;
+                        (f64::from(seen) - f64::from(weight)).powi(2)
+                    };
+                    column.iter().map(error).sum()
+                };
+                let tried = (32..=64u16).rev();
+                let tried = tried.map(|k| widest * (f32::from(k) / 64.0));
+                let best = tried.reduce(|best, other| match cost(other) < cost(best) {
+                    true => other,
+                    false => best,
+                });
+                assert_eq!(Some(scale), best, "output {output}");
+                narrower += usize::from(scale < widest);
+            }
+            // Of so few weights none is worth cutting off where steps are small.
+            assert_eq!(narrower > 4, most == 7, "{narrower} of 9 at {most}");
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! A network laid out for training: each layer's rows in parts that threads own.
 
+use std::ops::Range;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::worker::share;
 use crate::train::input::InputMap;
 use crate::train::kernels::{LANES, Line, Lines, lines_of};
 use crate::train::model::{Layer, Network, Shape};
@@ -66,6 +68,8 @@ pub(super) struct Parts {
     /// Lines of a row.
     pub(super) lines: usize,
     parts: [RwLock<Part>; PARTS],
+    /// Parts that have rows: the first ones.
+    filled: usize,
     bias: RwLock<Bias>,
 }
 
@@ -100,12 +104,18 @@ impl Parts {
             outputs,
             lines,
             parts: std::array::from_fn(part),
+            filled: inputs.div_ceil(rows.max(1)).min(PARTS),
             bias: RwLock::new(Bias {
                 values,
                 mean: Lines::zeros(lines),
                 square: Lines::zeros(lines),
             }),
         }
+    }
+
+    /// The parts that thread `thread` of `threads` owns.
+    pub(super) fn of_thread(&self, thread: usize, threads: usize) -> Range<usize> {
+        share(self.filled, thread, threads)
     }
 
     pub(super) fn read(&self, part: usize) -> RwLockReadGuard<'_, Part> {

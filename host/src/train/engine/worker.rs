@@ -35,7 +35,7 @@ pub(super) struct Shared<'a, V, const MODE: u8> {
 pub(super) struct Scratch {
     joined: Pass,
     tile: Lines,
-    /// This thread's parts of the batch, and of the next.
+    /// This thread's parts of the first layer, of the batch and of the next.
     now: Gathered,
     next: Gathered,
     /// `[16][lines]` of the widest layer.
@@ -83,7 +83,7 @@ impl<V: View, const MODE: u8> Shared<'_, V, MODE> {
         scratch
             .next
             .gather(self.prepared, self.batch_of(0), parts.clone());
-        self.begin_all(&parts, scratch);
+        self.begin_all(thread, &parts, scratch);
         self.meet()?;
         for (step, numbers) in self.numbers.iter().enumerate() {
             let batch = self.batch_of(step);
@@ -117,11 +117,13 @@ impl<V: View, const MODE: u8> Shared<'_, V, MODE> {
     }
 
     /// What forwards and back need of this thread's parts, from the weights that they use.
-    fn begin_all(&self, parts: &Range<usize>, scratch: &Scratch) {
-        for index in parts.clone() {
-            for number in 1..self.net.layers.len() {
-                self.begin_dense(number, &mut self.net.layers[number].write(index));
+    fn begin_all(&self, thread: usize, parts: &Range<usize>, scratch: &Scratch) {
+        for (number, layer) in self.net.layers.iter().enumerate().skip(1) {
+            for index in layer.of_thread(thread, self.threads()) {
+                self.begin_dense(number, &mut layer.write(index));
             }
+        }
+        for index in parts.clone() {
             let part = &mut *self.net.layers[0].write(index);
             self.start_first(part);
             self.begin(index, part, &scratch.next);
@@ -235,9 +237,9 @@ impl<V: View, const MODE: u8> Shared<'_, V, MODE> {
             }
             done(&metrics);
         }
-        for index in parts.clone() {
-            for (number, layer) in layers.iter().enumerate().skip(1) {
-                let input_lines = layers[number - 1].lines;
+        for (number, layer) in layers.iter().enumerate().skip(1) {
+            let input_lines = layers[number - 1].lines;
+            for index in layer.of_thread(thread, self.threads()) {
                 let part = &mut *layer.write(index);
                 self.backend.run(StepDense::<MODE> {
                     part,
@@ -253,6 +255,8 @@ impl<V: View, const MODE: u8> Shared<'_, V, MODE> {
                     self.begin_dense(number, part);
                 }
             }
+        }
+        for index in parts.clone() {
             let part = &mut *layers[0].write(index);
             self.backend.run(StepFirst::<MODE> {
                 part,
