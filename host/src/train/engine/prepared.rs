@@ -172,23 +172,48 @@ impl Place {
 }
 
 /// Writes the terms of `records`, one after the other. Every feature is written, and the next one over it where it was
-/// zero: no branch to guess. Where many are zero one after the other, all are passed over at once.
+/// zero: no branch to guess. Where several are zero one after the other, all are passed over at once.
 fn write<'a>(terms: &mut [u32], records: impl Iterator<Item = &'a [u8]>) {
     let mut at = 0;
     for features in records {
-        for (few, first) in features.chunks(16).zip((0..).step_by(16)) {
-            if few.iter().fold(0, |any, u| any | u) == 0 {
-                continue;
-            }
-            for (&u, row) in few.iter().zip(first..) {
-                if let Some(term) = terms.get_mut(at) {
-                    *term = row << 8 | u32::from(u);
+        let (several, rest) = features.as_chunks::<TOGETHER_ZERO>();
+        let mut row = 0;
+        for some in several {
+            if *some != [0; TOGETHER_ZERO] {
+                match terms.get_mut(at..).and_then(<[u32]>::first_chunk_mut) {
+                    Some(room) => at += write_some(room, row, some),
+                    None => write_last(terms, &mut at, row, some),
                 }
-                at += usize::from(u != 0);
             }
+            row += TOGETHER_ZERO as u32;
         }
+        write_last(terms, &mut at, row, rest);
     }
 }
+
+/// Writes some features, of which the first is of row `row`. Returns how many are not zero.
+#[inline(always)]
+fn write_some(room: &mut [u32; TOGETHER_ZERO], row: u32, features: &[u8; TOGETHER_ZERO]) -> usize {
+    let mut count = 0;
+    for (&u, row) in features.iter().zip(row..) {
+        room[count % TOGETHER_ZERO] = row << 8 | u32::from(u);
+        count += usize::from(u != 0);
+    }
+    count
+}
+
+/// The same where there may be no room for zeros.
+fn write_last(terms: &mut [u32], at: &mut usize, row: u32, features: &[u8]) {
+    for (&u, row) in features.iter().zip(row..).filter(|&(&u, _)| u != 0) {
+        if let Some(term) = terms.get_mut(*at) {
+            *term = row << 8 | u32::from(u);
+        }
+        *at += 1;
+    }
+}
+
+/// Features that are looked at together for being zero.
+const TOGETHER_ZERO: usize = 8;
 
 /// Where the terms of a batch's records over some parts are, and the same by row.
 #[derive(Debug, Default)]
