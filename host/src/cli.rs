@@ -145,6 +145,7 @@ Exit codes:
   0  done
   1  something did not verify: tampering, wrong key, replay, mismatch
   2  usage, input or environment
+  130, 143  stopped by Ctrl-C or by SIGTERM; every output is whole or absent
 
 Environment:
   SEALNET_KEYS       the folder of --keys

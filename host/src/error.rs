@@ -33,6 +33,14 @@ pub enum Error {
         /// What to do; empty when `what` says it all.
         hint: String,
     },
+    /// A training came to numbers that are none, and would again.
+    #[error("{what}")]
+    Diverged {
+        /// Which one, and where.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
     /// Something did not verify: tampering, a wrong key, a replay, a mismatch.
     #[error("{what}")]
     Verification {
@@ -116,7 +124,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Verification { .. } | Error::Refused { .. } => 1,
-            Error::Io { .. } | Error::Input { .. } => 2,
+            Error::Io { .. } | Error::Input { .. } | Error::Diverged { .. } => 2,
             Error::ClosedPipe => 0,
         }
     }
@@ -125,7 +133,7 @@ impl Error {
     pub fn kind(&self) -> &'static str {
         match self {
             Error::Verification { .. } | Error::Refused { .. } => "verification",
-            Error::Input { .. } => "input",
+            Error::Input { .. } | Error::Diverged { .. } => "input",
             Error::Io { .. } | Error::ClosedPipe => "io",
         }
     }
@@ -134,6 +142,7 @@ impl Error {
     pub fn hint(&self) -> &str {
         match self {
             Error::Input { hint, .. }
+            | Error::Diverged { hint, .. }
             | Error::Verification { hint, .. }
             | Error::Refused { hint, .. } => hint,
             Error::Io { source, .. } => io_hint(source),

@@ -163,6 +163,30 @@ pub fn refuse_overwriting(output: &Path, inputs: &[&Path]) -> Result<()> {
     ))
 }
 
+/// Refuses a file that is to be written in place, and not replaced, where other names lead to it too: hard links, under
+/// which an input or a key may be known.
+///
+/// # Errors
+/// [`Error::Input`] when it has several names.
+pub fn refuse_other_names(output: &Path) -> Result<()> {
+    #[cfg(unix)]
+    if let Ok(metadata) = fs::metadata(output)
+        && metadata.is_file()
+        && std::os::unix::fs::MetadataExt::nlink(&metadata) > 1
+    {
+        return Err(Error::input(
+            format!(
+                "{} has other names (hard links), and what they name would be written over",
+                output.display()
+            ),
+            "name a file of its own",
+        ));
+    }
+    #[cfg(not(unix))]
+    let _ = output;
+    Ok(())
+}
+
 /// Whether `inner` is `outer` or lies in it, by whatever names. Neither need exist.
 pub fn lies_in(inner: &Path, outer: &Path) -> bool {
     resolved(inner).starts_with(resolved(outer))

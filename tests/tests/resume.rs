@@ -390,3 +390,44 @@ fn fresh_begins_anew() {
     let ran = Ran::new(sealnet(folder).args(arguments));
     assert_eq!(ran.code, 2, "{}", ran.stderr);
 }
+
+/// Whoever follows the hint is not held up by what is left of the training that came to nothing.
+#[test]
+fn what_diverged_leaves_nothing_to_go_on_from() {
+    let home = home(4);
+    let folder = home.path();
+    let recipe = Ran::new(sealnet(folder).args(["recipe", "paper"])).stdout;
+    let recipe = recipe.replacen("name = \"paper\"", "name = \"hot\"", 1);
+    // In the third of six epochs decay begins to take more off a weight than twice what it is.
+    let hot = recipe.replacen(
+        "learning_rate = 0.001",
+        "learning_rate = 0.06\nweight_decay = 100.0",
+        1,
+    ) + "\n[schedule]\nwarm_up = 1.0\ndecay = \"constant\"\n";
+    fs::write(folder.join("small.toml"), hot).unwrap();
+    let arguments = arguments("model", "model.csv");
+    let ran = Ran::new(sealnet(folder).args(arguments).args(["--epochs", "6"]));
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(ran.stderr.contains("no longer finite"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("epoch 2/6"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("goes on"), "{}", ran.stderr);
+    assert!(!folder.join("model.checkpoint").exists());
+    fs::write(folder.join("small.toml"), recipe).unwrap();
+    let ran = Ran::new(sealnet(folder).args(arguments));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_log_is_written_over_nothing_that_has_another_name() {
+    let home = home(4);
+    let folder = home.path();
+    let key = folder.join("keys/owner/vault.key");
+    let before = fs::read(&key).unwrap();
+    fs::hard_link(&key, folder.join("model.csv")).unwrap();
+    let ran = Ran::new(sealnet(folder).args(arguments("model", "model.csv")));
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(ran.stderr.contains("hard links"), "{}", ran.stderr);
+    assert_eq!(fs::read(&key).unwrap(), before);
+    assert!(!folder.join("model").exists());
+}

@@ -176,8 +176,7 @@ fn a_checkpoint_goes_on_to_the_same_bits() {
     assert_eq!(engine.restore(&half).unwrap_err().exit_code(), 2);
 }
 
-/// Random records of which some inputs have no feature at all, and some none in the first half: the engine keeps the
-/// averages of such rows apart.
+/// Random records of which some inputs have no feature at all, and some none in the first half, as a digit's border.
 fn digits(case: &Case, seed: u64) -> Batch {
     let mut batch = Batch::random(&case.shape, case.records, seed);
     for (record, row) in batch.features.chunks_mut(case.shape.inputs).enumerate() {

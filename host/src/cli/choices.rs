@@ -38,7 +38,7 @@ pub(crate) enum BackendArg {
     Avx512,
     /// 256-bit vectors (x86-64-v3)
     Avx2,
-    /// What every processor has
+    /// What every processor has: far slower where it is without fused multiply-add
     Portable,
 }
 

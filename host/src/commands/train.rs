@@ -3,16 +3,18 @@
 use std::io::Write;
 use std::path::Path;
 
+use sealnet::dataset::Dataset;
 use sealnet::error::{Error, Result};
 use sealnet::files::{self, AtomicFile};
 use sealnet::keys::KeyFolder;
 use sealnet::receipt;
+use sealnet::train::log::EpochLog;
 use sealnet::train::recipe::file;
-use sealnet::train::session::{Session, SessionOptions};
-use sealnet::train::{EpochDone, Recipe};
+use sealnet::train::session::{Finished, Session, SessionOptions};
+use sealnet::train::{Compute, EpochDone, Recipe};
 use serde_json::json;
 
-use super::resuming::Resuming;
+use super::resuming::{Resumed, Resuming};
 use super::watching::{Watching, distinct};
 use super::{Outcome, source};
 use crate::cli::TrainArgs;
@@ -77,62 +79,107 @@ pub(crate) fn run(args: &TrainArgs, ui: &Ui) -> Result<Outcome> {
             receipt.commit()?;
             Ok(finished)
         })
-        .inspect_err(|_| resumed.stop(ui))?;
+        .inspect_err(|e| match e {
+            // It would again: nothing is worth going on from.
+            Error::Diverged { .. } => resumed.finish(ui),
+            _ => resumed.stop(ui),
+        })?;
     resumed.finish(ui);
-    let training = &finished.training;
-    let watched = watching.finish(log, &finished, &data.dataset, compute)?;
-
-    let digest = hex::encode(finished.weights_digest);
-    ui.line(format!(
-        "{}: {}, recipe {}, seed {}",
-        args.output.display(),
-        training.network,
-        training.recipe.name,
-        args.seed,
-    ))?;
-    let set_aside = match training.data.quarantined.len() {
-        0 => String::new(),
-        count => format!(", {count} tampered ones set aside"),
+    let told = Told {
+        args,
+        receipt: &receipt_path,
+        resumed: &resumed,
+        watching: &watching,
     };
-    ui.line(format!(
-        "data: {} of {}, {} records{set_aside}",
-        training.data.origin, training.data.name, training.data.records,
-    ))?;
-    ui.line(format!(
-        "accuracy: {:.2} % of {} test records, {:.2} % of {} validation records",
-        100.0 * finished.test.accuracy(),
-        finished.test.records,
-        100.0 * finished.validation.accuracy(),
-        finished.validation.records,
-    ))?;
-    ui.line(format!("weights: SHA-512 {digest}"))?;
-    ui.line(format!("receipt: {}", receipt_path.display()))?;
-    watching.tell(&watched, ui)?;
-    ui.say(format!(
-        "trained in {:.1} s on {} records",
-        finished.elapsed.as_secs_f64(),
-        training.split.training
-    ));
-    let mut document = json!({
-        "weights": args.output,
-        "receipt": receipt_path,
-        "data": training.data,
-        "network": training.network,
-        "split": training.split,
-        "history": training.epochs,
-        "teacher_history": training.teacher_epochs,
-        "recipe": training.recipe.name,
-        "seed": args.seed,
-        "epochs": training.epochs.len(),
-        "seconds": finished.elapsed.as_secs_f64(),
-        "validation_accuracy": training.validation.accuracy,
-        "test_accuracy": training.test.accuracy,
-        "weights_sha512": digest,
-    });
-    watching.describe(&watched, &mut document);
-    resumed.describe(&mut document);
-    ui.document(&document)?;
+    told.tell(log, &finished, &data.dataset, compute, ui)
+        .inspect_err(|e| {
+            if !matches!(e, Error::ClosedPipe) {
+                ui.warn(format!(
+                    "training is done all the same: {} and its receipt are whole",
+                    args.output.display()
+                ));
+            }
+        })?;
     Ok(Outcome::Done)
+}
+
+/// What the result is told with.
+struct Told<'a> {
+    args: &'a TrainArgs,
+    receipt: &'a Path,
+    resumed: &'a Resumed,
+    watching: &'a Watching,
+}
+
+impl Told<'_> {
+    fn tell(
+        &self,
+        log: EpochLog,
+        finished: &Finished,
+        data: &Dataset,
+        compute: Compute,
+        ui: &Ui,
+    ) -> Result<()> {
+        let Told {
+            args,
+            receipt,
+            resumed,
+            watching,
+        } = *self;
+        let training = &finished.training;
+        let watched = watching.finish(log, finished, data, compute)?;
+
+        let digest = hex::encode(finished.weights_digest);
+        ui.line(format!(
+            "{}: {}, recipe {}, seed {}",
+            args.output.display(),
+            training.network,
+            training.recipe.name,
+            args.seed,
+        ))?;
+        let set_aside = match training.data.quarantined.len() {
+            0 => String::new(),
+            count => format!(", {count} tampered ones set aside"),
+        };
+        ui.line(format!(
+            "data: {} of {}, {} records{set_aside}",
+            training.data.origin, training.data.name, training.data.records,
+        ))?;
+        ui.line(format!(
+            "accuracy: {:.2} % of {} test records, {:.2} % of {} validation records",
+            100.0 * finished.test.accuracy(),
+            finished.test.records,
+            100.0 * finished.validation.accuracy(),
+            finished.validation.records,
+        ))?;
+        ui.line(format!("weights: SHA-512 {digest}"))?;
+        ui.line(format!("receipt: {}", receipt.display()))?;
+        watching.tell(&watched, ui)?;
+        ui.say(format!(
+            "trained in {:.1} s on {} records",
+            finished.elapsed.as_secs_f64(),
+            training.split.training
+        ));
+        let mut document = json!({
+            "weights": args.output,
+            "receipt": receipt,
+            "data": training.data,
+            "network": training.network,
+            "split": training.split,
+            "history": training.epochs,
+            "teacher_history": training.teacher_epochs,
+            "recipe": training.recipe.name,
+            "seed": args.seed,
+            "epochs": training.epochs.len(),
+            "seconds": finished.elapsed.as_secs_f64(),
+            "validation_accuracy": training.validation.accuracy,
+            "test_accuracy": training.test.accuracy,
+            "weights_sha512": digest,
+        });
+        watching.describe(&watched, &mut document);
+        resumed.describe(&mut document);
+        ui.document(&document)
+    }
 }
 
 /// The recipe that the options ask for.

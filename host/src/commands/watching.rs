@@ -56,6 +56,7 @@ impl Watching {
         }
         if let Some(log) = &watching.log {
             files::refuse_overwriting(log, inputs)?;
+            files::refuse_other_names(log)?;
             distinct(log, outputs)?;
             // The report's own log has the same rows, so that it can be followed there.
             let others = files.iter().filter(|file| !file.ends_with(report::LOG));

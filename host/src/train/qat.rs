@@ -164,7 +164,8 @@ mod tests {
                 narrower += usize::from(scale < widest);
             }
             // Of so few weights none is worth cutting off where steps are small.
-            assert_eq!(narrower > 4, most == 7, "{narrower} of 9 at {most}");
+            let expected = if most == 7 { 5..=9 } else { 0..=0 };
+            assert!(expected.contains(&narrower), "{narrower} of 9 at {most}");
         }
     }
 }

@@ -145,10 +145,10 @@ pub(super) fn run(plan: &Plan<'_>, mut sitting: Sitting<'_>) -> Result<Trained> 
 
 /// What is not finite is in no receipt.
 pub(super) fn diverged(what: &str) -> Error {
-    Error::input(
-        format!("{what}: its numbers are no longer finite"),
-        "give the recipe a lower learning_rate or weight_decay, or try another seed",
-    )
+    Error::Diverged {
+        what: format!("{what}: its numbers are no longer finite"),
+        hint: "give the recipe a lower learning_rate or weight_decay, or try another seed".into(),
+    }
 }
 
 fn results(epochs: &[EpochDone]) -> Vec<Epoch> {

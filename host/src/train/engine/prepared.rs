@@ -273,3 +273,43 @@ impl Gathered {
         bounds.map(move |bounds| &prepared.terms[bounds[part]..bounds[part + 1]])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Random, Stream};
+
+    #[test]
+    fn what_is_not_zero_in_order_by_any_threads() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build();
+        let pool = pool.unwrap();
+        let mut random = Random::new(3, Stream::Split);
+        for width in [1, 7, 8, 37, 784, 2100] {
+            // More than one thread prepares at a time, whole and not.
+            let count = 2 * TOGETHER + 77;
+            let feature = |random: &mut Random| match random.below(5) {
+                0 => random.below(256) as u8,
+                _ => 0,
+            };
+            let mut features: Vec<u8> = (0..count * width).map(|_| feature(&mut random)).collect();
+            // Records of nothing, and of nothing that is zero, the last one among them.
+            features[..width].fill(0);
+            features[(count - 1) * width..].fill(9);
+            let part = first_rows(width);
+            for threads in [None, Some(&pool)] {
+                let prepared = Prepared::of_features(&features, width, threads);
+                assert_eq!((prepared.len(), prepared.width()), (count, width));
+                for (record, row) in features.chunks(width).enumerate() {
+                    for index in 0..PARTS {
+                        let range = prepared.places[record].range(&(index..index + 1));
+                        let rows = (index * part).min(width)..((index + 1) * part).min(width);
+                        let expected = rows.filter(|&i| row[i] != 0);
+                        let expected = expected.map(|i| (i << 8) as u32 | u32::from(row[i]));
+                        let expected: Vec<u32> = expected.collect();
+                        assert_eq!(prepared.terms[range], expected, "{width}, record {record}");
+                    }
+                }
+            }
+        }
+    }
+}
