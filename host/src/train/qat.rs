@@ -129,6 +129,7 @@ mod tests {
         assert_eq!(rounded(-3.5, 1.0, 7.0), -4.0);
         assert_eq!(rounded(9.0, 1.0, 7.0), 7.0);
     }
+
     #[test]
     fn no_other_scale_of_those_tried_is_nearer() {
         let shape = Shape {
