@@ -130,12 +130,12 @@ impl Packed {
             let left = (outputs - first).div_ceil(LANES);
             let width = if left < WIDEST { 1 } else { WIDEST };
             let outputs = (0..width).map(|vector| first + vector * LANES);
-            let mut lines = Vec::with_capacity(2 * width * inputs.div_ceil(GROUP));
+            let mut lines = Vec::with_capacity(width * inputs.div_ceil(GROUP));
             for input in (0..inputs).step_by(GROUP) {
                 for output in outputs.clone() {
                     let weight = |lane, at| weight(output + lane, input + at);
                     match vectors {
-                        Vectors::Avx2 => lines.extend(avx2::lines(weight)),
+                        Vectors::Avx2 => lines.push(avx2::line(weight)),
                         Vectors::Avx512Vnni => lines.push(avx512::line(weight)),
                     }
                 }

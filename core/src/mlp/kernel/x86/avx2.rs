@@ -7,16 +7,17 @@ use core::slice;
 
 use super::{GROUP, LANES, Line, Out, PART, Rows, Tile, WIDEST, last_group, whole_part};
 
-/// The weights of a group for a vector of outputs, as halves: those of the even inputs, then those of the odd ones. In
-/// each, two to an output.
-pub(super) fn lines(weight: impl Fn(usize, usize) -> i8) -> [Line; 2] {
-    [0, 1].map(|odd| {
-        let mut line = Line([0; 64]);
-        for (at, half) in line.0.as_chunks_mut().0.iter_mut().enumerate() {
-            *half = i16::from(weight(at / 2, at % 2 * 2 + odd)).to_le_bytes();
+/// The weights of a group for a vector of outputs: those of the even inputs, then those of the odd ones. In each, two to an
+/// output. They are widened when they are taken: from the second cache half as many bytes come in less time than that takes.
+pub(super) fn line(weight: impl Fn(usize, usize) -> i8) -> Line {
+    let mut line = Line([0; 64]);
+    let (odds, _) = line.0.as_chunks_mut::<{ 2 * LANES }>();
+    for (odd, line) in odds.iter_mut().enumerate() {
+        for (at, byte) in line.iter_mut().enumerate() {
+            *byte = weight(at / 2, at % 2 * 2 + odd) as u8;
         }
-        line
-    })
+    }
+    line
 }
 
 /// Registers for a vector of outputs.
@@ -34,7 +35,14 @@ pub(super) fn tile(
 ) {
     if skip && tile.vectors == WIDEST {
         for (record, at) in records.iter().zip(0..) {
-            store([skipping(tile, record)], &tile.rows, at, first, out);
+            store(
+                [skipping(tile, record)],
+                &tile.rows,
+                tile.quick,
+                at,
+                first,
+                out,
+            );
         }
         return;
     }
@@ -42,10 +50,24 @@ pub(super) fn tile(
         let (rows, first) = (slice::from_ref(rows), first + vector * LANES);
         let (blocks, rest) = records.as_chunks::<3>();
         for (block, at) in blocks.iter().zip((0..).step_by(3)) {
-            store(sums(inputs, tile, vector, block), rows, at, first, out);
+            store(
+                sums(inputs, tile, vector, block),
+                rows,
+                tile.quick,
+                at,
+                first,
+                out,
+            );
         }
         for (record, at) in rest.iter().zip(3 * blocks.len()..) {
-            store(sums(inputs, tile, vector, &[*record]), rows, at, first, out);
+            store(
+                sums(inputs, tile, vector, &[*record]),
+                rows,
+                tile.quick,
+                at,
+                first,
+                out,
+            );
         }
     }
 }
@@ -63,8 +85,7 @@ fn sums<const R: usize>(
     // All have as many; whatever they have, nothing beyond is read.
     let whole = records.iter().map(|record| record.len()).min();
     let whole = whole.unwrap_or_default().min(inputs) / GROUP;
-    let lines = tile.weights.as_chunks::<2>().0;
-    let mut lines = lines.iter().skip(vector).step_by(tile.vectors);
+    let mut lines = tile.weights.iter().skip(vector).step_by(tile.vectors);
     for at in (0..GROUP * whole).step_by(GROUP) {
         let Some(lines) = lines.next() else { break };
         // SAFETY: each record has at least `whole` groups.
@@ -90,7 +111,7 @@ fn sums<const R: usize>(
 #[target_feature(enable = "avx2")]
 fn skipping(tile: &Tile, record: &[u8]) -> [__m256i; HALVES * WIDEST] {
     let mut sums = [biases(&tile.rows)];
-    let lines = tile.weights.as_chunks::<2>().0.as_chunks::<WIDEST>().0;
+    let lines = tile.weights.as_chunks::<WIDEST>().0;
     for (part, lines) in record.chunks(PART).zip(lines.chunks(PART / GROUP)) {
         let mut room = [0; PART];
         let part = whole_part(part, &mut room);
@@ -118,9 +139,11 @@ fn skipping(tile: &Tile, record: &[u8]) -> [__m256i; HALVES * WIDEST] {
 #[target_feature(enable = "avx2")]
 fn biases<const N: usize>(rows: &[Rows]) -> [__m256i; N] {
     let mut sums = [_mm256_setzero_si256(); N];
-    let biases = rows.iter().flat_map(|rows| rows.biases.as_chunks::<8>().0);
-    for (sum, biases) in sums.iter_mut().zip(biases) {
-        *sum = load(biases);
+    let (vectors, _) = sums.as_chunks_mut::<HALVES>();
+    for (sums, rows) in vectors.iter_mut().zip(rows) {
+        for (sum, biases) in sums.iter_mut().zip(rows.biases.as_chunks::<8>().0) {
+            *sum = load(biases);
+        }
     }
     sums
 }
@@ -130,7 +153,7 @@ fn biases<const N: usize>(rows: &[Rows]) -> [__m256i; N] {
 #[target_feature(enable = "avx2")]
 fn add<const N: usize, const R: usize>(
     sums: &mut [[__m256i; N]; R],
-    lines: &[[Line; 2]],
+    lines: &[Line],
     group: impl Fn(usize) -> i32,
 ) {
     // Of each pair of bytes the lower one and the upper one, widened.
@@ -140,10 +163,13 @@ fn add<const N: usize, const R: usize>(
         *lower = _mm256_and_si256(both, _mm256_set1_epi32(0x00FF_00FF));
         *upper = _mm256_srli_epi16::<8>(both);
     }
-    for (lines, vector) in lines.iter().zip((0..).step_by(HALVES)) {
-        for (line, parity) in lines.iter().zip(0..) {
-            for (half, at) in line.0.as_chunks::<32>().0.iter().zip(vector..) {
-                let weights = load(half);
+    for (line, vector) in lines.iter().zip((0..).step_by(HALVES)) {
+        let (odds, _) = line.0.as_chunks::<{ 2 * LANES }>();
+        for (line, parity) in odds.iter().zip(0..) {
+            for (half, at) in line.as_chunks::<LANES>().0.iter().zip(vector..) {
+                // SAFETY: it is as long as half a register.
+                let weights = unsafe { _mm_load_si128(half.as_ptr().cast()) };
+                let weights = _mm256_cvtepi8_epi16(weights);
                 for (sums, inputs) in sums.iter_mut().zip(&inputs) {
                     if let (Some(sum), Some(inputs)) = (sums.get_mut(at), inputs.get(parity)) {
                         let products = _mm256_madd_epi16(*inputs, weights);
@@ -161,6 +187,7 @@ fn add<const N: usize, const R: usize>(
 fn store<const N: usize, const R: usize, O: Out>(
     sums: [[__m256i; N]; R],
     rows: &[Rows],
+    quick: bool,
     at: usize,
     first: usize,
     out: &mut O,
@@ -168,7 +195,7 @@ fn store<const N: usize, const R: usize, O: Out>(
     for (sums, record) in sums.iter().zip(at..) {
         let vectors = sums.as_chunks::<HALVES>().0.iter().zip(rows);
         for ((sums, rows), first) in vectors.zip((first..).step_by(LANES)) {
-            store_vector(*sums, rows, record, first, out);
+            store_vector(*sums, rows, quick, record, first, out);
         }
     }
 }
@@ -178,13 +205,20 @@ fn store<const N: usize, const R: usize, O: Out>(
 fn store_vector<O: Out>(
     [low, high]: [__m256i; HALVES],
     rows: &Rows,
+    quick: bool,
     record: usize,
     first: usize,
     out: &mut O,
 ) {
     if O::HIDDEN {
-        let low = activations(low, parameters(rows, 0));
-        let high = activations(high, parameters(rows, 1));
+        let (of_low, of_high) = (parameters(rows, 0), parameters(rows, 1));
+        let (low, high) = match quick {
+            true => (
+                quick_activations(low, of_low),
+                quick_activations(high, of_high),
+            ),
+            false => (activations(low, of_low), activations(high, of_high)),
+        };
         // Each packs halves of a register by itself: quarters are put in order after it.
         let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(low, high));
         let bytes = _mm256_packus_epi16(words, words);
@@ -196,11 +230,13 @@ fn store_vector<O: Out>(
     } else {
         let room = out.logits(record, first);
         for ((room, sums), half) in room.chunks_mut(LANES / 2).zip([low, high]).zip(0..) {
-            let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-            let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(room.len() as i32), lanes);
             let logits = logits(sums, parameters(rows, half));
-            // SAFETY: no more are written than there is room for.
-            unsafe { _mm256_maskstore_epi32(room.as_mut_ptr(), mask, logits) };
+            let mut all = [0_i32; LANES / 2];
+            // SAFETY: it is as long. A store with a mask takes tens of cycles on some processors.
+            unsafe { _mm256_storeu_si256(all.as_mut_ptr().cast(), logits) };
+            for (room, logit) in room.iter_mut().zip(all) {
+                *room = logit;
+            }
         }
     }
 }
@@ -214,6 +250,22 @@ fn activations(sums: __m256i, [even, odd]: [[__m256i; 3]; 2]) -> __m256i {
     let even = every_other_activation(sums, even);
     let odd = every_other_activation(_mm256_srli_epi64::<32>(sums), odd);
     _mm256_or_si256(even, _mm256_slli_epi64::<32>(odd))
+}
+
+/// The same where all shifts are above 32: what is odd is shifted by 32 less, which leaves it where it belongs.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn quick_activations(sums: __m256i, [even, odd]: [[__m256i; 3]; 2]) -> __m256i {
+    let sums = _mm256_max_epi32(sums, _mm256_setzero_si256());
+    let [multipliers, halves, shifts] = even;
+    let product = _mm256_add_epi64(_mm256_mul_epu32(sums, multipliers), halves);
+    let even = _mm256_srlv_epi64(product, shifts);
+    let [multipliers, halves, shifts] = odd;
+    let product = _mm256_mul_epu32(_mm256_srli_epi64::<32>(sums), multipliers);
+    let shifts = _mm256_sub_epi64(shifts, _mm256_set1_epi64x(32));
+    let odd = _mm256_srlv_epi64(_mm256_add_epi64(product, halves), shifts);
+    let both = _mm256_blend_epi32::<0b1010_1010>(even, odd);
+    _mm256_min_epu32(both, _mm256_set1_epi32(255))
 }
 
 #[inline]
