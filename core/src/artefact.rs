@@ -204,7 +204,9 @@ mod verify;
 
 pub use error::{ArtefactError, SectionError};
 pub use golden::{GOLDEN_MAX, expand, golden_logits};
-pub use header::{BodyEncoding, FORMAT_VERSION, HEADER_LEN, Header, NAME_LEN, Name, Provenance};
+pub use header::{
+    BodyEncoding, FORMAT_VERSION, HEADER_LEN, Header, MAGIC, NAME_LEN, Name, Provenance,
+};
 pub use load::{Deployed, DeployedAny};
 pub use names::{NAME_BYTES_MAX, NameList, Names, NamesSpec};
 pub use open::{Opened, OpenedStreamed};

@@ -1,6 +1,7 @@
 //! The command line: every type clap parses, and nothing that acts on them.
 
 mod args;
+mod attack;
 mod bench;
 mod choices;
 mod onnx;
@@ -13,6 +14,10 @@ mod values;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use args::*;
+pub(crate) use attack::{
+    ABOUT_ATTACK, AttackArgs, AttackCommand, EvasionArgs, JsmaArgs, PoisonArg, PoisonArgs,
+    SaliencyArg, TargetArg,
+};
 pub(crate) use bench::{
     BenchArgs, BenchCommand, BenchDeviceArgs, BenchHostArgs, BenchRecipeArgs, BenchTrainArgs,
     PeerArg,
@@ -88,6 +93,9 @@ pub(crate) enum Command {
     Infer(InferArgs),
     /// Verify receipts: a device's for its answers, the owner's for a training
     Receipt(ReceiptArgs),
+    /// Make adversarial and poisoned records, to see what notices them
+    #[command(long_about = ABOUT_ATTACK)]
+    Attack(AttackArgs),
     /// Say what a file is, without trusting it
     Inspect(InspectArgs),
     /// Fernet tokens from standard input to standard output
@@ -128,6 +136,7 @@ Keys and tokens:
   fernet       Fernet tokens from standard input to standard output
 
 Measuring:
+  attack       Make adversarial and poisoned records, to see what notices them
   bench        Measure beside peers, in the same run
 
 Help:

@@ -35,6 +35,10 @@ pub enum Stream {
     TeacherShuffle = 6,
     /// How a record is changed for a teacher, and which neurons it leaves out.
     Teacher = 7,
+    /// Where attacks on finished networks begin, and what they aim at.
+    Evasion = 8,
+    /// Which records are poisoned, and with what label.
+    Poison = 9,
 }
 
 /// The random numbers of one purpose under one seed.

@@ -424,7 +424,7 @@ fn snapshot(name: &str, text: &str) {
 
 const ID: &str = "000102030405060708090a0b0c0d0e0f";
 
-const COMMANDS: [&str; 25] = [
+const COMMANDS: [&str; 31] = [
     "",
     "demo",
     "fetch",
@@ -440,10 +440,16 @@ const COMMANDS: [&str; 25] = [
     "receipt",
     "receipt verify",
     "inspect",
+    "attack",
+    "attack fgsm",
+    "attack pgd",
+    "attack jsma",
+    "attack poison",
     "bench",
     "bench device",
     "bench host",
     "bench train",
+    "bench recipe",
     "fernet",
     "fernet encrypt",
     "fernet decrypt",

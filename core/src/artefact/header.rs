@@ -322,7 +322,8 @@ impl<'f> Fields<'f> {
     }
 }
 
-const MAGIC: [u8; 8] = *b"SEALNETM";
+/// The first bytes of every sealed model.
+pub const MAGIC: [u8; 8] = *b"SEALNETM";
 const CLEAR: u8 = 1;
 const FERNET: u8 = 2;
 const INT8: u8 = 1;

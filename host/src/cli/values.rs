@@ -109,6 +109,22 @@ pub(super) fn points(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A share, 0 to 1.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a share from 0 to 1, as in 0.1".to_owned()),
+    }
+}
+
+/// A share either way, -1 to 1.
+pub(super) fn signed_share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (-1.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a share from -1 to 1, as in 0.1".to_owned()),
+    }
+}
+
 /// Widths beyond this would not fit a microcontroller, nor `quant`'s accumulator bounds.
 const MAX_HIDDEN: u16 = 4096;
 

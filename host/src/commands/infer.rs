@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use sealnet::dataset::csv::LabelColumn;
-use sealnet::dataset::{Dataset, Form, LoadOptions};
+use sealnet::dataset::{Form, LoadOptions};
 use sealnet::error::{Error, Result};
 use sealnet::files::{self, AtomicFile};
 use sealnet::infer::{self, Inferred};
@@ -24,7 +24,7 @@ use sealnet_firmware::visible::visible;
 use serde_json::json;
 
 use super::{Outcome, source};
-use crate::cli::{InferArgs, PartArg, Place};
+use crate::cli::{InferArgs, Place};
 use crate::ui::Ui;
 use boards::Boards;
 
@@ -199,7 +199,7 @@ fn answer(
         ));
     }
     let records = Records::from(data);
-    let (part, which) = which(data, args)?;
+    let (part, which) = source::chosen(data, args.part, args.limit)?;
     let boards = (args.on == Place::Qemu)
         .then(|| Boards::ready(args, deployed, ui.progress()))
         .transpose()?;
@@ -296,32 +296,6 @@ fn keep_receipts(path: &Path, receipts: &[[u8; RECEIPT_LEN]]) -> Result<()> {
     // They were verified, so they are well formed.
     let lines = lines.map_err(|e| Error::verification(e.to_string(), ""))?;
     files::write_atomic(path, &lines.concat())
-}
-
-/// The records asked for: their part's name and their indices.
-fn which(data: &Dataset, args: &InferArgs) -> Result<(&'static str, Vec<u32>)> {
-    let name = match args.part {
-        Some(PartArg::Test) => "test",
-        Some(PartArg::Train) => "train",
-        Some(PartArg::All) => "all",
-        None if data.part("test").is_some() => "test",
-        None => "all",
-    };
-    let range = match data.part(name) {
-        Some(part) => part.range(),
-        None if name == "all" => 0..data.count(),
-        None => {
-            return Err(Error::input(
-                format!("{} has no part {name:?}", data.name),
-                "take all records: --part all",
-            ));
-        }
-    };
-    let limit = args
-        .limit
-        .and_then(|limit| usize::try_from(limit).ok())
-        .unwrap_or(usize::MAX);
-    Ok((name, range.take(limit).map(|index| index as u32).collect()))
 }
 
 /// `index TAB label TAB predicted` for each record, classes by their names where they have some.

@@ -1,5 +1,6 @@
 //! One file a command: each turns its arguments into calls of the library and tells the result.
 
+mod attack;
 mod bench;
 mod completions;
 mod demo;
@@ -40,6 +41,7 @@ pub(crate) enum Outcome {
 /// Runs one command.
 pub(crate) fn run(command: &Command, ui: &Ui) -> Result<Outcome> {
     match command {
+        Command::Attack(args) => attack::run(args, ui),
         Command::Bench(args) => bench::run(args, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Demo(args) => demo::run(args, ui),

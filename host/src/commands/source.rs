@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use sealnet::dataset::csv::LabelColumn;
-use sealnet::dataset::{LoadOptions, SourceKind, fetch, source_kind};
+use sealnet::dataset::{Dataset, LoadOptions, SourceKind, fetch, source_kind};
 use sealnet::error::{Error, Result};
 use sealnet::keys::KeyFolder;
 use sealnet::state::SerialMemory;
@@ -13,7 +13,7 @@ use sealnet::vault::{
 };
 use sealnet_core::record::DatasetId;
 
-use crate::cli::{DataOptions, KeysOption, Profile, StoreOptions, Tolerance};
+use crate::cli::{DataOptions, KeysOption, PartArg, Profile, StoreOptions, Tolerance};
 use crate::ui::Ui;
 
 /// The records of `STORE|DATA`. A vault is verified exactly as `open` does it, and what a user must know of
@@ -81,6 +81,35 @@ fn verified(
         memory,
     };
     load_source(place, &options, ui.progress())
+}
+
+/// The records asked for: their part's name and their indices. Without a part it is the test records, where the data
+/// has them.
+pub(crate) fn chosen(
+    data: &Dataset,
+    part: Option<PartArg>,
+    limit: Option<u64>,
+) -> Result<(&'static str, Vec<u32>)> {
+    let name = match part {
+        Some(PartArg::Test) => "test",
+        Some(PartArg::Train) => "train",
+        Some(PartArg::All) => "all",
+        None if data.part("test").is_some() => "test",
+        None => "all",
+    };
+    let range = match data.part(name) {
+        Some(part) => part.range(),
+        None if name == "all" => 0..data.count(),
+        None => {
+            return Err(Error::input(
+                format!("{} has no part {name:?}", data.name),
+                "take all records: --part all",
+            ));
+        }
+    };
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+    let range = range.take(limit.unwrap_or(usize::MAX));
+    Ok((name, range.map(|index| index as u32).collect()))
 }
 
 /// Where `STORE|DATA` lies.

@@ -1,10 +1,11 @@
 //! Attacks inside training: projected gradient descent on the records of a step.
 
 use super::Compute;
-use super::engine::{Judge, Prepared, Targets};
+use super::engine::{Judge, Targets};
 use super::input::InputMap;
 use super::model::Network;
 use super::recipe::Adversarial;
+use crate::attack::gradient::{Reach, Where, ascend, begin};
 use crate::error::Result;
 use crate::random::Random;
 
@@ -26,33 +27,19 @@ impl Attack<'_> {
     pub(super) fn perturb(
         &self,
         features: &mut [u8],
-        width: usize,
         targets: Targets<'_>,
         random: &mut Random,
     ) -> Result<()> {
-        let reach = i32::from(self.epsilon);
         let original = features.to_vec();
-        for feature in &mut *features {
-            let moved = i32::from(*feature) + random.below(2 * reach as u32 + 1) as i32 - reach;
-            *feature = moved.clamp(0, 255) as u8;
-        }
+        begin(features, self.epsilon, Where::Everywhere, random);
         let judge = Judge::new(self.network, self.input, self.compute);
+        let reach = Reach {
+            original: &original,
+            epsilon: self.epsilon,
+            moved: Where::Everywhere,
+        };
         for _ in 0..self.options.steps {
-            let gradient =
-                judge.input_gradient(&Prepared::from_features(features, width), targets)?;
-            for ((feature, &from), slope) in features.iter_mut().zip(&original).zip(gradient) {
-                let step = i32::from(self.options.step);
-                let moved = i32::from(*feature)
-                    + if slope > 0.0 {
-                        step
-                    } else if slope < 0.0 {
-                        -step
-                    } else {
-                        0
-                    };
-                let from = i32::from(from);
-                *feature = moved.clamp(from - reach, from + reach).clamp(0, 255) as u8;
-            }
+            ascend(&judge, features, targets, self.options.step, reach)?;
         }
         Ok(())
     }
@@ -64,7 +51,7 @@ mod tests {
     use crate::random::Stream;
     use crate::train::init::he_uniform;
     use crate::train::model::Shape;
-    use crate::train::{Backend, gradient_of};
+    use crate::train::{Backend, Prepared, gradient_of};
 
     #[test]
     fn attacks_stay_in_their_box_and_raise_the_loss() {
@@ -100,7 +87,7 @@ mod tests {
             };
             let mut features = original.clone();
             let random = &mut Random::of_epoch(1, Stream::Attack, 1);
-            attack.perturb(&mut features, 60, targets, random).unwrap();
+            attack.perturb(&mut features, targets, random).unwrap();
             let moved = features.iter().zip(&original).map(|(a, b)| a.abs_diff(*b));
             assert_eq!(moved.max(), Some(epsilon));
             let after = loss(&features);
@@ -144,9 +131,7 @@ mod tests {
         let start = || Random::of_epoch(1, Stream::Attack, 1);
         let mut moved = original.clone();
         let targets = Targets::labels(&labels);
-        attack
-            .perturb(&mut moved, inputs, targets, &mut start())
-            .unwrap();
+        attack.perturb(&mut moved, targets, &mut start()).unwrap();
 
         let (reach, step) = (i32::from(epsilon), i32::from(step));
         let mut random = start();

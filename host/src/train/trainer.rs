@@ -204,7 +204,7 @@ impl Attacked<'_> {
                 epsilon,
                 compute: self.compute,
             };
-            attack.perturb(&mut features, width, targets, &mut random)?;
+            attack.perturb(&mut features, targets, &mut random)?;
             let chunk = Chunk {
                 prepared: &Prepared::from_features(&features, width),
                 targets,

@@ -16,7 +16,7 @@ use crate::train::input::InputMap;
 use crate::train::kernels::{
     Factors, LANES, Lanes, Line, Lines, Starting, Sums, Work, lines_of, product,
 };
-use crate::train::metrics::Metrics;
+use crate::train::metrics::{Metrics, argmax};
 use crate::train::model::Network;
 use crate::train::records::{Records, check_records};
 
@@ -26,6 +26,7 @@ pub struct Judge {
     net: Net,
     compute: Compute,
     input: InputMap,
+    exact: bool,
 }
 
 impl Judge {
@@ -49,6 +50,18 @@ impl Judge {
             net,
             compute,
             input: input.clone(),
+            exact: false,
+        }
+    }
+
+    /// The same with [`input_gradient`](Judge::input_gradient)s of labels that stay right where the network is so sure of
+    /// a record that its label's probability is 1 in f32: what training sees there is next to nothing, and points
+    /// elsewhere.
+    #[must_use]
+    pub fn exact(self) -> Judge {
+        Judge {
+            exact: true,
+            ..self
         }
     }
 
@@ -65,6 +78,21 @@ impl Judge {
             }
         })?;
         Ok(metrics)
+    }
+
+    /// Features of a record.
+    pub fn inputs(&self) -> usize {
+        self.net.shape().inputs
+    }
+
+    /// What it takes those of `records` that `which` names for, `[which.len()]`.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Judge::evaluate).
+    pub fn predictions(&self, records: Records<'_>, which: &[u32]) -> Result<Vec<u16>> {
+        let logits = self.logits(records, which)?;
+        let rows = logits.chunks_exact(self.net.layers[2].outputs);
+        Ok(rows.map(|logits| argmax(logits) as u16).collect())
     }
 
     /// The logits, `[which.len()][classes]`.
@@ -268,6 +296,7 @@ impl Room {
             targets,
             // Each record's own loss, not the mean over the batch.
             batch: back.then_some(1),
+            exact: judge.exact,
         });
     }
 

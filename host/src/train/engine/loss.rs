@@ -14,6 +14,9 @@ pub(super) struct Wanted<'a> {
     pub(super) classes: usize,
     /// The size of the batch, which the loss is the mean over.
     pub(super) batch: usize,
+    /// Whether a label's delta is what the other classes' leave: `p - 1` is 0 where the network is surer than a number is
+    /// fine, and a derivative with 0 there points elsewhere.
+    pub(super) exact: bool,
 }
 
 /// Sets a pass's losses, what was right, and the last delta from its logits.
@@ -30,6 +33,7 @@ pub(super) fn of_pass<L: Lanes>(lanes: L, wanted: Wanted<'_>, pass: &mut Pass) {
         targets,
         classes,
         batch,
+        exact,
     } = wanted;
     let [.., logits] = &pass.outputs;
     let [.., delta] = &mut pass.deltas;
@@ -82,5 +86,13 @@ pub(super) fn of_pass<L: Lanes>(lanes: L, wanted: Wanted<'_>, pass: &mut Pass) {
         }
         delta.as_flattened_mut()[classes..].fill(0.0);
         *loss = square * (libm::logf(sum) - *loss);
+    }
+    if exact {
+        let rows = delta.flat_mut().chunks_exact_mut(width);
+        for (row, &index) in rows.zip(which) {
+            let label = targets.label(index);
+            row[label] = 0.0;
+            row[label] = -row[..classes].iter().sum::<f32>();
+        }
     }
 }

@@ -76,6 +76,8 @@ pub(super) struct Run<'a> {
     pub(super) targets: Targets<'a>,
     /// The size of the batch, which the loss is the mean over; none goes forwards only.
     pub(super) batch: Option<usize>,
+    /// See [`Wanted`].
+    pub(super) exact: bool,
 }
 
 impl Work for Run<'_> {
@@ -95,6 +97,7 @@ impl Work for Run<'_> {
             targets: self.targets,
             classes: last.outputs,
             batch: self.batch.unwrap_or(1),
+            exact: self.exact,
         };
         loss::of_pass(lanes, wanted, pass);
         if self.batch.is_some() {
