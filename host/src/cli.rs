@@ -27,7 +27,7 @@ pub(crate) use choices::{
     Profile, ReplyArg, SchemeArg, TagSchemeArg, WeightsArg,
 };
 pub(crate) use onnx::OnnxArgs;
-pub(crate) use options::{DataOptions, KeysOption, StoreOptions};
+pub(crate) use options::{DataOptions, InputOption, KeysOption, StoreOptions};
 pub(crate) use receipt::{ReceiptArgs, ReceiptCommand, ReceiptVerifyArgs};
 pub(crate) use reproduce::{ABOUT_REPRODUCE, ReproduceArgs};
 pub(crate) use train::{ABOUT_RECIPE, RecipeArgs, TrainArgs};

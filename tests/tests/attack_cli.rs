@@ -119,7 +119,28 @@ fn attacks_from_the_command_line() {
         "attack jsma model.safetensors DATA --class 3",
         "--target class",
     );
-    home.refused("attack fgsm model.safetensors keys", "keys");
+    home.refused(
+        "attack jsma model.safetensors DATA --target class --class 12",
+        "there is no class 12",
+    );
+    home.refused("attack fgsm model.safetensors keys", "holds no IDX files");
+    home.refused(
+        "attack pgd model.safetensors DATA --step 0.001",
+        "move nothing",
+    );
+    home.refused(
+        "attack fgsm model.sealed DATA --keys keys --input u/255",
+        "leave --input out",
+    );
+    // Whatever cannot be written is found before the attack.
+    home.refused(&format!("{fgsm} -o nowhere/x.csv"), "nowhere");
+    home.refused(
+        "attack fgsm model.sealed DATA --keys keys -o keys/owner/x",
+        "would lie in",
+    );
+    home.done("seal DATA vault --keys keys");
+    home.refused("attack fgsm model.safetensors vault", "say --keys");
+    home.refused("attack poison vault -o p --kind flip", "open it first");
 }
 
 #[test]
@@ -146,6 +167,14 @@ fn poisoned_records_from_the_command_line() {
         assert_eq!(poisoned.parts, clean.parts);
     }
     home.refused("attack poison DATA -o p --kind fgsm", "say --model");
+    home.refused(
+        "attack poison DATA -o p --kind flip --input u/255",
+        "--kind fgsm",
+    );
+    home.refused(
+        "attack poison DATA -o p --kind backdoor --side 100 --rate 0",
+        "does not fit",
+    );
     home.refused(
         "attack poison DATA -o p --kind flip --class 3",
         "--kind backdoor",

@@ -178,14 +178,11 @@ fn projected_gradient_descent_is_arts() {
 #[test]
 fn saliency_maps_reach_what_arts_reach_with_as_many_pixels() {
     let mut setting = Setting::new(500);
-    for (theta, gamma, saliency) in [
-        (255, 0.145, Saliency::Probabilities),
-        (26, 1.0, Saliency::Probabilities),
-    ] {
+    for (theta, gamma) in [(255, 0.145), (26, 1.0)] {
         let ours = setting.ours(Evasion::Jsma(Jsma {
             theta,
             gamma,
-            saliency,
+            saliency: Saliency::Probabilities,
             target: Target::Random,
             seed: 2,
         }));
@@ -207,9 +204,6 @@ fn saliency_maps_reach_what_arts_reach_with_as_many_pixels() {
             [reached as f64, moved.count() as f64].map(|count| count / 500.0)
         };
         let ([reached, pixels], [reached_art, pixels_art]) = (count(&ours.features), count(&art));
-        println!(
-            "theta {theta}, gamma {gamma}: {reached} {pixels}, ART {reached_art} {pixels_art}"
-        );
         assert!(
             (reached - reached_art).abs() <= 0.02,
             "{reached} {reached_art}"

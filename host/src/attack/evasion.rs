@@ -7,7 +7,7 @@ use super::gradient::{Batch, Fgsm, Pgd};
 use super::jsma::{Fate, Jsma};
 use crate::error::Result;
 use crate::progress::Progress;
-use crate::train::{Compute, InputMap, Judge, Network, Records};
+use crate::train::{Compute, InputMap, Judge, Network, Records, no_thread};
 
 /// An attack that moves records over a network's borders.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,7 +56,8 @@ impl Evasion {
     /// by any number of threads.
     ///
     /// # Errors
-    /// [`Error::Input`](crate::error::Error::Input) when a record does not fit the network.
+    /// [`Error::Input`](crate::error::Error::Input) when a record does not fit the network, there is no class that it aims
+    /// at, or the system gives no thread.
     pub fn attack(
         &self,
         network: &Network,
@@ -66,9 +67,10 @@ impl Evasion {
         progress: &dyn Progress,
     ) -> Result<Attacked> {
         let input = InputMap::centred();
-        let judge = Judge::new(network, &input, compute).exact();
+        let judge = Judge::new(network, &input, compute).of_directions();
         // What is not there, or does not fit, is found before anything is done.
         judge.evaluate(records, which)?;
+        self.check(judge.classes())?;
         let width = records.width;
         let mut features = Vec::with_capacity(which.len() * width);
         for &index in which {
@@ -77,6 +79,8 @@ impl Evasion {
         progress.start(self.name(), which.len() as u64);
         let mut fates = None;
         if let Evasion::Jsma(jsma) = self {
+            let threads = rayon::ThreadPoolBuilder::new().num_threads(compute.cores());
+            let threads = threads.build().map_err(|e| no_thread(&e))?;
             let network = Differentiable::new(network, &input);
             let rows = features.par_chunks_mut(width).zip(which);
             let attack = |(row, &index): (&mut [u8], &u32)| {
@@ -84,7 +88,7 @@ impl Evasion {
                 progress.inc(1);
                 fate
             };
-            fates = Some(rows.map(attack).collect());
+            fates = Some(threads.install(|| rows.map(attack).collect()));
         } else {
             let pieces = features
                 .chunks_mut(TOGETHER * width)
@@ -110,6 +114,15 @@ impl Evasion {
         }
         progress.finish();
         Ok(Attacked { features, fates })
+    }
+}
+
+impl Evasion {
+    fn check(&self, classes: usize) -> Result<()> {
+        match self {
+            Evasion::Jsma(jsma) => jsma.check(classes),
+            Evasion::Fgsm(_) | Evasion::Pgd(_) => Ok(()),
+        }
     }
 }
 

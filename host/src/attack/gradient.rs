@@ -154,6 +154,7 @@ mod tests {
     use crate::train::{Backend, InputMap, Records, Shape};
 
     struct Setting {
+        shape: Shape,
         judge: Judge,
         features: Vec<u8>,
         labels: Vec<u16>,
@@ -171,6 +172,7 @@ mod tests {
             _ => random.below(256) as u8,
         };
         Setting {
+            shape,
             judge: Judge::new(
                 &he_uniform(&shape, 2),
                 &InputMap::centred(),
@@ -235,6 +237,44 @@ mod tests {
             nothing.attack(&setting.judge, batch).unwrap(),
             setting.features
         );
+    }
+
+    #[test]
+    fn who_is_sure_is_attacked_too() {
+        let setting = setting();
+        let which: Vec<u32> = (0..90).collect();
+        // What the network says, so that its loss is next to nothing.
+        let records = Records {
+            features: &setting.features,
+            width: 40,
+            labels: &setting.labels,
+        };
+        let labels = setting.judge.predictions(records, &which).unwrap();
+        let batch = Batch {
+            features: &setting.features,
+            labels: &labels,
+            which: &which,
+        };
+        let fgsm = Fgsm {
+            epsilon: 9,
+            moved: Where::Everywhere,
+        };
+        let moved = |scale: f32, directions: bool| {
+            let mut network = he_uniform(&setting.shape, 2);
+            let [.., last] = &mut network.layers;
+            last.weights.iter_mut().for_each(|weight| *weight *= scale);
+            let mut judge = Judge::new(&network, &InputMap::centred(), Backend::detect());
+            if directions {
+                judge = judge.of_directions();
+            }
+            let attacked = fgsm.attack(&judge, batch).unwrap();
+            let rows = attacked.chunks(40).zip(setting.features.chunks(40));
+            rows.filter(|(a, b)| a != b).count()
+        };
+        assert_eq!((moved(1.0, true), moved(1.0, false)), (90, 90));
+        // Its derivatives are 0 by then.
+        assert!(moved(1e3, false) < 45);
+        assert_eq!(moved(1e3, true), 90);
     }
 
     #[test]

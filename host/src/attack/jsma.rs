@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::error::{Error, Result};
 use crate::random::{Random, Stream};
 use crate::train::metrics;
 
@@ -83,6 +84,18 @@ pub struct Fate {
 }
 
 impl Jsma {
+    /// # Errors
+    /// [`Error::Input`] when there is no class that it aims at.
+    pub(super) fn check(&self, classes: usize) -> Result<()> {
+        match self.target {
+            Target::Class(class) if usize::from(class) >= classes => Err(Error::input(
+                format!("there is no class {class} to aim at: there are {classes}"),
+                "name one that is there",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Attacks one record, `[inputs]`, in place. `index` is its number, which random targets hang on.
     pub fn attack(&self, network: &Differentiable, features: &mut [u8], index: u32) -> Fate {
         let mut pass = network.pass(features);
@@ -236,6 +249,49 @@ mod tests {
     }
 
     #[test]
+    fn the_pair_is_the_best_of_all() {
+        let network = network();
+        for (index, theta) in [(0, 255), (1, -255), (2, 30), (3, -30)] {
+            let features = record(300 + index);
+            let pass = network.pass(&features);
+            let target = (metrics::argmax(&pass.logits) + 1) % 5;
+            let open = |i: usize| !i.is_multiple_of(7);
+            let sign = if theta > 0 { 1.0 } else { -1.0 };
+            let slopes = |weights: &[f32]| network.slopes(&pass, weights);
+            let one = |class: usize| f32::from(u8::from(class == target));
+            let logits = slopes(&(0..5).map(one).collect::<Vec<_>>());
+            let others = slopes(&(0..5).map(|class| 1.0 - one(class)).collect::<Vec<_>>());
+            let shares = slopes(&probability_slope(&pass.logits, target));
+            for saliency in [Saliency::Probabilities, Saliency::Logits] {
+                let worth = |p: usize, q: usize| match saliency {
+                    Saliency::Probabilities => sign * (shares[p] + shares[q]),
+                    Saliency::Logits => {
+                        let (a, b) = (
+                            sign * (logits[p] + logits[q]),
+                            sign * (others[p] + others[q]),
+                        );
+                        if a > 0.0 && b < 0.0 { -a * b } else { 0.0 }
+                    }
+                };
+                let pairs = (0..50).flat_map(|p| (0..p).map(move |q| (p, q)));
+                let pairs = pairs.filter(|&(p, q)| open(p) && open(q));
+                let best = pairs.map(|(p, q)| worth(p, q)).fold(f32::MIN, f32::max);
+                let jsma = Jsma {
+                    theta,
+                    saliency,
+                    ..JSMA
+                };
+                let [p, q] = jsma.pair(&network, &pass, target, &open).unwrap();
+                assert!(open(p) && open(q) && p != q);
+                assert!(
+                    (worth(p, q) - best).abs() <= best.abs() * 1e-6,
+                    "{saliency}, {theta}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn what_it_aims_at() {
         let network = network();
         let features = record(9);
@@ -266,12 +322,7 @@ mod tests {
         }
         .attack(&network, &mut left, 0);
         assert!(fate.reached && fate.touched == 0 && left == features);
-        // No such class is never reached, and nothing is lost trying.
-        let fate = Jsma {
-            target: Target::Class(5),
-            ..JSMA
-        }
-        .attack(&network, &mut left, 0);
-        assert!(!fate.reached && left == features);
+        let aiming = |target| Jsma { target, ..JSMA }.check(5);
+        assert!(aiming(Target::Class(4)).is_ok() && aiming(Target::Class(5)).is_err());
     }
 }

@@ -50,6 +50,7 @@ pub fn poison(
             "data of two classes and more",
         ));
     }
+    check(data, how)?;
     let mut order = match how {
         Poison::Backdoor { target, .. } => {
             let other = |index: &&u32| data.labels[**index as usize] != target;
@@ -109,12 +110,6 @@ pub fn poison(
             }
         }
         Poison::Backdoor { target, side } => {
-            if target >= data.classes {
-                return Err(Error::input(
-                    format!("there is no class {target}: there are {}", data.classes),
-                    "name one that is there",
-                ));
-            }
             for &index in &order {
                 let at = index as usize;
                 let row = at * width..(at + 1) * width;
@@ -126,26 +121,59 @@ pub fn poison(
     Ok(order)
 }
 
+/// What cannot be done is found before anything is.
+fn check(data: &Dataset, how: Poison<'_>) -> Result<()> {
+    match how {
+        Poison::Flip => Ok(()),
+        Poison::Fgsm { judge, .. } => {
+            let (width, classes) = (data.feature_count(), usize::from(data.classes));
+            if (judge.inputs(), judge.classes()) == (width, classes) {
+                return Ok(());
+            }
+            Err(Error::input(
+                format!(
+                    "the network takes {} features and knows {} classes; {} has {width} and {classes}",
+                    judge.inputs(),
+                    judge.classes(),
+                    data.name
+                ),
+                "take a network that was trained on such data",
+            ))
+        }
+        Poison::Backdoor { target, .. } if target >= data.classes => Err(Error::input(
+            format!("there is no class {target}: there are {}", data.classes),
+            "name one that is there",
+        )),
+        Poison::Backdoor { side, .. } => {
+            square(&data.shape, side)?;
+            Ok(())
+        }
+    }
+}
+
 /// Puts a backdoor's square into an image, which is what sets it off later.
 ///
 /// # Errors
 /// [`Error::Input`] when records are not images that hold it.
 pub fn patch(features: &mut [u8], shape: &[usize], side: usize) -> Result<()> {
-    let (lines, columns) = match *shape {
-        [lines, columns] | [lines, columns, 1] if side < lines && side < columns && side > 0 => {
-            (lines, columns)
-        }
-        _ => {
-            return Err(Error::input(
-                format!("a square of {side} pixels does not fit records of {shape:?}"),
-                "a backdoor needs images, larger than its square",
-            ));
-        }
-    };
+    let [lines, columns] = square(shape, side)?;
     for line in lines - 1 - side..lines - 1 {
         features[line * columns..][columns - 1 - side..columns - 1].fill(u8::MAX);
     }
     Ok(())
+}
+
+/// Lines and columns of images that hold a square.
+fn square(shape: &[usize], side: usize) -> Result<[usize; 2]> {
+    match *shape {
+        [lines, columns] | [lines, columns, 1] if side < lines && side < columns && side > 0 => {
+            Ok([lines, columns])
+        }
+        _ => Err(Error::input(
+            format!("a square of {side} pixels does not fit records of {shape:?}"),
+            "a backdoor needs images, larger than its square",
+        )),
+    }
 }
 
 /// A label that is not the record's, each as likely as the next.
@@ -273,10 +301,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_done_is_said() {
-        let all: Vec<u32> = (0..200).collect();
-        let wrong = |data: &mut Dataset, rate, how| {
+        fn wrong(data: &mut Dataset, rate: f64, how: Poison<'_>) -> u8 {
+            let all: Vec<u32> = (0..200).collect();
             poison(data, &all, rate, how, 1).unwrap_err().exit_code()
-        };
+        }
         assert_eq!(
             wrong(&mut data(), 1.0, Poison::Backdoor { target: 3, side: 2 }),
             2
@@ -290,6 +318,24 @@ mod tests {
                 wrong(&mut data(), 0.1, Poison::Backdoor { target: 3, side }),
                 2
             );
+        }
+        // Nor where it would not come to it.
+        assert_eq!(
+            wrong(&mut data(), 0.0, Poison::Backdoor { target: 3, side: 9 }),
+            2
+        );
+        for (inputs, classes) in [(48, 5), (40, 4)] {
+            let shape = Shape::new(inputs, [9, 9], classes).unwrap();
+            let network = he_uniform(&shape, 1);
+            let judge = Judge::new(&network, &InputMap::centred(), Backend::detect());
+            let how = Poison::Fgsm {
+                judge: &judge,
+                fgsm: Fgsm {
+                    epsilon: 9,
+                    moved: Where::Everywhere,
+                },
+            };
+            assert_eq!(wrong(&mut data(), 0.1, how), 2);
         }
         let mut flat = data();
         flat.shape = vec![48];

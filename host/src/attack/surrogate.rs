@@ -28,7 +28,7 @@ pub fn surrogate(integer: &mlp::Network<'_>, logit_scale: f32) -> Result<Network
         let rows = rows.chunks_exact(layer.inputs());
         for (o, (row, of_row)) in rows.zip(layer.rows()).enumerate() {
             let requant = of_row.requant;
-            let factor = f64::from(requant.multiplier()) / 2f64.powi(requant.shift().into()) * end;
+            let factor = f64::from(requant.multiplier()) / (1u64 << requant.shift()) as f64 * end;
             for (i, &weight) in row.iter().enumerate() {
                 real.weights[i * real.outputs + o] = (f64::from(weight as i8) * factor) as f32;
             }

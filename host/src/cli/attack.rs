@@ -50,7 +50,8 @@ pub(crate) struct EvasionArgs {
     /// The records: a vault, a folder of IDX files, a CSV file, or `mnist`
     #[arg(value_name = "STORE|DATA")]
     pub(crate) source: String,
-    /// Write the attacked records here, with their true labels: IDX files, or CSV where the name ends in .csv
+    /// Write the attacked records here, with their true labels: IDX files, or CSV where the name ends in .csv. Of CSV data
+    /// with named classes or real numbers take --part all: whoever reads a file numbers and scales what is in it
     #[arg(short, long, value_name = "DATA")]
     pub(crate) output: Option<PathBuf>,
     /// The folder that `sealnet keygen` made, for a vault or a sealed model
@@ -105,7 +106,7 @@ pub(crate) struct PgdArgs {
     /// How far each feature moves at most, as a share of its range; rounded to a whole step of 255
     #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = values::share)]
     pub(crate) epsilon: f64,
-    /// How far it moves in a step [default: a tenth of epsilon, at least 1/255]
+    /// How far it moves in a step [default: a tenth of epsilon, rounded up]
     #[arg(long, value_name = "SHARE", value_parser = values::share)]
     pub(crate) step: Option<f64>,
     /// How many steps
@@ -133,7 +134,7 @@ pub(crate) struct JsmaArgs {
     /// How far both features of a pair move in a step, as a share of their range; downwards where negative
     #[arg(long, value_name = "SHARE", default_value = "1", value_parser = values::signed_share, allow_negative_numbers = true)]
     pub(crate) theta: f64,
-    /// The share of features that may be touched
+    /// The share of features that may be touched: the attack goes on while no more are, so the last pair may be beyond
     #[arg(long, value_name = "SHARE", default_value = "0.145", value_parser = values::share)]
     pub(crate) gamma: f64,
     /// Which class each record is to be taken for

@@ -26,6 +26,12 @@ pub(crate) fn run(args: &AttackArgs, ui: &Ui) -> Result<Outcome> {
         }
         AttackCommand::Pgd(args) => {
             let epsilon = steps(args.epsilon);
+            if args.step.is_some_and(|step| steps(step) == 0) && epsilon > 0 {
+                return Err(Error::input(
+                    "an attack whose steps move nothing",
+                    "--step is at least 1/255, 0.004",
+                ));
+            }
             let attack = Evasion::Pgd(Pgd {
                 epsilon,
                 step: args.step.map_or_else(|| epsilon.div_ceil(10), steps),

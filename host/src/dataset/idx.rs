@@ -108,7 +108,13 @@ pub fn write_folder(folder: &Path, data: &Dataset) -> Result<()> {
             "write it as CSV",
         ));
     }
-    let labels: Vec<u8> = data.labels.iter().map(|&label| label as u8).collect();
+    let labels = data.labels.iter().map(|&label| u8::try_from(label));
+    let labels: Vec<u8> = labels.collect::<Result<_, _>>().map_err(|_| {
+        Error::input(
+            format!("{} has a label that does not fit a byte", data.name),
+            "write it as CSV",
+        )
+    })?;
     let width = data.feature_count();
     for part in &data.parts {
         let range = part.range();

@@ -13,7 +13,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::files::{self, StagedDir};
+use crate::files::{self, AtomicFile, StagedDir};
 use crate::progress::Progress;
 
 pub use form::Form;
@@ -262,14 +262,32 @@ pub fn load_in_form(data: &str, options: &LoadOptions, progress: &dyn Progress) 
 /// [`Error::Input`] when something is there already or IDX cannot hold the data; [`Error::Io`] when the
 /// disk refuses.
 pub fn save(path: &Path, data: &Dataset) -> Result<()> {
-    if path.extension().is_some_and(|e| e == "csv") {
+    can_save(path, data)?;
+    if is_csv(path) {
+        return csv::write(path, data);
+    }
+    let staged = StagedDir::create(path)?;
+    idx::write_folder(staged.path(), data).map_err(|e| staged.renamed(e))?;
+    staged.commit()
+}
+
+fn is_csv(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "csv")
+}
+
+/// Whether [`save`] can write such data there, found out before long work and leaving nothing behind.
+///
+/// # Errors
+/// As [`save`].
+pub fn can_save(path: &Path, data: &Dataset) -> Result<()> {
+    if is_csv(path) {
         if path.symlink_metadata().is_ok() {
             return Err(Error::input(
                 format!("{} exists already", path.display()),
                 "name a file that does not exist yet; nothing is overwritten",
             ));
         }
-        return csv::write(path, data);
+        return AtomicFile::create(path).map(drop);
     }
     if data.scaling.is_some() || data.class_names.is_some() {
         return Err(Error::input(
@@ -280,9 +298,7 @@ pub fn save(path: &Path, data: &Dataset) -> Result<()> {
             format!("write it as CSV: {}.csv", path.display()),
         ));
     }
-    let staged = StagedDir::create(path)?;
-    idx::write_folder(staged.path(), data).map_err(|e| staged.renamed(e))?;
-    staged.commit()
+    StagedDir::create(path).map(drop)
 }
 
 /// Tells a vault from unsealed data by what is there, trusting neither.

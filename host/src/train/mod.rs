@@ -64,6 +64,7 @@ pub mod snapshot;
 pub mod teacher;
 pub mod watch;
 
+pub(crate) use engine::no_thread;
 pub use engine::{AsIs, Chunk, Compute, Engine, Judge, Prepared, Settings, State, Targets, View};
 pub use input::InputMap;
 pub use kernels::Backend;

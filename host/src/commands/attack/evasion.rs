@@ -1,9 +1,10 @@
 //! Attacks on a finished network.
 
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use sealnet::attack::{Attacked, Distance, Evasion, Where};
-use sealnet::dataset::{self, Dataset, LoadOptions, Part};
+use sealnet::dataset::{self, Dataset, LoadOptions, Part, SourceKind};
 use sealnet::error::{Error, Result};
 use sealnet::files;
 use sealnet::train::Records;
@@ -18,7 +19,9 @@ pub(super) fn run(args: &EvasionArgs, attack: Evasion, ui: &Ui) -> Result<Outcom
     let compute = args.compute.compute()?;
     if let Some(path) = &args.output {
         let source = source::place(&args.source)?;
-        files::refuse_overwriting(path, &[&args.model, &source])?;
+        let keys = args.keys.iter().map(PathBuf::as_path);
+        let inputs: Vec<&Path> = keys.chain([&*args.model, &*source]).collect();
+        files::refuse_overwriting(path, &inputs)?;
         if path.symlink_metadata().is_ok() {
             return Err(Error::input(
                 format!("{} exists already", path.display()),
@@ -34,8 +37,17 @@ pub(super) fn run(args: &EvasionArgs, attack: Evasion, ui: &Ui) -> Result<Outcom
         let keys = KeysOption {
             dir: args.keys.clone().unwrap_or_default(),
         };
+        if args.keys.is_none() && dataset::source_kind(&args.source) == SourceKind::Store {
+            return Err(Error::input(
+                format!("{} is a vault, and there are no keys", args.source),
+                "say --keys DIR, the folder that `sealnet keygen` made",
+            ));
+        }
         let source = source::load(&args.source, &keys, &args.store_options, load, ui)?;
         let data = source.dataset;
+        if let Some(path) = &args.output {
+            dataset::can_save(path, &data)?;
+        }
         victim.check(&data, ui)?;
         let (part, which) = source::chosen(&data, args.part, args.limit)?;
         let started = Instant::now();
@@ -49,6 +61,14 @@ pub(super) fn run(args: &EvasionArgs, attack: Evasion, ui: &Ui) -> Result<Outcom
         )?;
         let seconds = started.elapsed().as_secs_f64();
         let found = Found::of(victim, &data, &which, &attacked)?;
+        if let Some(path) = &args.output {
+            dataset::save(path, &adversarial(&data, part, &which, attacked.features))?;
+            ui.say(format!(
+                "{} attacked records in {}",
+                which.len(),
+                path.display()
+            ));
+        }
         tell(
             args,
             &attack,
@@ -61,14 +81,6 @@ pub(super) fn run(args: &EvasionArgs, attack: Evasion, ui: &Ui) -> Result<Outcom
             },
             ui,
         )?;
-        if let Some(path) = &args.output {
-            dataset::save(path, &adversarial(&data, part, &which, attacked.features))?;
-            ui.say(format!(
-                "{} attacked records in {}",
-                which.len(),
-                path.display()
-            ));
-        }
         Ok(Outcome::Done)
     })
 }

@@ -1,32 +1,45 @@
 //! Poisoned training records.
 
+use std::path::{Path, PathBuf};
+
 use sealnet::attack::{Fgsm, Poison, Where, poison};
-use sealnet::dataset;
+use sealnet::dataset::{self, SourceKind, source_kind};
 use sealnet::error::{Error, Result};
 use sealnet::files;
 use sealnet::train::{Backend, InputMap, Judge};
-use sealnet::weights;
 use serde_json::json;
 
 use super::super::{Outcome, source};
-use super::steps;
+use super::{steps, victim};
 use crate::cli::{PoisonArg, PoisonArgs};
 use crate::ui::Ui;
 
 pub(super) fn run(args: &PoisonArgs, ui: &Ui) -> Result<Outcome> {
     check(args)?;
     let place = source::place(&args.data)?;
-    files::refuse_overwriting(&args.output, &[&place])?;
+    let model = args.model.iter().map(PathBuf::as_path);
+    let inputs: Vec<&Path> = model.chain([&*place]).collect();
+    files::refuse_overwriting(&args.output, &inputs)?;
+    if source_kind(&args.data) == SourceKind::Store {
+        return Err(Error::input(
+            format!(
+                "{} is a vault: what is sealed cannot be poisoned",
+                args.data
+            ),
+            "open it first: sealnet open STORE DATA",
+        ));
+    }
     let judge = match &args.model {
         None => None,
         Some(path) => {
-            let (_, imported) = weights::read_as(path, args.input.expression)?;
+            let network = victim::network(path, &args.input, ui)?;
             let input = InputMap::centred();
-            Some(Judge::new(&imported.network, &input, Backend::detect()).exact())
+            Some(Judge::new(&network, &input, Backend::detect()).of_directions())
         }
     };
     let options = source::load_options(&args.data_options);
     let mut data = dataset::load(&args.data, &options, ui.progress())?;
+    dataset::can_save(&args.output, &data)?;
     let (part, range) = match data.part("train") {
         Some(part) => ("train", part.range()),
         None => ("all", 0..data.count()),
@@ -83,6 +96,12 @@ pub(super) fn run(args: &PoisonArgs, ui: &Ui) -> Result<Outcome> {
 fn check(args: &PoisonArgs) -> Result<()> {
     let others = [
         ("--model", args.model.is_some(), PoisonArg::Fgsm, "fgsm"),
+        (
+            "--input",
+            args.input.expression.is_some(),
+            PoisonArg::Fgsm,
+            "fgsm",
+        ),
         ("--epsilon", args.epsilon.is_some(), PoisonArg::Fgsm, "fgsm"),
         (
             "--class",

@@ -1,5 +1,7 @@
 //! Who is attacked: a network in real numbers, or a sealed one in integers.
 
+use std::path::Path;
+
 use sealnet::attack::surrogate;
 use sealnet::dataset::{Dataset, Form};
 use sealnet::error::{Error, Result};
@@ -7,12 +9,12 @@ use sealnet::infer;
 use sealnet::keys::{self, KeyFolder};
 use sealnet::model::ModelFile;
 use sealnet::quantise::integer_logits;
-use sealnet::train::{Backend, InputMap, Judge, Network, Records};
+use sealnet::train::{Compute, InputMap, Judge, Network, Records};
 use sealnet::weights;
 use sealnet_core::artefact::MAGIC;
 use sealnet_core::mlp::{self, argmax};
 
-use crate::cli::EvasionArgs;
+use crate::cli::{EvasionArgs, InputOption};
 use crate::ui::Ui;
 
 /// Who is attacked.
@@ -25,6 +27,7 @@ pub(super) struct Victim<'a> {
     pub(super) form: Option<Form>,
     /// What it is, for people and programs.
     pub(super) kind: String,
+    compute: Compute,
 }
 
 /// Reads and, where it is sealed, verifies the model, and lends it to `work`.
@@ -34,20 +37,21 @@ pub(super) fn with<T>(
     work: impl FnOnce(&Victim<'_>) -> Result<T>,
 ) -> Result<T> {
     let model = ModelFile::read(&args.model)?;
+    let compute = args.compute.compute()?;
     if !model.bytes().starts_with(&MAGIC) {
-        let (_, imported) = weights::read_as(&args.model, args.input.expression)?;
-        if !imported.input_is_known {
-            ui.warn(format!(
-                "the weights do not say what they were trained on: taken for {}; if it was another, say --input",
-                imported.input
-            ));
-        }
         return work(&Victim {
-            network: imported.network,
+            network: network(&args.model, &args.input, ui)?,
             integers: None,
             form: None,
             kind: "f32".into(),
+            compute,
         });
+    }
+    if args.input.expression.is_some() {
+        return Err(Error::input(
+            "--input is for weights: a sealed model says itself what it takes",
+            "leave --input out",
+        ));
     }
     let Some(dir) = &args.keys else {
         return Err(Error::input(
@@ -63,8 +67,21 @@ pub(super) fn with<T>(
             integers: Some(integers),
             form: Some(infer::form(deployed)?),
             kind: integers.quantisation().weights.to_string(),
+            compute,
         })
     })
+}
+
+/// The network of a weight file.
+pub(super) fn network(path: &Path, input: &InputOption, ui: &Ui) -> Result<Network> {
+    let (_, imported) = weights::read_as(path, input.expression)?;
+    if !imported.input_is_known {
+        ui.warn(format!(
+            "the weights do not say what they were trained on: taken for {}; if it was another, say --input",
+            imported.input
+        ));
+    }
+    Ok(imported.network)
 }
 
 impl Victim<'_> {
@@ -85,7 +102,7 @@ impl Victim<'_> {
         records: Records<'_>,
         which: &[u32],
     ) -> Result<Vec<u16>> {
-        let judge = Judge::new(&self.network, &InputMap::centred(), Backend::detect());
+        let judge = Judge::new(&self.network, &InputMap::centred(), self.compute);
         judge.predictions(records, which)
     }
 

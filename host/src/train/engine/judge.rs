@@ -26,7 +26,7 @@ pub struct Judge {
     net: Net,
     compute: Compute,
     input: InputMap,
-    exact: bool,
+    direction: bool,
 }
 
 impl Judge {
@@ -50,19 +50,24 @@ impl Judge {
             net,
             compute,
             input: input.clone(),
-            exact: false,
+            direction: false,
         }
     }
 
-    /// The same with [`input_gradient`](Judge::input_gradient)s of labels that stay right where the network is so sure of
-    /// a record that its label's probability is 1 in f32: what training sees there is next to nothing, and points
-    /// elsewhere.
+    /// The same for an attacker: an [`input_gradient`](Judge::input_gradient) is the derivative's direction, times
+    /// a number above 0 that is each record's own. A derivative ends as 0 in f32 where the network is very sure of a record, which
+    /// makes it no harder to attack. Targets are to be labels.
     #[must_use]
-    pub fn exact(self) -> Judge {
+    pub fn of_directions(self) -> Judge {
         Judge {
-            exact: true,
+            direction: true,
             ..self
         }
+    }
+
+    /// How many classes there are.
+    pub fn classes(&self) -> usize {
+        self.net.layers[2].outputs
     }
 
     /// How well it does on those of `records` that `which` names, by their labels.
@@ -296,7 +301,7 @@ impl Room {
             targets,
             // Each record's own loss, not the mean over the batch.
             batch: back.then_some(1),
-            exact: judge.exact,
+            direction: judge.direction,
         });
     }
 

@@ -14,9 +14,10 @@ pub(super) struct Wanted<'a> {
     pub(super) classes: usize,
     /// The size of the batch, which the loss is the mean over.
     pub(super) batch: usize,
-    /// Whether a label's delta is what the other classes' leave: `p - 1` is 0 where the network is surer than a number is
-    /// fine, and a derivative with 0 there points elsewhere.
-    pub(super) exact: bool,
+    /// Whether a record's delta is only its derivative's direction: that over the share of all classes but the label's. It
+    /// is -1 at the label, and elsewhere the softmax without the label. So it is there where the network is so sure of the label
+    /// that in f32 the derivative is 0. Of labels alone, and temperature 1.
+    pub(super) direction: bool,
 }
 
 /// Sets a pass's losses, what was right, and the last delta from its logits.
@@ -33,7 +34,7 @@ pub(super) fn of_pass<L: Lanes>(lanes: L, wanted: Wanted<'_>, pass: &mut Pass) {
         targets,
         classes,
         batch,
-        exact,
+        direction,
     } = wanted;
     let [.., logits] = &pass.outputs;
     let [.., delta] = &mut pass.deltas;
@@ -87,12 +88,36 @@ pub(super) fn of_pass<L: Lanes>(lanes: L, wanted: Wanted<'_>, pass: &mut Pass) {
         delta.as_flattened_mut()[classes..].fill(0.0);
         *loss = square * (libm::logf(sum) - *loss);
     }
-    if exact {
+    if direction {
         let rows = delta.flat_mut().chunks_exact_mut(width);
-        for (row, &index) in rows.zip(which) {
-            let label = targets.label(index);
-            row[label] = 0.0;
-            row[label] = -row[..classes].iter().sum::<f32>();
+        let rows = rows.zip(logits.flat().chunks_exact(width)).zip(which);
+        for ((row, logits), &index) in rows {
+            away_from(
+                targets.label(index),
+                &logits[..classes],
+                &mut row[..classes],
+            );
         }
     }
+}
+
+/// The direction in which a label's loss rises fastest.
+fn away_from(label: usize, logits: &[f32], delta: &mut [f32]) {
+    let others = logits
+        .iter()
+        .enumerate()
+        .filter(|&(class, _)| class != label);
+    let largest = others.fold(f32::NEG_INFINITY, |most, (_, &z)| most.max(z));
+    let mut sum = 0.0;
+    for (class, (delta, z)) in delta.iter_mut().zip(logits).enumerate() {
+        *delta = match class == label {
+            true => 0.0,
+            false => libm::expf(z - largest),
+        };
+        sum += *delta;
+    }
+    for delta in &mut *delta {
+        *delta /= sum;
+    }
+    delta[label] = -1.0;
 }

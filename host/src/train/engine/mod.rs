@@ -71,7 +71,7 @@ impl From<Backend> for Compute {
 
 impl Compute {
     /// Threads of work that cores share evenly: no more than there are cores.
-    pub(super) fn cores(&self) -> usize {
+    pub(crate) fn cores(&self) -> usize {
         self.threads_for(cores()).min(cores())
     }
 
@@ -312,7 +312,7 @@ impl Engine {
 }
 
 /// The system gives no thread more.
-pub(super) fn no_thread(why: &dyn std::fmt::Display) -> Error {
+pub(crate) fn no_thread(why: &dyn std::fmt::Display) -> Error {
     Error::input(
         format!("there is no thread to train on: {why}"),
         "take fewer with --threads",

@@ -77,7 +77,7 @@ pub(super) struct Run<'a> {
     /// The size of the batch, which the loss is the mean over; none goes forwards only.
     pub(super) batch: Option<usize>,
     /// See [`Wanted`].
-    pub(super) exact: bool,
+    pub(super) direction: bool,
 }
 
 impl Work for Run<'_> {
@@ -97,7 +97,7 @@ impl Work for Run<'_> {
             targets: self.targets,
             classes: last.outputs,
             batch: self.batch.unwrap_or(1),
-            exact: self.exact,
+            direction: self.direction,
         };
         loss::of_pass(lanes, wanted, pass);
         if self.batch.is_some() {

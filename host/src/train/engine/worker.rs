@@ -189,7 +189,7 @@ impl<V: View, const MODE: u8> Shared<'_, V, MODE> {
             range,
             targets: self.targets,
             batch: Some(batch.len()),
-            exact: false,
+            direction: false,
         });
     }
 
