@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use args::*;
 pub(crate) use attack::{
     ABOUT_ATTACK, AttackArgs, AttackCommand, EvasionArgs, JsmaArgs, PoisonArg, PoisonArgs,
-    SaliencyArg, TargetArg,
+    SaliencyArg, TamperArgs, TargetArg,
 };
 pub(crate) use bench::{
     BenchArgs, BenchCommand, BenchDeviceArgs, BenchHostArgs, BenchRecipeArgs, BenchTrainArgs,

@@ -39,6 +39,8 @@ pub enum Stream {
     Evasion = 8,
     /// Which records are poisoned, and with what label.
     Poison = 9,
+    /// What trials tamper with, and where.
+    Tamper = 10,
 }
 
 /// The random numbers of one purpose under one seed.

@@ -189,3 +189,42 @@ fn poisoned_records_from_the_command_line() {
     );
     assert!(!home.path().join("p").exists());
 }
+
+#[test]
+fn tampering_is_refused_for_the_right_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let tamper = |line: &str| {
+        let words = line.split(' ');
+        Ran::new(
+            sealnet(folder.path())
+                .args(["--json", "attack", "tamper"])
+                .args(words),
+        )
+    };
+    let ran = tamper("--trials 1140 --clean 100 --seed 7");
+    let said = ran.json();
+    assert_eq!(ran.code, 0, "{said}");
+    assert_eq!(
+        (&said["trials"], &said["detected"]),
+        (&1140.into(), &1140.into())
+    );
+    assert_eq!(
+        (&said["clean"], &said["false_alarms"]),
+        (&130.into(), &0.into())
+    );
+    // Whoever can meet something tampered with does, as often as any other.
+    let kinds = said["kinds"].as_array().unwrap();
+    for met_by in ["open", "export", "boot", "device", "client"] {
+        assert!(
+            kinds.iter().any(|kind| kind["met_by"] == met_by),
+            "{met_by}"
+        );
+    }
+    for kind in kinds {
+        assert_eq!(kind["trials"], 30, "{kind}");
+        assert_eq!(kind["detected"], 30, "{kind}");
+    }
+    assert_eq!(said["bound"], 3.0 / 1140.0);
+    let refused = tamper("nowhere");
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+}

@@ -424,7 +424,7 @@ fn snapshot(name: &str, text: &str) {
 
 const ID: &str = "000102030405060708090a0b0c0d0e0f";
 
-const COMMANDS: [&str; 31] = [
+const COMMANDS: [&str; 32] = [
     "",
     "demo",
     "fetch",
@@ -445,6 +445,7 @@ const COMMANDS: [&str; 31] = [
     "attack pgd",
     "attack jsma",
     "attack poison",
+    "attack tamper",
     "bench",
     "bench device",
     "bench host",

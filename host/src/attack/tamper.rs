@@ -1,5 +1,12 @@
 //! Tampering with a sealed vault: what someone can do who writes to its storage.
 
+mod campaign;
+mod export;
+mod model;
+mod scene;
+mod vault;
+mod wire;
+
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,6 +19,8 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::vault::manifest::Manifest;
 use crate::vault::manifest_name;
+
+pub use campaign::{Campaign, KindReport, Report, run};
 
 /// One way of tampering with a vault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,11 +166,22 @@ fn forge(line: &[u8], manifest: &Manifest, insider: &FernetKey) -> Option<(Vec<u
     let hash = Tagger::Sha512.tag(&manifest.dataset_id, &forged);
     let mut plaintext = vec![0; decrypted.plaintext().len()];
     encode(&forged, &hash, &mut plaintext).ok()?;
+    encrypt(&plaintext, insider)
+}
 
+/// The same record in a token of today.
+fn encrypt_again(line: &[u8], insider: &FernetKey) -> Option<(Vec<u8>, [u8; 64])> {
+    let mut token = line.to_vec();
+    let decrypted = decrypt_text_in_place(insider, &mut token, None).ok()?;
+    encrypt(decrypted.plaintext(), insider)
+}
+
+/// A line, and its leaf.
+fn encrypt(plaintext: &[u8], key: &FernetKey) -> Option<(Vec<u8>, [u8; 64])> {
     let time = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
-    let iv = || Iv::try_random(&mut getrandom::SysRng).ok();
+    let iv = Iv::try_random(&mut getrandom::SysRng).ok()?;
     let mut text = vec![0; text_len(binary_len(plaintext.len()))];
-    let length = fernet::encrypt_text(insider, time, iv()?, &plaintext, &mut text).ok()?;
+    let length = fernet::encrypt_text(key, time, iv, plaintext, &mut text).ok()?;
     text.truncate(length);
     let mut binary = text.clone();
     let leaf = leaf_hash(fernet::decode_text_in_place(&mut binary).ok()?);

@@ -28,6 +28,17 @@ a network learns something else. No hash and no signature can see either: they s
 A model in integers has no gradient of use. It is attacked through the real network that it rounds, and judged by its own \
 answers. Every attack gives the same bytes on every machine, with any number of threads.";
 
+const ABOUT_TAMPER: &str = "\
+Tamper with what is sealed, many times over, and count what is refused and why.
+
+A small vault is sealed, a network trained on it, exported, and given to a simulated device. Then each trial changes one of \
+them in one way, at random places, and lets open, export, the device's boot, the device or its client meet it: it must be \
+refused for the right reason, and where records fail, those that were touched must be named and no others. What nobody \
+touched is met as well, and must be accepted. Exit code 1 says that a trial was not detected, or that something whole was \
+refused.
+
+Everything is made in a temporary folder with keys of its own, and gone at the end.";
+
 /// Which attack.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AttackCommand {
@@ -39,6 +50,9 @@ pub(crate) enum AttackCommand {
     Jsma(JsmaArgs),
     /// Change training records: labels flipped, FGSM records with wrong labels, a backdoor
     Poison(PoisonArgs),
+    /// Tamper with what is sealed, many times over, and count what is refused and why
+    #[command(long_about = ABOUT_TAMPER)]
+    Tamper(TamperArgs),
 }
 
 /// Who is attacked, with what, and what is kept.
@@ -213,6 +227,28 @@ pub(crate) struct PoisonArgs {
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) input: InputOption,
+    #[command(flatten)]
+    pub(crate) data_options: DataOptions,
+}
+
+/// `sealnet attack tamper`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sealnet attack tamper --trials 100000 --clean 10000
+  sealnet attack tamper --json | jq '.kinds[] | {tampering, detected, trials}'")]
+pub(crate) struct TamperArgs {
+    /// Records, of which the first 64 are sealed: `mnist`, or a folder or file of 784 features in 10 classes
+    #[arg(value_name = "DATA", default_value = "mnist")]
+    pub(crate) data: String,
+    /// How many trials, shared among all kinds
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) trials: u64,
+    /// How often the untouched vault is opened; weights, model and device are met a tenth as often
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
+    pub(crate) clean: u64,
+    /// Decides what is touched, and where
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) data_options: DataOptions,
 }

@@ -2,6 +2,7 @@
 
 mod evasion;
 mod poison;
+mod tamper;
 mod victim;
 
 use sealnet::attack::{Evasion, Fgsm, Jsma, Pgd, Saliency, Target, Where};
@@ -43,6 +44,7 @@ pub(crate) fn run(args: &AttackArgs, ui: &Ui) -> Result<Outcome> {
         }
         AttackCommand::Jsma(args) => evasion::run(&args.evasion, Evasion::Jsma(jsma(args)?), ui),
         AttackCommand::Poison(args) => poison::run(args, ui),
+        AttackCommand::Tamper(args) => tamper::run(args, ui),
     }
 }
 
